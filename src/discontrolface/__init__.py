@@ -1,0 +1,1 @@
+"""DisControlFace: edit a face photo through explicit 3D parameters."""
