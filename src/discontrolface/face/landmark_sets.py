@@ -1,0 +1,45 @@
+"""Named parts of MediaPipe's 468-point face mesh, as indices into `Landmarks.points`.
+
+LEFT and RIGHT are the subject's: in an upright photo the subject's right eye lies at the image's left.
+Contours are ordered: rings run around, brows and lids run from the outer to the inner end.
+Source: MediaPipe's canonical face model (Apache-2.0) and its published connection lists.
+"""
+
+from typing import Final
+
+# Corner to corner: the lower lid from the outer corner to the inner one, then the upper lid without the corners.
+# This is also the order of the first 16 contour points of the iris model.
+RIGHT_EYE: Final = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173)
+LEFT_EYE: Final = (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398)
+RIGHT_EYE_CORNERS: Final = (33, 133)  # outer, inner
+LEFT_EYE_CORNERS: Final = (263, 362)
+
+# Upper edge of the brow from its outer end, then its lower edge.
+RIGHT_BROW: Final = (70, 63, 105, 66, 107, 46, 53, 52, 65, 55)
+LEFT_BROW: Final = (300, 293, 334, 296, 336, 276, 283, 282, 295, 285)
+
+# Rings from the subject's right mouth corner over the lower lip to the left corner and back over the upper lip.
+LIPS_OUTER: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+LIPS_INNER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+MOUTH_CORNERS: Final = (61, 291)  # subject's right, left
+
+NOSE_TIP: Final = 1
+NOSE_BRIDGE: Final = (168, 6, 197, 195, 5, 4, 1)
+CHIN: Final = 152
+
+# A ring from the top of the forehead by the subject's left side to the chin and back up the right side.
+FACE_OVAL: Final = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+
+# The 68 points of the iBUG / 300-W markup as the nearest points of the mesh: jaw 0-16 (image's left to right), brows 17-26,
+# nose 27-35, eyes 36-47, outer lips 48-59, inner lips 60-67. The mesh's jaw points lie on the visible cheek line.
+IBUG_68: Final = (
+    127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356,
+    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,
+    168, 197, 5, 4, 98, 97, 2, 326, 327,
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,
+    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,
+    78, 82, 13, 312, 308, 317, 14, 87,
+)  # fmt: skip

@@ -1,0 +1,384 @@
+"""Find a face and its 468 landmarks: MediaPipe's published models on LiteRT, with our own pre- and postprocessing.
+
+photo -> BlazeFace (192 px, whole picture; padded, turned or tiled when nothing is found) -> box, 6 keypoints
+      -> square region of interest, eyes level -> face mesh (192 px) -> 468 points -> a tighter region -> the mesh again
+      -> one region per eye -> iris model (64 px) -> 5 iris points and 71 contour points per eye.
+
+Models: "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs" (2019), "Real-time Facial Surface Geometry from
+Monocular Video on Mobile GPUs" (2019), "Real-time Pupil Tracking from Monocular Video for Digital Puppetry" (2020).
+Coordinates are continuous photo pixels, a pixel's centre at +0.5 (docs/conventions.md).
+"""
+
+import contextlib
+import math
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from discontrolface.errors import UserError
+from discontrolface.face.landmark_sets import LEFT_EYE, LEFT_EYE_CORNERS, RIGHT_EYE, RIGHT_EYE_CORNERS
+from discontrolface.face.sampling import apply_affine, sample_affine
+
+DETECTOR_SIZE = 192
+MESH_SIZE = 192
+IRIS_SIZE = 64
+MIN_FACE_SCORE = 0.5  # of the mesh model: is there a face in the region at all
+MIN_DETECTION_SCORE = 0.5
+MAX_OVERLAP = 0.3  # boxes that overlap more are one face
+ROI_MARGIN = 1.5  # region of interest / face box, as the mesh model was trained
+EYE_MARGIN = 2.3  # region of an eye / distance of its corners, as the iris model was trained
+
+
+@dataclass(frozen=True)
+class Region:
+    """A turned square of the photo: centre and side in pixels, angle in radians (clockwise in the picture)."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+
+    def to_photo(self, size: int) -> NDArray[np.float64]:
+        """The (2, 3) affine map from a picture of size x size to the photo."""
+        step = self.side / size
+        c, s = step * math.cos(self.angle), step * math.sin(self.angle)
+        half = size / 2
+        return np.array([[c, -s, self.x - half * (c - s)], [s, c, self.y - half * (s + c)]])
+
+
+@dataclass(frozen=True)
+class Face:
+    """A detected face. box: x0, y0, x1, y1; keypoints (6, 2): right eye, left eye, nose tip, mouth, right ear, left ear
+    (the subject's right and left); score in [0, 1]; region: where to look for the mesh. All in photo pixels."""
+
+    box: tuple[float, float, float, float]
+    keypoints: NDArray[np.float32]
+    score: float
+    region: Region
+
+    @property
+    def area(self) -> float:
+        """Area of the box in square pixels."""
+        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """The landmarks of one face in photo pixels.
+
+    points: (468, 3) float32; z in the same scale, smaller is nearer, 0 about the centre of the head.
+    score: [0, 1], that the region holds a face.
+    iris: (2, 5, 2) float32 or None; [0] is the subject's left eye, [1] the right one; the centre, then four points of the
+        border of the iris (image order of an unflipped right eye: right, top, left, bottom).
+    eyes: (2, 71, 2) float32 or None; contour of the eye and brow from the iris model, the first 16 in the order of
+        `landmark_sets.LEFT_EYE` / `RIGHT_EYE`.
+    """
+
+    points: NDArray[np.float32]
+    score: float
+    iris: NDArray[np.float32] | None = None
+    eyes: NDArray[np.float32] | None = None
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 around the points, in photo pixels."""
+        (x0, y0), (x1, y1) = self.points[:, :2].min(axis=0), self.points[:, :2].max(axis=0)
+        return float(x0), float(y0), float(x1), float(y1)
+
+    @property
+    def face_width(self) -> float:
+        """The larger side of the face in pixels, measured with the eyes level: what landmark errors are stated against."""
+        return _mesh_region(self.points).side / ROI_MARGIN
+
+
+class FaceLandmarker:
+    """BlazeFace, the face mesh and the iris model, loaded once. Safe to share between threads (calls take turns)."""
+
+    def __init__(self, num_threads: int = 1) -> None:
+        self._lock = threading.Lock()
+        self._detector = _load("face_detection_full_range_sparse.tflite", num_threads)
+        self._mesh = _load("face_landmark.tflite", num_threads)
+        self._iris = _load("iris_landmark.tflite", num_threads)
+        centres = (np.arange(DETECTOR_SIZE // 4) + 0.5) * 4  # one anchor per cell of 4 pixels
+        self._anchors = np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2).astype(np.float32)
+
+    # ---- detection
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+        """The faces of a photo (H, W, 3) uint8 RGB, largest first; [] when there is none.
+
+        First the whole picture as it is. Only when that shows no face: with a margin around it (tight crops), turned by 45 to 315
+        degrees, and in overlapping tiles (small faces). Those ways invite false alarms, so the mesh model must confirm them.
+        """
+        image = _as_rgb(image)
+        height, width = image.shape[:2]
+        longer = max(height, width)
+        whole = Region(width / 2, height / 2, longer, 0.0)
+        faces = [f for f in self._detect_in(image, [whole]) if self._confirm(image, f)]
+        for regions in _other_views(whole, width, height):
+            if faces:
+                break
+            faces = [f for f in self._detect_in(image, regions) if self._confirm(image, f)]
+        return sorted(faces, key=lambda f: -f.area)
+
+    def _detect_in(self, image: NDArray[np.uint8], regions: Sequence[Region]) -> list[Face]:
+        """Faces in each of the regions, duplicates merged."""
+        boxes, keypoints, scores, angles = [], [], [], []
+        for region in regions:
+            to_photo = region.to_photo(DETECTOR_SIZE)
+            pixels = _sample_on_black(image, to_photo, DETECTOR_SIZE)
+            with self._lock:
+                raw, logits = _run(self._detector, pixels, 1 / 127.5, -1.0)
+            score = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -80, 80)))
+            keep = np.nonzero(score > MIN_DETECTION_SCORE)[0]
+            values = raw[0, keep].reshape(-1, 8, 2)  # centre, size, 6 keypoints; positions relative to the anchor
+            positions = values + self._anchors[keep, None]
+            centre = apply_affine(to_photo, positions[:, 0])
+            half = np.abs(values[:, 1]) * (region.side / DETECTOR_SIZE) / 2
+            boxes.append(np.concatenate([centre - half, centre + half], axis=1))
+            keypoints.append(apply_affine(to_photo, positions[:, 2:]))
+            scores.append(score[keep])
+            angles.append(np.full(len(keep), region.angle))
+        merged = _merge(np.concatenate(boxes), np.concatenate(keypoints), np.concatenate(scores))
+        return [_face(box, points, score) for box, points, score in merged]
+
+    def _confirm(self, image: NDArray[np.uint8], face: Face) -> bool:
+        return self._mesh_pass(image, face.region)[1] > MIN_FACE_SCORE
+
+    # ---- landmarks
+
+    def landmarks(self, image: NDArray[np.uint8], face: Face | Region, passes: int = 2, iris: bool = True) -> Landmarks:
+        """The landmarks of one face of a photo (H, W, 3) uint8 RGB.
+
+        passes: how often the mesh model runs; from the second time on in the region that the points of the time before span
+        (what MediaPipe does from one video frame to the next). iris: also run the iris model on both eyes.
+        """
+        image = _as_rgb(image)
+        region = face.region if isinstance(face, Face) else face
+        points, score = self._mesh_pass(image, region)
+        for _ in range(passes - 1):
+            points, score = self._mesh_pass(image, _mesh_region(points))
+        if not iris:
+            return Landmarks(points, score)
+        left = self._eye_pass(image, points, LEFT_EYE_CORNERS, mirrored=True)
+        right = self._eye_pass(image, points, RIGHT_EYE_CORNERS, mirrored=False)
+        return Landmarks(points, score, iris=np.stack([left[0], right[0]]), eyes=np.stack([left[1], right[1]]))
+
+    def _mesh_pass(self, image: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.float32], float]:
+        to_photo = region.to_photo(MESH_SIZE)
+        pixels = sample_affine(image, to_photo, (MESH_SIZE, MESH_SIZE))
+        with self._lock:
+            raw, logit = _run(self._mesh, pixels, 1 / 255, 0.0)
+        values = raw.reshape(468, 3)
+        points = np.concatenate([apply_affine(to_photo, values[:, :2]), values[:, 2:] * (region.side / MESH_SIZE)], axis=1)
+        return points.astype(np.float32), float(1 / (1 + np.exp(-np.clip(logit.ravel()[0], -80, 80))))
+
+    def _eye_pass(
+        self, image: NDArray[np.uint8], points: NDArray[np.float32], corners: tuple[int, int], mirrored: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Iris (5, 2) and contour (71, 2) of one eye. The model knows the subject's right eye; the left one is shown mirrored."""
+        outer, inner = points[corners[0], :2], points[corners[1], :2]
+        first, second = (inner, outer) if mirrored else (outer, inner)
+        centre, along = (first + second) / 2, second - first
+        side = EYE_MARGIN * max(float(np.hypot(*along)), 1.0)
+        to_photo = Region(float(centre[0]), float(centre[1]), side, math.atan2(along[1], along[0])).to_photo(IRIS_SIZE)
+        if mirrored:
+            to_photo = np.stack([-to_photo[:, 0], to_photo[:, 1], to_photo[:, 2] + IRIS_SIZE * to_photo[:, 0]], axis=1)
+        pixels = sample_affine(image, to_photo, (IRIS_SIZE, IRIS_SIZE))
+        with self._lock:
+            contour, iris = _run(self._iris, pixels, 1 / 255, 0.0)
+        return (
+            apply_affine(to_photo, iris.reshape(5, 3)[:, :2]).astype(np.float32),
+            apply_affine(to_photo, contour.reshape(71, 3)[:, :2]).astype(np.float32),
+        )
+
+    # ---- the one call that most callers want
+
+    def find_face(
+        self,
+        image: NDArray[np.uint8],
+        index: int | None = None,
+        box: tuple[float, float, float, float] | None = None,
+        source: str = "the photo",
+    ) -> Landmarks:
+        """The landmarks of one face of a photo (H, W, 3) uint8 RGB: the largest, the `index`-th largest (from 0), or the one in
+        `box` (x0, y0, x1, y1 in pixels). source: the photo's name for messages.
+
+        Raises UserError when there is no such face.
+        """
+        image = _as_rgb(image)
+        height, width = image.shape[:2]
+        if box is not None:
+            return self._face_in_box(image, box, source)
+        faces = self.detect(image)
+        if not faces:
+            raise UserError(f"no face found in {source} ({width}x{height}); try --face-box or a larger face")
+        chosen = 0 if index is None else index
+        if not 0 <= chosen < len(faces):
+            found = "1 face was" if len(faces) == 1 else f"{len(faces)} faces were"
+            raise UserError(f"there is no face {chosen} in {source}: {found} found, numbered from 0 (largest) to {len(faces) - 1}")
+        return self.landmarks(image, faces[chosen])
+
+    def _face_in_box(self, image: NDArray[np.uint8], box: tuple[float, float, float, float], source: str) -> Landmarks:
+        height, width = image.shape[:2]
+        x0, y0, x1, y1 = box
+        shown = ",".join(f"{v:g}" for v in box)
+        inside = all(map(math.isfinite, box)) and x1 - x0 >= 8 and y1 - y0 >= 8 and x1 > 0 and y1 > 0 and x0 < width and y0 < height
+        if not inside:
+            raise UserError(
+                f"face box {shown} is not a part of {source} ({width}x{height}); give left,top,right,bottom in pixels, 8 or more apart"
+            )
+        side = max(x1 - x0, y1 - y0)
+        centre = ((x0 + x1) / 2, (y0 + y1) / 2)
+        views = [Region(*centre, 2 * side, math.radians(turn)) for turn in (0, 90, 270, 180, 45, 315, 135, 225)]
+        candidates: list[Face | Region] = []
+        for view in views:
+            faces = [f for f in self._detect_in(image, [view]) if _overlap(np.array(f.box), np.array([box]))[0] > 0.1]
+            faces.sort(key=lambda f: -float(_overlap(np.array(f.box), np.array([box]))[0]))
+            candidates += faces[:1]
+            if faces and self._confirm(image, faces[0]):
+                break
+        candidates += [Region(*centre, ROI_MARGIN * side, view.angle) for view in views]
+        for candidate in candidates:
+            found = self.landmarks(image, candidate)
+            if found.score > MIN_FACE_SCORE and _overlap(np.array(found.box), np.array([box]))[0] > 0.1:
+                return found
+        raise UserError(f"no face found in the box {shown} of {source} ({width}x{height}); draw the box from brow to chin")
+
+
+# ---- parts of the above that need no model
+
+
+def _load(name: str, num_threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    with as_file(files("discontrolface") / "assets" / "landmarks" / name) as path, _quiet_stderr():
+        interpreter = Interpreter(model_content=path.read_bytes(), num_threads=num_threads)
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """LiteRT writes a line to the process's standard error when it builds an interpreter, and has no switch for it."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # no standard error at all
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def _run(interpreter: Any, pixels: NDArray[np.uint8], scale: float, shift: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Run a model of one input and two outputs on scale * picture + shift, picture (H, W, 3)."""
+    values = pixels[None].astype(np.float32) * np.float32(scale) + np.float32(shift)
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values)
+    interpreter.invoke()
+    first, second = interpreter.get_output_details()[:2]
+    return interpreter.get_tensor(first["index"]), interpreter.get_tensor(second["index"])
+
+
+def _as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"expected an (H, W, 3) uint8 picture, got shape {image.shape}, {image.dtype}")
+    return image
+
+
+def _sample_on_black(image: NDArray[np.uint8], to_photo: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    """Like sample_affine, but black beyond the photo's border, as the detector was trained."""
+    height, width = image.shape[:2]
+    pixels = sample_affine(image, to_photo, (size, size))
+    grid = np.stack(np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5), axis=-1)
+    where = apply_affine(to_photo, grid)
+    inside = ((where >= 0) & (where <= (width, height))).all(axis=-1)
+    return np.where(inside[..., None], pixels, np.uint8(0))
+
+
+def _other_views(whole: Region, width: int, height: int) -> Iterator[list[Region]]:
+    """Where else to look for a face, in the order in which it is likely to help."""
+    x, y, side = whole.x, whole.y, whole.side
+    yield [Region(x, y, 1.6 * side, 0.0)]
+    yield _tiles(width, height, side / 2)
+    for turn in (90, 270, 180):
+        yield [Region(x, y, factor * side, math.radians(turn)) for factor in (1.0, 1.6)]
+    for turn in (45, 315, 135, 225):
+        yield [Region(x, y, factor * side, math.radians(turn)) for factor in (1.2, 1.8)]
+    if side > 2 * DETECTOR_SIZE:
+        yield _tiles(width, height, side / 4)
+
+
+def _tiles(width: int, height: int, side: float) -> list[Region]:
+    """Squares that overlap by half and cover the picture."""
+
+    def centres(length: int) -> list[float]:
+        if length <= side:
+            return [length / 2]
+        steps = math.ceil((length - side) / (side / 2))
+        return [side / 2 + i * (length - side) / steps for i in range(steps + 1)]
+
+    return [Region(x, y, side, 0.0) for y in centres(height) for x in centres(width)]
+
+
+def _overlap(box: NDArray[np.floating], boxes: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Intersection over union of one box (4,) with boxes (N, 4)."""
+    size = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    common = np.clip(size, 0, None).prod(axis=1)
+    union = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - common
+    return common / np.maximum(union, 1e-9)
+
+
+def _merge(
+    boxes: NDArray[np.float64], keypoints: NDArray[np.float64], scores: NDArray[np.float64]
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64], float]]:
+    """Weighted non-maximum suppression (BlazeFace, section 3.3): overlapping boxes become their score-weighted mean."""
+    out = []
+    order = np.argsort(-scores, kind="stable")
+    while len(order):
+        best = order[0]
+        same = np.asarray(_overlap(boxes[best], boxes[order]) > MAX_OVERLAP)
+        same[0] = True
+        group = order[same]
+        weight = scores[group] / scores[group].sum()
+        out.append((weight @ boxes[group], np.tensordot(weight, keypoints[group], axes=1), float(scores[best])))
+        order = order[~same]
+    return out
+
+
+def _face(box: NDArray[np.float64], keypoints: NDArray[np.float64], score: float) -> Face:
+    x0, y0, x1, y1 = (float(v) for v in box)
+    along = keypoints[1] - keypoints[0]
+    region = Region((x0 + x1) / 2, (y0 + y1) / 2, ROI_MARGIN * max(x1 - x0, y1 - y0), math.atan2(along[1], along[0]))
+    return Face((x0, y0, x1, y1), keypoints.astype(np.float32), score, region)
+
+
+def _mesh_region(points: NDArray[np.float32]) -> Region:
+    """The square around mesh points (468, 3), eyes level, with the margin that the mesh model expects."""
+    along = points[LEFT_EYE_CORNERS[0], :2] - points[RIGHT_EYE_CORNERS[0], :2]
+    angle = math.atan2(float(along[1]), float(along[0]))
+    c, s = math.cos(angle), math.sin(angle)
+    level = points[:, :2].astype(np.float64) @ np.array([[c, -s], [s, c]])  # turned by -angle
+    low, high = level.min(axis=0), level.max(axis=0)
+    u, v = (low + high) / 2
+    return Region(c * u - s * v, s * u + c * v, ROI_MARGIN * max(float((high - low).max()), 1.0), angle)
+
+
+def eye_opening(landmarks: Landmarks) -> tuple[float, float]:
+    """Height of the lid opening over the distance of the eye's corners, subject's left and right: about 0 shut, 0.3 open."""
+    opening = []
+    for side, ring in enumerate((LEFT_EYE, RIGHT_EYE)):
+        eye = landmarks.points[list(ring), :2] if landmarks.eyes is None else landmarks.eyes[side, :16]
+        lower, upper = eye[[3, 4, 5]].mean(axis=0), eye[[11, 12, 13]].mean(axis=0)
+        opening.append(float(np.hypot(*(upper - lower)) / max(np.hypot(*(eye[8] - eye[0])), 1e-6)))
+    return opening[0], opening[1]
