@@ -321,7 +321,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     asset = build(args.components, args.identities, args.seed)
-    save(asset, args.output)
+    save(asset, args.output)  # HeadModel.open() reads this to draw the heads that the landmarks are detected on
+
+    from open_head_landmarks import embed
+
+    from discontrolface.face.head import HeadModel
+
+    embedding, brow = embed(HeadModel.open(), args.seed)
+    skin = (asset["region"] == REGIONS.index("skin")) & (brow > 0.5)
+    asset["region"][skin] = REGIONS.index("brows")
+    save({**asset, **embedding}, args.output)
 
 
 if __name__ == "__main__":
