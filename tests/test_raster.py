@@ -30,7 +30,7 @@ def pixel_centres(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def brute_force(grid: np.ndarray, z: np.ndarray, faces: np.ndarray, cull: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Exact coverage and depth. grid: (V, 2) int64, 1/32 pixels, y down, (0, 0) the picture's corner; a pixel's centre lies at 32 i + 16."""
+    """Exact coverage and depth. grid: (V, 2) int64, 1/32 pixels, y down, from the picture's corner; pixel centres lie at 32 i + 16."""
     x, y = np.meshgrid(32 * np.arange(SIZE) + 16, 32 * np.arange(SIZE) + 16)
     owner, depth = np.full((SIZE, SIZE), -1), np.full((SIZE, SIZE), -np.inf)
     for index, face in enumerate(faces):

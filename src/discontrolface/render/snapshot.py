@@ -1,0 +1,106 @@
+"""Snapshots: the pictures of the 3D face that Exp-FaceNet sees, pixel-aligned with the crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from discontrolface.errors import UserError
+from discontrolface.render.raster import Raster, interpolate, rasterize_batch
+from discontrolface.render.shade import add_sh_light, project, vertex_normals
+
+# Every map and its channels, in the order that they have in a snapshot (docs/conventions.md).
+SNAPSHOT_MAPS: dict[str, int] = {"normals": 3, "lambertian": 3, "albedo": 3, "preview": 3, "visibility": 1}
+GREY = 0.7  # albedo of a head that has none
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a head looks like from its camera.
+
+    image: (B, C, size, size) float32, the maps that were asked for in the order of SNAPSHOT_MAPS. `normals` in [-1, 1] (view space, unit
+    length), `lambertian` and `albedo` as 2 * colour - 1; all three 0 off the head. `preview` and `visibility` as they were given.
+    mask: (B, 1, size, size) float32, 1 on the head, 0 off it.
+    rasters: one per sample.
+    """
+
+    image: Tensor
+    mask: Tensor
+    rasters: list[Raster]
+
+
+def snapshot_channels(maps: Sequence[str]) -> int:
+    """How many channels a snapshot with these maps has. Raises UserError for unknown or repeated names and for none."""
+    return sum(SNAPSHOT_MAPS[name] for name in _in_order(maps))
+
+
+@torch.no_grad()
+def render_snapshot(
+    vertices: Tensor,  # (B, V, 3) view space
+    faces: Tensor,  # (F, 3)
+    camera: Tensor,  # (B, 3)
+    light: Tensor,  # (B, 9, 3)
+    albedo: Tensor | None,  # (B, V, 3) per vertex or (B, 3) even, [0, 1]; None: grey
+    size: int,  # pixels
+    maps: Sequence[str] = ("normals", "lambertian"),  # the paper has 6 channels and does not say which: these are our default
+    preview: Tensor | None = None,  # (B, 3, size, size) in [-1, 1], wanted by the map `preview`
+    visibility: Tensor | None = None,  # (B, 1, size, size) in [0, 1], wanted by the map `visibility`
+) -> Snapshot:
+    """Draw heads as control images. Not differentiable; drawn on the CPU, returned on the device of `vertices`.
+
+    The normals of the vertices are interpolated over each triangle and normalised again, then shaded per pixel.
+    Raises UserError for unknown maps and for a map that is asked for but not given.
+    """
+    names = _in_order(maps)
+    given = {"preview": preview, "visibility": visibility}
+    for name in [name for name in given if name in names]:
+        wanted, tensor = (len(vertices), SNAPSHOT_MAPS[name], size, size), given[name]
+        if tensor is None or tensor.shape != wanted:
+            found = "nothing" if tensor is None else f"one of shape {tuple(tensor.shape)}"
+            raise UserError(f"the snapshot map {name!r} needs the tensor {name}= of shape {wanted}, but {found} was given.")
+
+    device, vertices = vertices.device, vertices.detach().float().cpu()
+    camera, light, faces = camera.detach().float().cpu(), light.detach().float().cpu(), faces.cpu()
+    colours = torch.full((len(vertices), 3), GREY) if albedo is None else albedo.detach().float().cpu()
+    rasters = rasterize_batch(project(vertices, camera).numpy(), faces.numpy(), size, size)
+    attributes = vertex_normals(vertices, faces)
+    if colours.ndim == 3:
+        attributes = torch.cat([attributes, colours], dim=-1)
+
+    drawn = [name for name in names if name not in given]
+    image = torch.zeros(len(vertices), sum(SNAPSHOT_MAPS[name] for name in drawn), size * size)
+    mask = torch.zeros(len(vertices), 1, size, size)
+    for sample, raster in enumerate(rasters):
+        on_head = torch.from_numpy(raster.mask)
+        mask[sample, 0] = on_head
+        pixels = on_head.flatten().nonzero()[:, 0]  # (N,)
+        values = torch.from_numpy(interpolate(raster, attributes[sample].numpy(), faces.numpy())).flatten(0, 1)
+        values = values.index_select(0, pixels).t().contiguous()  # (C, N): channel by channel is much faster from here on
+        normals = values[:3] * values[:3].square().sum(0).clamp(min=1e-20).rsqrt()
+        even = colours[sample][:, None].expand(3, len(pixels)) if colours.ndim == 2 else values[3:]
+        channels = []
+        for name in drawn:
+            if name == "normals":
+                channels.append(normals)
+            elif name == "lambertian":
+                channels.append(add_sh_light(even.t()[None], normals.t()[None], light[sample][None])[0].t().clamp(0, 1) * 2 - 1)
+            else:
+                channels.append(even.clamp(0, 1) * 2 - 1)
+        if channels:
+            image[sample].index_copy_(1, pixels, torch.cat(channels))
+    image = image.view(len(vertices), -1, size, size)
+    extra = [tensor.detach().float().cpu() for name, tensor in given.items() if name in names and tensor is not None]
+    if extra:
+        image = torch.cat([image, *extra], dim=1)
+    return Snapshot(image.to(device), mask.to(device), rasters)
+
+
+def _in_order(maps: Sequence[str]) -> list[str]:
+    """The names, checked, in the order of SNAPSHOT_MAPS."""
+    unknown = [name for name in maps if name not in SNAPSHOT_MAPS]
+    if unknown or not maps or isinstance(maps, str) or len(set(maps)) < len(maps):
+        raise UserError(f"snapshot maps {maps!r}: give one or more of {', '.join(SNAPSHOT_MAPS)}, each once.")
+    return [name for name in SNAPSHOT_MAPS if name in maps]
