@@ -23,7 +23,21 @@ import torch
 from PIL import Image
 
 LOCAL_SLIDERS = ("cheek", "chin", "eyebrows", "eye", "forehead", "head", "mouth", "nose", "ear", "neck")
-REGIONS = ("skin", "lips", "eyes", "brows", "mouth_inside", "scalp", "ears", "neck", "upper_teeth", "lower_teeth", "tongue", "eyelids", "eye_socket")
+REGIONS = (
+    "skin",
+    "lips",
+    "eyes",
+    "brows",
+    "mouth_inside",
+    "scalp",
+    "ears",
+    "neck",
+    "upper_teeth",
+    "lower_teeth",
+    "tongue",
+    "eyelids",
+    "eye_socket",
+)
 JOINTS = ("global", "neck", "jaw", "eye_left", "eye_right")
 
 
@@ -121,7 +135,7 @@ def fit_joint_regressor(vertices: np.ndarray, joints: np.ndarray, candidates: np
     return row
 
 
-def five_joint_weights(data: Any, keep: np.ndarray, bust_limit: float) -> np.ndarray:
+def five_joint_weights(data: Any, keep: np.ndarray) -> np.ndarray:
     """(V,5) skinning weights on FLAME's joints; the neck bones share their turn between bust and head, so that the neck twists evenly."""
     labels = data.metadata.bone_labels
     parents = data.metadata.bone_parents
@@ -216,7 +230,7 @@ def build(components: int, identities: int, seed: int) -> dict[str, np.ndarray]:
     samples, bone_heads, template = samples - origin, bone_heads - origin, template - origin
 
     names = data.metadata.bone_labels
-    weights = five_joint_weights(data, keep, 0.0)
+    weights = five_joint_weights(data, keep)
     weights[vertex_group == 1] = np.eye(5)[3]
     weights[vertex_group == 2] = np.eye(5)[4]
     weights[vertex_group == 3] = np.eye(5)[1]
@@ -250,7 +264,9 @@ def build(components: int, identities: int, seed: int) -> dict[str, np.ndarray]:
         ]
     )
 
-    actions = [(i, s.removeprefix("facial_action:")) for i, s in enumerate(data.metadata.blendshape_labels) if s.startswith("facial_action:")]
+    actions = [
+        (i, s.removeprefix("facial_action:")) for i, s in enumerate(data.metadata.blendshape_labels) if s.startswith("facial_action:")
+    ]
     expression_dirs = np.stack([blend[i] for i, _ in actions])  # (52, V, 3)
     expression_dirs[:, np.concatenate([eye_l, eye_r])] = 0.0  # the eyeballs turn by their joints
     expression_dirs[:, rim] = 0.0
@@ -269,9 +285,7 @@ def build(components: int, identities: int, seed: int) -> dict[str, np.ndarray]:
     region[texture_mask(root / "mpfb2/textures/mpfb_inside-mouth.jpg", vertex_uv) > 0.5] = REGIONS.index("mouth_inside")
     segmentation = np.asarray(Image.open(root / "segmentation/body_parts_segmentation.png").convert("RGB")).astype(int)
     h, w = segmentation.shape[:2]
-    colour = segmentation[
-        np.clip(((1 - vertex_uv[:, 1]) * h).astype(int), 0, h - 1), np.clip((vertex_uv[:, 0] * w).astype(int), 0, w - 1)
-    ]
+    colour = segmentation[np.clip(((1 - vertex_uv[:, 1]) * h).astype(int), 0, h - 1), np.clip((vertex_uv[:, 0] * w).astype(int), 0, w - 1)]
     for socket in ((253, 249, 16), (249, 108, 136)):
         region[np.abs(colour - socket).sum(-1) < 30] = REGIONS.index("eye_socket")
     for k, name in ((1, "eyes"), (2, "eyes"), (3, "upper_teeth"), (4, "lower_teeth"), (5, "tongue")):
@@ -284,7 +298,9 @@ def build(components: int, identities: int, seed: int) -> dict[str, np.ndarray]:
     tree = cKDTree(own)
     mirror = tree.query(own * [-1, 1, 1])[1]
 
-    print(f"{len(keep)} vertices, {len(faces)} triangles, {components} shape directions keep {kept:.4f} of the variance of {identities} identities")
+    print(
+        f"{len(keep)} vertices, {len(faces)} triangles, {components} shape directions keep {kept:.4f} of the variance of {identities} identities"
+    )
     print("joints", dict(zip(JOINTS, (regressor @ template).round(3).tolist(), strict=True)))
     return {
         "template": template.astype(np.float32),

@@ -56,7 +56,12 @@ def portrait(head: HeadModel, vertices: np.ndarray, light: np.ndarray, brow: np.
 
 
 def detect_once(
-    head: HeadModel, detector: FaceLandmarker, parameters: dict[str, torch.Tensor], light: np.ndarray, brow: np.ndarray, groups: list[tuple[np.ndarray, np.ndarray]]
+    head: HeadModel,
+    detector: FaceLandmarker,
+    parameters: dict[str, torch.Tensor],
+    light: np.ndarray,
+    brow: np.ndarray,
+    groups: list[tuple[np.ndarray, np.ndarray]],
 ) -> np.ndarray | None:
     """(468, 3) template positions under the landmarks detected on one rendering; None if no face was found."""
     vertices = head(**parameters).vertices[0].numpy().astype(np.float64)
@@ -98,9 +103,11 @@ def embed(head: HeadModel, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray
     rng = np.random.default_rng(seed)
     detector = FaceLandmarker()
     names = list(head.region_names)
-    ids = lambda *r: np.array([names.index(x) for x in r])  # noqa: E731
+
+    def ids(*regions: str) -> np.ndarray:
+        return np.array([names.index(r) for r in regions])
+
     everything = np.arange(468)
-    lips = np.array(sorted({*sets.LIPS_OUTER, *sets.LIPS_INNER}))
     inner = np.array(sets.LIPS_INNER)
     eyes = np.array([*sets.LEFT_EYE, *sets.RIGHT_EYE])
     outside = ids("skin", "eyelids", "scalp", "ears", "neck", "lips")
@@ -150,12 +157,13 @@ def embed(head: HeadModel, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray
         triangles[landmark_ids], weights[landmark_ids] = allowed[k], w
     placed = (rest[head.faces[triangles]] * weights[..., None]).sum(1)
     moved = np.linalg.norm(placed - mean, axis=1) * 1000
-    print(f"landmarks: {int(mutual.sum())} of 468 have a mirrored partner; snapped by {moved.mean():.2f} mm on average, {moved.max():.1f} mm at most")
+    print(f"{int(mutual.sum())} of 468 landmarks have a mirrored partner; snapped by {moved.mean():.2f} mm, at most {moved.max():.1f} mm")
     return {"landmark_triangles": triangles.astype(np.int32), "landmark_barycentric": weights.astype(np.float32)}, brow
 
 
 def brow_weight(vertices: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(V,) in [0, 1]: 1 inside the brows' outlines (as seen from the front), fading over 2 mm."""
+    from scipy.ndimage import gaussian_filter
     from skimage.draw import polygon2mask
 
     out = np.zeros(len(vertices))
@@ -163,8 +171,6 @@ def brow_weight(vertices: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     for brow in (sets.LEFT_BROW, sets.RIGHT_BROW):
         outline = np.concatenate([landmarks[list(brow[:5])], landmarks[list(brow[:4:-1])]])[:, :2]
         mask = polygon2mask((480, 640), (outline + centre)[:, ::-1] * scale)
-        from scipy.ndimage import gaussian_filter
-
         soft = gaussian_filter(mask.astype(float), 5.0)
         at = ((vertices[:, :2] + centre) * scale).astype(int)
         inside = (at[:, 0] >= 0) & (at[:, 0] < 640) & (at[:, 1] >= 0) & (at[:, 1] < 480) & (vertices[:, 2] > -0.03)

@@ -1,0 +1,39 @@
+# Two commands: `make demo` edits a real photo, `make test` runs the checks.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= out/demo
+
+.PHONY: install demo test test-heavy lint types bench clean
+
+install: $(VENV)/.installed
+
+# The constraints file names the versions that were tested; on Linux without a GPU the CPU build of PyTorch is enough.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,eval]'
+	touch $@
+
+demo: install
+	$(BIN)/python examples/demo.py --output $(OUT)
+
+test: install lint types
+	$(BIN)/python -m pytest -q -n 2
+
+test-heavy: install
+	$(BIN)/python -m pytest -q -m heavy
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+bench: install
+	for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+clean:
+	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache
