@@ -1,0 +1,152 @@
+"""From noise to picture: DDIM as the official code steps, or DPM-Solver++(2M) through diffusers' scheduler."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from discontrolface.diffusion.schedule import add_noise, denoising_timesteps
+from discontrolface.errors import UserError
+from discontrolface.nets.control import Control
+from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.parametrization import linear_alphas_cumprod, to_x0
+from discontrolface.nets.unet import DeepFeatures
+
+SCHEDULERS = ("ddim", "dpm++")
+
+
+class Condition(Protocol):
+    """What steers one step: called as `condition(step, t, x_t)`, step = 0, 1, ... in the order taken, t (B,), x_t (B,3,H,W); returns z (B,Z) and the control."""
+
+    def __call__(self, step: int, t: Tensor, x_t: Tensor) -> tuple[Tensor, Control | Sequence[Tensor | None] | None]: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a callback is told after a step."""
+
+    index: int  # 0, 1, ... in the order taken
+    count: int  # steps in all
+    t: int  # the timestep just left
+    x_t: Tensor  # (B,3,H,W), the picture at t, before the step
+    x0: Tensor  # (B,3,H,W), the picture predicted at t, clipped
+    sample: Tensor  # (B,3,H,W), the picture after the step
+
+
+class Update(Protocol):
+    """One step of a scheduler: (step, x_t, predicted x0) -> the picture one step less noisy."""
+
+    def __call__(self, index: int, x_t: Tensor, x0: Tensor) -> Tensor: ...
+
+
+def ddim_update(timesteps: Sequence[int], alphas_cumprod: Sequence[float]) -> Update:
+    """DDIM with eta = 0 (Song et al., 2021, eq. 12; official `ddim_sample`); the last step ends at alpha-bar 1."""
+    levels = [alphas_cumprod[t] for t in timesteps] + [1.0]
+
+    def update(index: int, x_t: Tensor, x0: Tensor) -> Tensor:
+        a, a_next = levels[index], levels[index + 1]
+        eps = (x_t - a**0.5 * x0) / (1 - a) ** 0.5  # the noise that the clipped x0 implies
+        return a_next**0.5 * x0 + (1 - a_next) ** 0.5 * eps
+
+    return update
+
+
+def dpm_update(timesteps: Sequence[int], alphas_cumprod: Sequence[float]) -> Update:
+    """DPM-Solver++(2M) (Lu et al., 2022) on given x0 predictions, by diffusers' DPMSolverMultistepScheduler."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    scheduler = DPMSolverMultistepScheduler(
+        trained_betas=_betas(alphas_cumprod),
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+        prediction_type="sample",
+        final_sigmas_type="zero",
+    )
+    scheduler.set_timesteps(timesteps=list(timesteps))
+
+    def update(index: int, x_t: Tensor, x0: Tensor) -> Tensor:
+        return scheduler.step(x0, scheduler.timesteps[index], x_t).prev_sample
+
+    return update
+
+
+def _betas(alphas_cumprod: Sequence[float]) -> list[float]:
+    previous = [1.0, *alphas_cumprod[:-1]]
+    return [1 - a / p for a, p in zip(alphas_cumprod, previous, strict=True)]
+
+
+UPDATES: dict[str, Callable[[Sequence[int], Sequence[float]], Update]] = {"ddim": ddim_update, "dpm++": dpm_update}
+
+
+def denoise(
+    predict_x0: Callable[[int, Tensor, Tensor], Tensor],  # (step, x_t, t (B,)) -> x0 prediction, unclipped
+    x: Tensor,  # (B, ...), the picture (or code) at the first timestep
+    timesteps: Sequence[int],  # descending
+    alphas_cumprod: Sequence[float],  # of t = 0..T-1
+    scheduler: str = "ddim",
+    clip: bool = True,  # clip every x0 prediction to [-1, 1]
+) -> Iterator[Step]:
+    """The loop behind `sample` and the latent DPM: yields every step; the last one's `sample` is the result."""
+    if scheduler not in UPDATES:
+        raise UserError(f"scheduler {scheduler!r} is not known; choose one of {', '.join(SCHEDULERS)}.")
+    update = UPDATES[scheduler](timesteps, alphas_cumprod)
+    for index, step_t in enumerate(timesteps):
+        t = torch.full((len(x),), step_t, dtype=torch.long, device=x.device)
+        x0 = predict_x0(index, x, t)
+        if clip:
+            x0 = x0.clamp(-1, 1)
+        after = update(index, x, x0)
+        yield Step(index, len(timesteps), step_t, x, x0, after)
+        x = after
+
+
+@torch.no_grad()
+def sample(
+    model: DiffAE,
+    noise: Tensor,  # (B,3,H,W), x_T ~ N(0, I)
+    z: Tensor | None = None,  # (B,Z), the same at every step; None if `condition` gives it
+    steps: int = 20,
+    control: Control | Sequence[Tensor | None] | None = None,  # the same at every step; rarely useful, see `condition`
+    condition: Condition | None = None,  # z and control per step (an edit: masked crop and snapshot); instead of z and control
+    start: Tensor | None = None,  # (B,3,H,W) in [-1, 1]: a draft to start from
+    strength: float = 1.0,  # with `start`: the share of the steps that is taken, 1: the draft does not count
+    scheduler: str = "ddim",  # "ddim" (official) or "dpm++" (fewer steps)
+    clip: bool = True,  # clip x0 to [-1, 1] at every step (official)
+    callback: Callable[[Step], None] | None = None,  # told every step
+    deep_every: int = 1,  # > 1: compute the backbone's deep levels only at every n-th step (approximate)
+    deep_depth: int = 1,  # with `deep_every`: levels from the top that are computed at every step
+) -> Tensor:
+    """The denoised picture: (B,3,H,W) in about [-1, 1].
+
+    With `start` and `strength` s the run begins at the draft with noise at the level of the first of the last round(steps * s) timesteps.
+    Deterministic: the same noise gives the same picture.
+    """
+    if (z is None) == (condition is None):
+        raise UserError("sample needs z, or a condition that gives z at every step, and not both.")
+    if start is None and strength != 1.0:
+        raise UserError(f"strength {strength} says how much to change a draft, but no draft was given; pass start as well.")
+    if deep_every < 1 or not 1 <= deep_depth <= model.unet.levels:
+        raise UserError(f"deep_every {deep_every} must be at least 1 and deep_depth {deep_depth} between 1 and {model.unet.levels}.")
+    timesteps = denoising_timesteps(steps, strength)
+    x = noise
+    if start is not None and strength < 1:
+        x = add_noise(start, noise, torch.full((len(noise),), timesteps[0], device=noise.device))
+    deep = DeepFeatures(deep_depth) if deep_every > 1 else None
+
+    def predict_x0(index: int, x_t: Tensor, t: Tensor) -> Tensor:
+        step_z, step_control = (z, control) if condition is None else condition(index, t, x_t)
+        assert step_z is not None
+        if deep is not None and index % deep_every == 0:
+            deep.stored = None
+        prediction = model(x_t, t, step_z, control=step_control, deep=deep)
+        return to_x0(prediction, x_t, t, model.config.prediction_type)
+
+    for step in denoise(predict_x0, x, timesteps, linear_alphas_cumprod().tolist(), scheduler, clip):
+        x = step.sample
+        if callback is not None:
+            callback(step)
+    return x
+
+

@@ -1,0 +1,42 @@
+"""Which timesteps a run of N steps visits, and how noisy the picture is at each."""
+
+import torch
+from torch import Tensor
+
+from discontrolface.errors import UserError
+from discontrolface.nets.parametrization import TRAIN_TIMESTEPS, signal_and_noise
+
+
+def spaced_timesteps(steps: int) -> list[int]:
+    """The timesteps of `steps` denoising steps, ascending.
+
+    As the official `space_timesteps("ddimN")`: 0, s, 2s, ... with the smallest integer stride s that gives exactly N of them (20 steps: 0, 50, ..., 950).
+    Where the official code finds no stride and raises (300 steps, for instance), floor(k 1000 / N); for one step, [999].
+    """
+    if not 1 <= steps <= TRAIN_TIMESTEPS:
+        raise UserError(f"steps is {steps}; it must lie between 1 and {TRAIN_TIMESTEPS}.")
+    if steps == 1:
+        return [TRAIN_TIMESTEPS - 1]
+    stride = -(-TRAIN_TIMESTEPS // steps)  # the smallest s with ceil(1000 / s) <= N
+    if len(range(0, TRAIN_TIMESTEPS, stride)) == steps:
+        return list(range(0, TRAIN_TIMESTEPS, stride))
+    return [k * TRAIN_TIMESTEPS // steps for k in range(steps)]
+
+
+def denoising_timesteps(steps: int, strength: float = 1.0) -> list[int]:
+    """The timesteps of a run from noise to picture, descending. `strength` < 1 (a run that starts from a draft) keeps the last round(steps * strength)."""
+    if not 0 < strength <= 1:
+        raise UserError(f"strength is {strength}; it must lie in (0, 1]: 1 starts from noise, less from the draft with that much noise.")
+    return spaced_timesteps(steps)[: max(1, round(steps * strength))][::-1]
+
+
+def add_noise(x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """x_t = sqrt(a) x0 + sqrt(1 - a) noise (Ho et al., 2020, eq. 4): (B,C,H,W), t (B,) -> (B,C,H,W)."""
+    signal, sigma = signal_and_noise(t)
+    return signal.to(x0.dtype) * x0 + sigma.to(x0.dtype) * noise
+
+
+def random_timesteps(batch: int, generator: torch.Generator | None = None) -> Tensor:
+    """t ~ U{0..999}: (B,) int64 on the generator's device."""
+    device = "cpu" if generator is None else generator.device
+    return torch.randint(TRAIN_TIMESTEPS, (batch,), generator=generator, device=device)

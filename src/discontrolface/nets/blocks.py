@@ -1,0 +1,157 @@
+"""The parts both networks of Diff-AE are made of: ResBlock, Attention, and the blocks that stack them.
+
+Shapes and arithmetic follow Diff-AE (Preechakul et al., CVPR 2022; official functions named below); the module names are our own.
+"""
+
+import math
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """GroupNorm with 32 groups and eps 1e-5 (official `normalization`); fewer groups where 32 do not divide the width."""
+    return nn.GroupNorm(math.gcd(32, channels), channels, eps=1e-5)
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def zeroed(module: M) -> M:
+    """The module with all its parameters set to zero: its output does not count at the start of training."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+def silu(x: Tensor) -> Tensor:
+    """SiLU; in place when no gradient is being recorded, which saves one feature map of memory per call. `x` must be a temporary."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
+def timestep_embedding(t: Tensor, channels: int, max_period: float = 10_000.0) -> Tensor:
+    """Sinusoidal embedding `[cos(t f) | sin(t f)]`, f_i = max_period^(-i / half): (B,) -> (B, channels) float32 (official `timestep_embedding`)."""
+    half = channels // 2
+    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    angles = t[:, None].float() * frequencies[None]
+    embedding = torch.cat([angles.cos(), angles.sin()], dim=1)
+    return F.pad(embedding, (0, channels % 2))
+
+
+class ResBlock(nn.Module):
+    """Residual block of Diff-AE (official `ResBlock`).
+
+    Conditioned (U-Net): GN -> SiLU -> conv -> GN -> h (1 + s_t) + b_t -> h (1 + s_z) -> SiLU -> dropout -> conv.
+    Without conditions (`time_channels=None`, the semantic encoder): GN -> SiLU -> conv, one convolution only.
+    With `resample` "down" (2x2 mean) or "up" (nearest) both branches change size between SiLU and the first convolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        time_channels: int | None = None,  # width of the time embedding; None: no conditions
+        z_channels: int | None = None,  # width of z_sem
+        dropout: float = 0.0,
+        resample: str | None = None,  # None, "down" or "up"
+    ) -> None:
+        super().__init__()
+        self.resample = resample
+        self.conditioned = time_channels is not None
+        self.norm1 = group_norm(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        if time_channels is not None:
+            assert z_channels is not None
+            self.time = nn.Linear(time_channels, 2 * out_channels)
+            self.semantic = nn.Linear(z_channels, out_channels)
+            self.norm2 = group_norm(out_channels)
+            self.dropout = nn.Dropout(dropout)
+            self.conv2 = zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.skip = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
+
+    def change_size(self, x: Tensor) -> Tensor:
+        if self.resample == "down":
+            return F.avg_pool2d(x, 2)
+        if self.resample == "up":
+            return F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return x
+
+    def modulate(self, h: Tensor, time: Tensor, z: Tensor) -> Tensor:
+        """(h (1 + s_t) + b_t) (1 + s_z), as one multiply-add: h a + b with a = (1 + s_t)(1 + s_z), b = b_t (1 + s_z)."""
+        scale_t, shift_t = self.time(time).chunk(2, dim=1)  # (B,C), (B,C)
+        scale_z = 1 + self.semantic(z)  # (B,C)
+        a, b = (1 + scale_t) * scale_z, shift_t * scale_z
+        return torch.addcmul(b[:, :, None, None], h, a[:, :, None, None])
+
+    def forward(self, x: Tensor, time: Tensor | None = None, z: Tensor | None = None) -> Tensor:
+        """x (B,C,H,W); time (B,E) and z (B,Z) *after* SiLU -> (B,C',H',W')."""
+        h = self.change_size(silu(self.norm1(x)))
+        h = self.conv1(h)  # (B,C',H',W')
+        if self.conditioned:
+            assert time is not None
+            assert z is not None
+            h = silu(self.modulate(self.norm2(h), time, z))
+            h = self.conv2(self.dropout(h))
+        x = self.skip(self.change_size(x))
+        return h.add_(x) if not torch.is_grad_enabled() else h + x  # (B,C',H',W')
+
+
+class Attention(nn.Module):
+    """Self-attention over positions with the legacy head layout: each head's q, k, v lie together (official `AttentionBlock`, `QKVAttentionLegacy`)."""
+
+    def __init__(self, channels: int, heads: int = 1) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = group_norm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = zeroed(nn.Linear(channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B,C,H,W) -> (B,C,H,W)."""
+        b, c, height, width = x.shape
+        h = self.norm(x).flatten(2).transpose(1, 2)  # (B,N,C)
+        qkv = self.qkv(h).view(b, height * width, self.heads, 3, c // self.heads)
+        q, k, v = qkv.permute(3, 0, 2, 1, 4).unbind(0)  # each (B,heads,N,C/heads)
+        h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, height * width, c)
+        return x + self.proj(h).transpose(1, 2).reshape(b, c, height, width)
+
+
+class Block(nn.Module):
+    """One entry of the U-Net or the encoder: a ResBlock, then possibly attention, then possibly a ResBlock that doubles the size."""
+
+    def __init__(self, res: ResBlock, attention: Attention | None = None, resample: ResBlock | None = None) -> None:
+        super().__init__()
+        self.res = res
+        self.attention = attention
+        self.resample = resample
+
+    def forward(self, x: Tensor, time: Tensor | None = None, z: Tensor | None = None) -> Tensor:
+        h = self.res(x, time, z)
+        if self.attention is not None:
+            h = self.attention(h)
+        if self.resample is not None:
+            h = self.resample(h, time, z)
+        return h
+
+
+class MiddleBlock(nn.Module):
+    """ResBlock, attention, ResBlock at the lowest resolution."""
+
+    def __init__(self, channels: int, heads: int, time_channels: int | None = None, z_channels: int | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.res1 = ResBlock(channels, channels, time_channels, z_channels, dropout)
+        self.attention = Attention(channels, heads)
+        self.res2 = ResBlock(channels, channels, time_channels, z_channels, dropout)
+
+    def forward(self, x: Tensor, time: Tensor | None = None, z: Tensor | None = None) -> Tensor:
+        return self.res2(self.attention(self.res1(x, time, z)), time, z)
+
+
+def run_block(block: nn.Module, checkpointed: bool, *args: Tensor | None) -> Tensor:
+    """`block(*args)`; if `checkpointed`, its activations are recomputed in the backward pass instead of kept."""
+    if checkpointed and torch.is_grad_enabled():
+        return checkpoint(block, *args, use_reentrant=False)
+    return block(*args)

@@ -1,0 +1,166 @@
+"""Exp-FaceNet: the control network beside the frozen backbone (DisControlFace, Section 3.2).
+
+It mirrors the conditional U-Net, time and z_sem included. Its input layer takes the snapshot; that layer's output is summed with the output of the
+backbone's input layer on x_t, and the sum goes through the copy. The output of every decoder block is added to that of the backbone's block, through
+a 1x1 convolution that starts at zero (ControlNet's, Zhang et al., ICCV 2023): at the start the system is the backbone, bit for bit.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+from discontrolface.errors import UserError
+from discontrolface.nets.blocks import group_norm, silu, zeroed
+from discontrolface.nets.control import Control
+from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.unet import DeepFeatures, UNet
+
+MAP_CHANNELS = {"normals": 3, "lambertian": 3, "albedo": 3, "preview": 3, "visibility": 1}  # in the order of docs/conventions.md
+PAPER_MAPS = ("normals", "lambertian")
+OPEN_MAPS = ("normals", "lambertian", "preview", "visibility")
+PREVIEW_GATES = ("none", "zero", "visibility")
+
+
+def snapshot_width(maps: Sequence[str]) -> int:
+    """The number of channels of a snapshot of these maps."""
+    unknown = [name for name in maps if name not in MAP_CHANNELS]
+    if unknown:
+        raise UserError(f"snapshot map {unknown[0]!r} is not known; choose from {', '.join(MAP_CHANNELS)}.")
+    return sum(MAP_CHANNELS[name] for name in maps)
+
+
+def map_slice(maps: Sequence[str], name: str) -> slice:
+    """Which channels of the snapshot are this map."""
+    start = snapshot_width(maps[: list(maps).index(name)])
+    return slice(start, start + MAP_CHANNELS[name])
+
+
+class ExpFaceNet(ModelMixin, ConfigMixin):
+    """The control network; make one with `ExpFaceNet.from_backbone(model)`.
+
+    Our extension: with `preview_gate` "zero" or "visibility" a last output gives a gate per pixel that mixes the preview (the warped photo, part of
+    the snapshot) into the predicted x0: gate = clamp(start + output, 0, 1), output zero at the start, start 0 or the preview's visibility.
+    With "zero" the system still starts as the backbone, bit for bit.
+    """
+
+    _supports_gradient_checkpointing = True
+
+    @register_to_config
+    def __init__(
+        self,
+        snapshot_maps: Sequence[str] = PAPER_MAPS,  # the maps of the snapshot, in channel order
+        snapshot_channels: int = 6,  # their channels in all
+        preview_gate: str = "none",  # "none" (the paper), "zero" or "visibility"
+        control_blocks: Sequence[int] | None = None,  # decoder blocks that get a feature; None: all (the paper names 13: range(13))
+        image_size: int = 256,  # from here on: the backbone's own numbers, see DiffAE
+        patch: int = 1,
+        model_channels: int = 128,
+        channel_mult: Sequence[int] = (1, 1, 2, 2, 4, 4),
+        num_res_blocks: int = 2,
+        attention_resolutions: Sequence[int] = (16,),
+        num_heads: int = 1,
+        embed_channels: int = 512,
+        z_channels: int = 512,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if preview_gate not in PREVIEW_GATES:
+            raise UserError(f"preview_gate {preview_gate!r} is not known; choose one of {', '.join(PREVIEW_GATES)}.")
+        if snapshot_width(snapshot_maps) != snapshot_channels:
+            raise UserError(
+                f"snapshot_channels {snapshot_channels} does not fit the maps {', '.join(snapshot_maps)} ({snapshot_width(snapshot_maps)} channels)."
+            )
+        needed = {"none": (), "zero": ("preview",), "visibility": ("preview", "visibility")}[preview_gate]
+        for name in needed:
+            if name not in snapshot_maps:
+                raise UserError(f"preview_gate {preview_gate!r} needs the snapshot map {name!r}; add it to snapshot_maps.")
+        self.unet = UNet(
+            snapshot_channels * patch**2,
+            None,
+            image_size // patch,
+            model_channels,
+            channel_mult,
+            num_res_blocks,
+            attention_resolutions,
+            num_heads,
+            embed_channels,
+            z_channels,
+            dropout,
+        )
+        zeroed(self.unet.stem)  # so that the copied layers start on the features they know
+        blocks = range(len(self.unet.up)) if control_blocks is None else control_blocks
+        if not all(0 <= k < len(self.unet.up) for k in blocks):
+            raise UserError(f"control_blocks {tuple(blocks)} names a decoder block outside 0..{len(self.unet.up) - 1}.")
+        self.features = nn.ModuleDict({str(k): zeroed(nn.Conv2d(self.unet.up_channels[k], self.unet.up_channels[k], 1)) for k in blocks})
+        self.gated = preview_gate != "none"
+        if self.gated:
+            width = self.unet.up_channels[-1]
+            self.gate_norm = group_norm(width)
+            self.gate_head = zeroed(nn.Conv2d(width, patch**2, 3, padding=1))
+
+    @classmethod
+    def from_backbone(
+        cls,
+        backbone: DiffAE,
+        snapshot_channels: int | None = None,  # None: what the maps have
+        snapshot_maps: Sequence[str] | None = None,  # None: the paper's six channels, or for 10 channels the open preset's four maps
+        preview_gate: str = "none",
+        control_blocks: Sequence[int] | None = None,
+    ) -> "ExpFaceNet":
+        """A control network of the backbone's shape whose trunk starts as a copy of the backbone's, on the backbone's device and dtype."""
+        if snapshot_maps is None:
+            known = {snapshot_width(maps): maps for maps in (PAPER_MAPS, OPEN_MAPS)}
+            width = snapshot_channels or snapshot_width(PAPER_MAPS)
+            if width not in known:
+                raise UserError(f"snapshot_channels {width} says nothing about its maps; name them in snapshot_maps.")
+            snapshot_maps = known[width]
+        c = backbone.config
+        shared = ("image_size", "patch", "model_channels", "channel_mult", "num_res_blocks", "attention_resolutions", "num_heads")
+        numbers: dict[str, Any] = {name: c[name] for name in (*shared, "embed_channels", "z_channels", "dropout")}
+        control = cls(
+            snapshot_maps=tuple(snapshot_maps),
+            snapshot_channels=snapshot_channels or snapshot_width(snapshot_maps),
+            preview_gate=preview_gate,
+            control_blocks=None if control_blocks is None else tuple(control_blocks),
+            **numbers,
+        )
+        for part in ("time_embed", "down", "middle", "up"):
+            getattr(control.unet, part).load_state_dict(getattr(backbone.unet, part).state_dict())
+        like = backbone.unet.stem.weight
+        return nn.Module.to(control, device=like.device, dtype=like.dtype)
+
+    def read(self, snapshot: Tensor) -> Tensor:
+        """The input layer on the snapshot: (B,S,H,W) -> (B,C,G,G). It does not depend on the step: compute it once and pass it as `stem`."""
+        p = self.config.patch
+        return self.unet.stem(F.pixel_unshuffle(snapshot, p) if p > 1 else snapshot)
+
+    def forward(
+        self,
+        x_t: Tensor,  # (B,3,H,W), the noisy picture
+        t: Tensor,  # (B,), timesteps 0..999
+        z: Tensor,  # (B,Z), z_sem
+        snapshot: Tensor,  # (B,S,H,W), the maps of config.snapshot_maps side by side
+        backbone: DiffAE,  # the model that takes the result
+        stem: Tensor | None = None,  # `read(snapshot)`, if computed before
+        deep: DeepFeatures | None = None,  # reuse deep features between neighbouring steps; None: never
+    ) -> Control:
+        """The control signal for `backbone(x_t, t, z, control=...)`."""
+        h = (self.read(snapshot) if stem is None else stem) + backbone.stem(x_t)  # (B,C,G,G)
+        outputs: dict[int, Tensor] = {}
+        h = self.unet(h, t, z, collect=outputs, deep=deep)  # (B,C,G,G)
+        features = tuple(
+            self.features[str(k)](outputs[k]) if k in outputs and str(k) in self.features else None for k in range(len(self.unet.up))
+        )
+        if not self.gated:
+            return Control(features)
+        gate = self.gate_head(silu(self.gate_norm(h)))  # (B,p^2,G,G)
+        gate = F.pixel_shuffle(gate, self.config.patch)  # (B,1,H,W)
+        maps = self.config.snapshot_maps
+        if self.config.preview_gate == "visibility":
+            gate = gate + snapshot[:, map_slice(maps, "visibility")]
+        return Control(features, gate=torch.clamp(gate, 0, 1), preview=snapshot[:, map_slice(maps, "preview")])

@@ -1,0 +1,133 @@
+"""The conditional U-Net that the backbone and Exp-FaceNet share (official `BeatGANsUNetModel`, two conditions)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from discontrolface.nets.blocks import Attention, Block, MiddleBlock, ResBlock, group_norm, run_block, silu, timestep_embedding, zeroed
+
+
+class DeepFeatures:
+    """Keeps the deep part's result from one denoising step to the next (DeepCache, Ma et al., CVPR 2024).
+
+    `depth` levels from the top are computed at every step; what lies below only when `stored` is None. Give one object per network and
+    call, and set `stored = None` whenever the deep part shall be computed anew.
+    """
+
+    def __init__(self, depth: int = 1) -> None:
+        self.depth = depth
+        self.stored: Tensor | None = None
+
+
+class UNet(nn.Module):
+    """Stem, down path, middle, up path and (unless `out_channels` is None) an output convolution.
+
+    `up` has `len(mult) * (res_blocks + 1)` decoder blocks; the features of Exp-FaceNet are made from, and added to, their outputs.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,  # channels of the (patched) input
+        out_channels: int | None,  # channels of the (patched) output; None: no output convolution
+        grid: int,  # height and width of the input in network pixels
+        channels: int,  # base width
+        mult: Sequence[int],  # width per level
+        res_blocks: int,  # ResBlocks per level on the way down; one more on the way up
+        attention_resolutions: Sequence[int],  # grid sizes with attention
+        heads: int,  # attention heads
+        embed_channels: int,  # width of the time embedding
+        z_channels: int,  # width of z_sem
+        dropout: float,  # inside the ResBlocks
+    ) -> None:
+        super().__init__()
+        self.gradient_checkpointing = False
+        self.channels, self.levels, self.blocks_per_level = channels, len(mult), res_blocks + 1
+        self.time_embed = nn.Sequential(nn.Linear(channels, embed_channels), nn.SiLU(), nn.Linear(embed_channels, embed_channels))
+
+        width = channels * mult[0]
+        self.stem = nn.Conv2d(in_channels, width, 3, padding=1)
+        self.down = nn.ModuleList()
+        skips = [width]
+        conditions = (embed_channels, z_channels, dropout)
+        for level, m in enumerate(mult):
+            if level > 0:
+                grid //= 2
+                self.down.append(Block(ResBlock(width, width, *conditions, resample="down")))
+                skips.append(width)
+            for _ in range(res_blocks):
+                res = ResBlock(width, channels * m, *conditions)
+                width = channels * m
+                self.down.append(Block(res, Attention(width, heads) if grid in attention_resolutions else None))
+                skips.append(width)
+
+        self.middle = MiddleBlock(width, heads, *conditions)
+
+        self.up = nn.ModuleList()
+        self.up_channels: list[int] = []  # of every decoder block's output
+        for level, m in reversed(list(enumerate(mult))):
+            for i in range(res_blocks + 1):
+                res = ResBlock(width + skips.pop(), channels * m, *conditions)
+                width = channels * m
+                attention = Attention(width, heads) if grid in attention_resolutions else None
+                last = level > 0 and i == res_blocks
+                self.up.append(Block(res, attention, ResBlock(width, width, *conditions, resample="up") if last else None))
+                self.up_channels.append(width)
+            grid *= 2
+
+        self.has_head = out_channels is not None
+        if out_channels is not None:
+            self.norm = group_norm(width)
+            self.head = zeroed(nn.Conv2d(width, out_channels, 3, padding=1))
+
+    def conditions(self, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,) timesteps and (B,Z) z_sem -> both as every ResBlock takes them: (B,E), (B,Z), after SiLU (computed here once)."""
+        time = self.time_embed(timestep_embedding(t, self.channels).to(self.stem.weight.dtype))
+        return torch.nn.functional.silu(time), torch.nn.functional.silu(z)
+
+    def stylespace(self, z: Tensor) -> Tensor:
+        """Every ResBlock's scale s_z side by side: (B,Z) -> (B, sum of widths) (official `encode_stylespace`)."""
+        z = torch.nn.functional.silu(z)
+        return torch.cat([module.semantic(z) for module in self.modules() if isinstance(module, ResBlock)], dim=1)
+
+    def forward(
+        self,
+        h: Tensor,  # (B,C,G,G), the stem's output
+        t: Tensor,  # (B,)
+        z: Tensor,  # (B,Z)
+        added: Sequence[Tensor | None] | None = None,  # one per decoder block, added to its output
+        collect: dict[int, Tensor] | None = None,  # receives the output of every decoder block that ran, by its number
+        deep: DeepFeatures | None = None,  # reuse of the deep part; None: compute everything
+    ) -> Tensor:
+        """The trunk from after the stem to before the output convolution: (B,C,G,G) -> (B,C,G,G)."""
+        time, z = self.conditions(t, z)
+        n = self.blocks_per_level
+        shallow = self.levels if deep is None else deep.depth  # levels computed at every step
+        reuse = deep is not None and deep.stored is not None
+
+        skips = [h]
+        for block in self.down[: shallow * n - 1] if reuse else self.down:
+            h = run_block(block, self.gradient_checkpointing, h, time, z)
+            skips.append(h)
+        first = (self.levels - shallow) * n  # the first decoder block computed at every step
+        if reuse:
+            assert deep is not None
+            assert deep.stored is not None
+            h = deep.stored
+        else:
+            h = run_block(self.middle, self.gradient_checkpointing, h, time, z)
+        for k, block in enumerate(self.up):
+            if reuse and k < first:
+                continue
+            if deep is not None and not reuse and k == first:
+                deep.stored = h
+            h = run_block(block, self.gradient_checkpointing, torch.cat([h, skips.pop()], dim=1), time, z)
+            if added is not None and added[k] is not None:
+                h = h + added[k]
+            if collect is not None:
+                collect[k] = h
+        return h
+
+    def project(self, h: Tensor) -> Tensor:
+        """The output convolution on the trunk's result: (B,C,G,G) -> (B,out_channels,G,G)."""
+        return self.head(silu(self.norm(h)))
