@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from discontrolface.errors import UserError
-from discontrolface.face.landmark_sets import LEFT_EYE, LEFT_EYE_CORNERS, RIGHT_EYE, RIGHT_EYE_CORNERS
+from discontrolface.face.landmark_sets import LEFT_EYE, LEFT_EYE_CORNERS, NOSE_TIP, RIGHT_EYE, RIGHT_EYE_CORNERS
 from discontrolface.face.sampling import apply_affine, sample_affine
 
 DETECTOR_SIZE = 192
@@ -31,6 +32,11 @@ IRIS_SIZE = 64
 MIN_FACE_SCORE = 0.5  # of the mesh model: is there a face in the region at all
 MIN_DETECTION_SCORE = 0.5
 MAX_OVERLAP = 0.3  # boxes that overlap more are one face
+MIN_CONFIRMATION = 0.6  # product of the mesh scores of two passes: faces have 0.9 and more, false alarms are rarely sure twice
+MAX_DISAGREEMENT = 0.2  # mean distance of the detector's and the mesh's eyes, nose and mouth / side of the face box
+MAX_TILT = math.radians(25)  # a face tilted more in the detector's view is looked at again, upright
+MIN_FACE_PIXELS = 16
+DETECTION_PIXELS = 1536  # longer side of the picture that the detector's views are cut from
 ROI_MARGIN = 1.5  # region of interest / face box, as the mesh model was trained
 EYE_MARGIN = 2.3  # region of an eye / distance of its corners, as the iris model was trained
 
@@ -61,6 +67,12 @@ class Face:
     keypoints: NDArray[np.float32]
     score: float
     region: Region
+
+    def scaled(self, factor: float) -> "Face":
+        """The same face in a picture enlarged by `factor`."""
+        x0, y0, x1, y1 = (v * factor for v in self.box)
+        region = Region(self.region.x * factor, self.region.y * factor, self.region.side * factor, self.region.angle)
+        return Face((x0, y0, x1, y1), (self.keypoints * factor).astype(np.float32), self.score, region)
 
     @property
     def area(self) -> float:
@@ -113,43 +125,59 @@ class FaceLandmarker:
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
         """The faces of a photo (H, W, 3) uint8 RGB, largest first; [] when there is none.
 
-        First the whole picture as it is. Only when that shows no face: with a margin around it (tight crops), turned by 45 to 315
-        degrees, and in overlapping tiles (small faces). Those ways invite false alarms, so the mesh model must confirm them.
+        First the whole picture as it is. Only when that shows no face: with a margin around it (tight crops), in overlapping tiles
+        (small faces) and turned by 45 to 315 degrees. The mesh model confirms every face: it must see one, and put eyes, nose and
+        mouth where the detector put them. Faces smaller than 16 pixels are left out.
         """
         image = _as_rgb(image)
-        height, width = image.shape[:2]
-        longer = max(height, width)
-        whole = Region(width / 2, height / 2, longer, 0.0)
-        faces = [f for f in self._detect_in(image, [whole]) if self._confirm(image, f)]
-        for regions in _other_views(whole, width, height):
+        small, factor = _shrink(image, DETECTION_PIXELS)
+        height, width = small.shape[:2]
+        for views in _views(width, height):
+            faces = [face for face in self._detect_in(small, views) if self._confirm(small, face)]
+            faces = [face.scaled(factor) for face in _distinct(faces) if face.region.side * factor >= MIN_FACE_PIXELS * ROI_MARGIN]
             if faces:
-                break
-            faces = [f for f in self._detect_in(image, regions) if self._confirm(image, f)]
-        return sorted(faces, key=lambda f: -f.area)
+                return sorted(faces, key=lambda face: -face.area)
+        return []
 
-    def _detect_in(self, image: NDArray[np.uint8], regions: Sequence[Region]) -> list[Face]:
-        """Faces in each of the regions, duplicates merged."""
-        boxes, keypoints, scores, angles = [], [], [], []
-        for region in regions:
-            to_photo = region.to_photo(DETECTOR_SIZE)
-            pixels = _sample_on_black(image, to_photo, DETECTOR_SIZE)
-            with self._lock:
-                raw, logits = _run(self._detector, pixels, 1 / 127.5, -1.0)
-            score = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -80, 80)))
-            keep = np.nonzero(score > MIN_DETECTION_SCORE)[0]
-            values = raw[0, keep].reshape(-1, 8, 2)  # centre, size, 6 keypoints; positions relative to the anchor
-            positions = values + self._anchors[keep, None]
-            centre = apply_affine(to_photo, positions[:, 0])
-            half = np.abs(values[:, 1]) * (region.side / DETECTOR_SIZE) / 2
-            boxes.append(np.concatenate([centre - half, centre + half], axis=1))
-            keypoints.append(apply_affine(to_photo, positions[:, 2:]))
-            scores.append(score[keep])
-            angles.append(np.full(len(keep), region.angle))
-        merged = _merge(np.concatenate(boxes), np.concatenate(keypoints), np.concatenate(scores))
+    def _detect_in(self, image: NDArray[np.uint8], views: Sequence[Region]) -> list[Face]:
+        """Faces in each of the views; a face that is tilted in its view is looked at again with the view turned."""
+        found = []
+        for view in views:
+            for face in self._detect_once(image, view):
+                for _ in range(3):
+                    if _turn_between(face.region.angle, view.angle) < MAX_TILT:
+                        break
+                    x, y, side = face.region.x, face.region.y, face.region.side
+                    view = Region(x, y, 2 * side, face.region.angle)
+                    again = [f for f in self._detect_once(image, view) if _same_face(f, face)]
+                    face = max(again, key=lambda f: f.score, default=face)
+                found.append(face)
+        return found
+
+    def _detect_once(self, image: NDArray[np.uint8], view: Region) -> list[Face]:
+        """Run the detector on one view and merge what overlaps."""
+        to_photo = view.to_photo(DETECTOR_SIZE)
+        pixels = _sample_on_black(image, to_photo, DETECTOR_SIZE)
+        with self._lock:
+            raw, logits = _run(self._detector, pixels, 1 / 127.5, -1.0)
+        scores = _sigmoid(logits[0, :, 0])
+        keep = np.nonzero(scores > MIN_DETECTION_SCORE)[0]
+        values = raw[0, keep].reshape(-1, 8, 2)  # centre, size, 6 keypoints; positions relative to the anchor
+        positions = values + self._anchors[keep, None]
+        centre = apply_affine(to_photo, positions[:, 0])
+        half = np.abs(values[:, 1]) * (view.side / DETECTOR_SIZE) / 2
+        boxes = np.concatenate([centre - half, centre + half], axis=1)
+        merged = _merge(boxes, apply_affine(to_photo, positions[:, 2:]), scores[keep])
         return [_face(box, points, score) for box, points, score in merged]
 
     def _confirm(self, image: NDArray[np.uint8], face: Face) -> bool:
-        return self._mesh_pass(image, face.region)[1] > MIN_FACE_SCORE
+        points, score = self._mesh_pass(image, face.region)
+        eyes = [points[list(corners), :2].mean(axis=0) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS)]
+        mesh = np.stack([*eyes, points[NOSE_TIP, :2], points[[13, 14], :2].mean(axis=0)])
+        distance = float(np.hypot(*(mesh - face.keypoints[:4]).T).mean()) / (face.region.side / ROI_MARGIN)
+        if score < MIN_FACE_SCORE or distance > MAX_DISAGREEMENT:
+            return False
+        return score * self._mesh_pass(image, _mesh_region(points))[1] > MIN_CONFIRMATION
 
     # ---- landmarks
 
@@ -177,7 +205,7 @@ class FaceLandmarker:
             raw, logit = _run(self._mesh, pixels, 1 / 255, 0.0)
         values = raw.reshape(468, 3)
         points = np.concatenate([apply_affine(to_photo, values[:, :2]), values[:, 2:] * (region.side / MESH_SIZE)], axis=1)
-        return points.astype(np.float32), float(1 / (1 + np.exp(-np.clip(logit.ravel()[0], -80, 80))))
+        return points.astype(np.float32), float(_sigmoid(logit.ravel())[0])
 
     def _eye_pass(
         self, image: NDArray[np.uint8], points: NDArray[np.float32], corners: tuple[int, int], mirrored: bool
@@ -236,18 +264,18 @@ class FaceLandmarker:
             )
         side = max(x1 - x0, y1 - y0)
         centre = ((x0 + x1) / 2, (y0 + y1) / 2)
-        views = [Region(*centre, 2 * side, math.radians(turn)) for turn in (0, 90, 270, 180, 45, 315, 135, 225)]
-        candidates: list[Face | Region] = []
-        for view in views:
-            faces = [f for f in self._detect_in(image, [view]) if _overlap(np.array(f.box), np.array([box]))[0] > 0.1]
-            faces.sort(key=lambda f: -float(_overlap(np.array(f.box), np.array([box]))[0]))
-            candidates += faces[:1]
-            if faces and self._confirm(image, faces[0]):
+        turns = [math.radians(turn) for turn in (0, 90, 270, 180, 45, 315, 135, 225)]
+        wanted = np.array([box])
+        candidates: list[Region] = []
+        for turn in turns:
+            faces = self._detect_in(image, [Region(*centre, 2 * side, turn)])
+            candidates = [f.region for f in faces if _overlap(np.array(f.box), wanted)[0] > 0.1 and self._confirm(image, f)]
+            if candidates:
                 break
-        candidates += [Region(*centre, ROI_MARGIN * side, view.angle) for view in views]
+        candidates += [Region(*centre, ROI_MARGIN * side, turn) for turn in turns]  # the detector sees none: take the box's word
         for candidate in candidates:
             found = self.landmarks(image, candidate)
-            if found.score > MIN_FACE_SCORE and _overlap(np.array(found.box), np.array([box]))[0] > 0.1:
+            if found.score > MIN_FACE_SCORE and _overlap(np.array(found.box), wanted)[0] > 0.1:
                 return found
         raise UserError(f"no face found in the box {shown} of {source} ({width}x{height}); draw the box from brow to chin")
 
@@ -306,15 +334,13 @@ def _sample_on_black(image: NDArray[np.uint8], to_photo: NDArray[np.float64], si
     return np.where(inside[..., None], pixels, np.uint8(0))
 
 
-def _other_views(whole: Region, width: int, height: int) -> Iterator[list[Region]]:
-    """Where else to look for a face, in the order in which it is likely to help."""
-    x, y, side = whole.x, whole.y, whole.side
+def _views(width: int, height: int) -> Iterator[list[Region]]:
+    """Where to look for a face: batches of views, the next only when the one before showed none."""
+    x, y, side = width / 2, height / 2, float(max(width, height))
+    yield [Region(x, y, side, 0.0)]
     yield [Region(x, y, 1.6 * side, 0.0)]
     yield _tiles(width, height, side / 2)
-    for turn in (90, 270, 180):
-        yield [Region(x, y, factor * side, math.radians(turn)) for factor in (1.0, 1.6)]
-    for turn in (45, 315, 135, 225):
-        yield [Region(x, y, factor * side, math.radians(turn)) for factor in (1.2, 1.8)]
+    yield [Region(x, y, factor * side, math.radians(turn)) for turn in range(45, 360, 45) for factor in (1.0, 1.6)]
     if side > 2 * DETECTOR_SIZE:
         yield _tiles(width, height, side / 4)
 
@@ -336,7 +362,7 @@ def _overlap(box: NDArray[np.floating], boxes: NDArray[np.floating]) -> NDArray[
     size = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     common = np.clip(size, 0, None).prod(axis=1)
     union = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - common
-    return common / np.maximum(union, 1e-9)
+    return np.asarray(common / np.maximum(union, 1e-9), dtype=np.float64)
 
 
 def _merge(
@@ -347,13 +373,43 @@ def _merge(
     order = np.argsort(-scores, kind="stable")
     while len(order):
         best = order[0]
-        same = np.asarray(_overlap(boxes[best], boxes[order]) > MAX_OVERLAP)
+        same: NDArray[np.bool_] = np.greater(_overlap(boxes[best], boxes[order]), MAX_OVERLAP)
         same[0] = True
         group = order[same]
         weight = scores[group] / scores[group].sum()
         out.append((weight @ boxes[group], np.tensordot(weight, keypoints[group], axes=1), float(scores[best])))
         order = order[~same]
     return out
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -80, 80)))
+
+
+def _shrink(image: NDArray[np.uint8], longest: int) -> tuple[NDArray[np.uint8], int]:
+    """The picture averaged down by a whole factor until its longer side is at most about `longest`, and that factor."""
+    factor = max(image.shape[:2]) // longest
+    if factor < 2:
+        return image, 1
+    return np.asarray(Image.fromarray(image).reduce(factor)), factor
+
+
+def _turn_between(a: float, b: float) -> float:
+    """The angle between two directions, in [0, pi]."""
+    return abs(math.remainder(a - b, math.tau))
+
+
+def _same_face(a: Face, b: Face) -> bool:
+    return bool(_overlap(np.array(a.box), np.array([b.box]))[0] > MAX_OVERLAP)
+
+
+def _distinct(faces: Sequence[Face]) -> list[Face]:
+    """Without those that overlap a face with a better score."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda f: -f.score):
+        if not any(_same_face(face, other) for other in kept):
+            kept.append(face)
+    return kept
 
 
 def _face(box: NDArray[np.float64], keypoints: NDArray[np.float64], score: float) -> Face:
