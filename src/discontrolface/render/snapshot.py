@@ -41,8 +41,8 @@ def snapshot_channels(maps: Sequence[str]) -> int:
 def render_snapshot(
     vertices: Tensor,  # (B, V, 3) view space
     faces: Tensor,  # (F, 3)
-    camera: Tensor,  # (B, 3)
-    light: Tensor,  # (B, 9, 3)
+    camera: Tensor,  # (B, 3), or (3,) for all
+    light: Tensor,  # (B, 9, 3), or (9, 3) for all
     albedo: Tensor | None,  # (B, V, 3) per vertex or (B, 3) even, [0, 1]; None: grey
     size: int,  # pixels
     maps: Sequence[str] = ("normals", "lambertian"),  # the paper has 6 channels and does not say which: these are our default
@@ -62,17 +62,19 @@ def render_snapshot(
             found = "nothing" if tensor is None else f"one of shape {tuple(tensor.shape)}"
             raise UserError(f"the snapshot map {name!r} needs the tensor {name}= of shape {wanted}, but {found} was given.")
 
-    device, vertices = vertices.device, vertices.detach().float().cpu()
-    camera, light, faces = camera.detach().float().cpu(), light.detach().float().cpu(), faces.cpu()
-    colours = torch.full((len(vertices), 3), GREY) if albedo is None else albedo.detach().float().cpu()
+    batch, device, faces = len(vertices), vertices.device, faces.cpu()
+    vertices = vertices.detach().float().cpu()
+    camera = camera.detach().float().cpu().expand(batch, 3)
+    light = light.detach().float().cpu().expand(batch, 9, 3)
+    colours = torch.full((batch, 3), GREY) if albedo is None else albedo.detach().float().cpu()
     rasters = rasterize_batch(project(vertices, camera).numpy(), faces.numpy(), size, size)
     attributes = vertex_normals(vertices, faces)
     if colours.ndim == 3:
         attributes = torch.cat([attributes, colours], dim=-1)
 
     drawn = [name for name in names if name not in given]
-    image = torch.zeros(len(vertices), sum(SNAPSHOT_MAPS[name] for name in drawn), size * size)
-    mask = torch.zeros(len(vertices), 1, size, size)
+    image = torch.zeros(batch, sum(SNAPSHOT_MAPS[name] for name in drawn), size * size)
+    mask = torch.zeros(batch, 1, size, size)
     for sample, raster in enumerate(rasters):
         on_head = torch.from_numpy(raster.mask)
         mask[sample, 0] = on_head
@@ -80,18 +82,18 @@ def render_snapshot(
         values = torch.from_numpy(interpolate(raster, attributes[sample].numpy(), faces.numpy())).flatten(0, 1)
         values = values.index_select(0, pixels).t().contiguous()  # (C, N): channel by channel is much faster from here on
         normals = values[:3] * values[:3].square().sum(0).clamp(min=1e-20).rsqrt()
-        even = colours[sample][:, None].expand(3, len(pixels)) if colours.ndim == 2 else values[3:]
+        colour = colours[sample][:, None].expand(3, len(pixels)) if colours.ndim == 2 else values[3:]
         channels = []
         for name in drawn:
             if name == "normals":
                 channels.append(normals)
             elif name == "lambertian":
-                channels.append(add_sh_light(even.t()[None], normals.t()[None], light[sample][None])[0].t().clamp(0, 1) * 2 - 1)
+                channels.append(add_sh_light(colour.t()[None], normals.t()[None], light[sample][None])[0].t().clamp(0, 1) * 2 - 1)
             else:
-                channels.append(even.clamp(0, 1) * 2 - 1)
+                channels.append(colour.clamp(0, 1) * 2 - 1)
         if channels:
             image[sample].index_copy_(1, pixels, torch.cat(channels))
-    image = image.view(len(vertices), -1, size, size)
+    image = image.view(batch, -1, size, size)
     extra = [tensor.detach().float().cpu() for name, tensor in given.items() if name in names and tensor is not None]
     if extra:
         image = torch.cat([image, *extra], dim=1)
