@@ -27,7 +27,7 @@ def invert(
     x = x0
     for index, step_t in enumerate(timesteps):
         t = torch.full((len(x),), step_t, dtype=torch.long, device=x.device)
-        predicted = to_x0(model(x, t, z), x, t, model.config.prediction_type)
+        predicted = to_x0(model(x, t, z), x, t, model.prediction_type)
         if clip:
             predicted = predicted.clamp(-1, 1)
         a, a_next = levels[index], levels[index + 1]

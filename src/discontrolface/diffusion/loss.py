@@ -39,8 +39,8 @@ def diffusion_loss(
 ) -> Loss:
     """Mean squared error on the model's own prediction type (official `training_losses`; the paper: MSE on the noise).
 
-    One function for both trainings: gradients reach whatever requires them. With a frozen backbone its encoder, down path and middle record nothing;
-    the gradient passes through its decoder to Exp-FaceNet.
+    One function for both trainings: gradients reach whatever requires them. A frozen backbone's encoder, down path and middle record nothing;
+    the gradient passes through its decoder only, to Exp-FaceNet.
     """
     if (control is None) != (snapshot is None):
         raise UserError("the loss of Exp-FaceNet needs both the control network and the snapshot.")
@@ -58,7 +58,7 @@ def diffusion_loss(
         assert snapshot is not None
         signal = control(x_t, t, z, snapshot, backbone=model)
     prediction = model(x_t, t, z, control=signal)
-    target = training_target(x0, noise, t, model.config.prediction_type)
+    target = training_target(x0, noise, t, model.prediction_type)
     per_sample = (prediction - target).square().flatten(1).mean(1)
-    predicted_x0 = to_x0(prediction.detach(), x_t, t, model.config.prediction_type)
+    predicted_x0 = to_x0(prediction.detach(), x_t, t, model.prediction_type)
     return Loss(per_sample.mean(), per_sample, predicted_x0, x_t, t)

@@ -1,4 +1,4 @@
-"""Random semantic masking: what the semantic encoder may not see, in training and at every step of an edit (DisControlFace, Section 3.3)."""
+"""Random semantic masking: what the encoder may not see, in training and at every step of an edit (DisControlFace, Section 3.3)."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,9 @@ SCHEDULES = ("A", "B", "C", "D", "E", "F", "linear", "linear-up")
 def masking_schedule(schedule: str | Sequence[float], steps: int) -> list[float]:
     """The masking ratio of each of `steps` denoising steps, in the order in which they are taken.
 
-    By name (the paper's supplement, its 20 steps scaled to any number): A nothing; B 0.75; C 0.25; D 0.25 for the first half, then 0.75; E the reverse;
-    F, `linear` (default of an edit): 0.75 -> 0.25 linearly. The supplement gives neither F's ends nor its direction: `linear-up` is 0.25 -> 0.75.
+    By name (the paper's supplement, its 20 steps scaled to any number): A nothing; B 0.75; C 0.25; D 0.25 for the first half, then 0.75;
+    E the reverse; F, `linear` (default of an edit): 0.75 -> 0.25 linearly. The supplement gives neither F's ends nor its direction:
+    `linear-up` is 0.25 -> 0.75.
     Or any list of `steps` ratios in [0, 1].
     """
     if steps < 1:
@@ -62,10 +63,11 @@ def random_patch_mask(
     generator: torch.Generator | None = None,  # where the randomness comes from
     region: Tensor | None = None,  # (B,1,H,W) or (B,H,W), nonzero where masking is allowed (the face); None: everywhere
 ) -> Tensor:
-    """Which pixels are hidden: (B,1,size,size) bool, constant on patches; exactly round(ratio x N) of a picture's N patches, chosen uniformly.
+    """Which pixels are hidden: (B,1,size,size) bool, constant on patches; exactly round(ratio x N) of a picture's N patches, uniformly.
 
     With `region` only patches that touch it are hidden, and N is their number ("only performing random masking on face-related patches").
-    The result is on the region's device, else the generator's, else the CPU. Raises UserError if `patch` does not divide `size` or a ratio lies outside [0, 1].
+    The result is on the region's device, else the generator's, else the CPU.
+    Raises UserError if `patch` does not divide `size` or a ratio lies outside [0, 1].
     """
     if patch < 1 or size % patch:
         raise UserError(f"patch {patch} does not divide the picture's size {size}; choose a divisor.")
@@ -94,8 +96,8 @@ def random_patch_mask(
 def apply_mask(x0: Tensor, mask: Tensor, fill: str = "zero", generator: torch.Generator | None = None) -> Tensor:
     """The crop with its hidden pixels filled: x0 (B,3,H,W) in [-1, 1], mask (B,1,H,W) bool -> (B,3,H,W).
 
-    `fill`: "zero" (0, middle grey; the default, the paper does not say), "black" (-1), "mean" (each picture's mean colour over what stays visible)
-    or "noise" (N(0, 1)).
+    `fill`: "zero" (0, middle grey; the default, the paper does not say), "black" (-1), "mean" (each picture's mean colour over what stays
+    visible) or "noise" (N(0, 1)).
     """
     mask = mask.to(x0.device)
     if fill == "zero":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ SCHEDULERS = ("ddim", "dpm++")
 
 
 class Condition(Protocol):
-    """What steers one step: called as `condition(step, t, x_t)`, step = 0, 1, ... in the order taken, t (B,), x_t (B,3,H,W); returns z (B,Z) and the control."""
+    """What steers one step: `condition(step, t, x_t)` with step = 0, 1, ... in the order taken, t (B,), x_t (B,3,H,W) -> z (B,Z), control."""
 
     def __call__(self, step: int, t: Tensor, x_t: Tensor) -> tuple[Tensor, Control | Sequence[Tensor | None] | None]: ...
 
@@ -57,7 +57,7 @@ def dpm_update(timesteps: Sequence[int], alphas_cumprod: Sequence[float]) -> Upd
     """DPM-Solver++(2M) (Lu et al., 2022) on given x0 predictions, by diffusers' DPMSolverMultistepScheduler."""
     from diffusers import DPMSolverMultistepScheduler
 
-    scheduler = DPMSolverMultistepScheduler(
+    scheduler: Any = DPMSolverMultistepScheduler(
         trained_betas=_betas(alphas_cumprod),
         algorithm_type="dpmsolver++",
         solver_order=2,
@@ -141,12 +141,10 @@ def sample(
         if deep is not None and index % deep_every == 0:
             deep.stored = None
         prediction = model(x_t, t, step_z, control=step_control, deep=deep)
-        return to_x0(prediction, x_t, t, model.config.prediction_type)
+        return to_x0(prediction, x_t, t, model.prediction_type)
 
     for step in denoise(predict_x0, x, timesteps, linear_alphas_cumprod().tolist(), scheduler, clip):
         x = step.sample
         if callback is not None:
             callback(step)
     return x
-
-

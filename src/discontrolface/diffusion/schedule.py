@@ -10,8 +10,8 @@ from discontrolface.nets.parametrization import TRAIN_TIMESTEPS, signal_and_nois
 def spaced_timesteps(steps: int) -> list[int]:
     """The timesteps of `steps` denoising steps, ascending.
 
-    As the official `space_timesteps("ddimN")`: 0, s, 2s, ... with the smallest integer stride s that gives exactly N of them (20 steps: 0, 50, ..., 950).
-    Where the official code finds no stride and raises (300 steps, for instance), floor(k 1000 / N); for one step, [999].
+    As the official `space_timesteps("ddimN")`: 0, s, 2s, ... with the smallest integer stride s that gives exactly N of them
+    (20 steps: 0, 50, ..., 950). Where the official code finds no stride and raises (300 steps, for instance): floor(k 1000 / N); one step: [999].
     """
     if not 1 <= steps <= TRAIN_TIMESTEPS:
         raise UserError(f"steps is {steps}; it must lie between 1 and {TRAIN_TIMESTEPS}.")
@@ -24,7 +24,7 @@ def spaced_timesteps(steps: int) -> list[int]:
 
 
 def denoising_timesteps(steps: int, strength: float = 1.0) -> list[int]:
-    """The timesteps of a run from noise to picture, descending. `strength` < 1 (a run that starts from a draft) keeps the last round(steps * strength)."""
+    """The timesteps from noise to picture, descending; `strength` < 1 (a start from a draft) keeps the last round(steps * strength)."""
     if not 0 < strength <= 1:
         raise UserError(f"strength is {strength}; it must lie in (0, 1]: 1 starts from noise, less from the draft with that much noise.")
     return spaced_timesteps(steps)[: max(1, round(steps * strength))][::-1]

@@ -33,7 +33,10 @@ def silu(x: Tensor) -> Tensor:
 
 
 def timestep_embedding(t: Tensor, channels: int, max_period: float = 10_000.0) -> Tensor:
-    """Sinusoidal embedding `[cos(t f) | sin(t f)]`, f_i = max_period^(-i / half): (B,) -> (B, channels) float32 (official `timestep_embedding`)."""
+    """Sinusoidal embedding [cos(t f) | sin(t f)], f_i = max_period^(-i / half): (B,) -> (B, channels) float32.
+
+    Official `timestep_embedding`.
+    """
     half = channels // 2
     frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
     angles = t[:, None].float() * frequencies[None]
@@ -100,7 +103,7 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over positions with the legacy head layout: each head's q, k, v lie together (official `AttentionBlock`, `QKVAttentionLegacy`)."""
+    """Self-attention over positions; legacy layout: each head's q, k, v lie together (official `AttentionBlock`, `QKVAttentionLegacy`)."""
 
     def __init__(self, channels: int, heads: int = 1) -> None:
         super().__init__()
@@ -140,7 +143,9 @@ class Block(nn.Module):
 class MiddleBlock(nn.Module):
     """ResBlock, attention, ResBlock at the lowest resolution."""
 
-    def __init__(self, channels: int, heads: int, time_channels: int | None = None, z_channels: int | None = None, dropout: float = 0.0) -> None:
+    def __init__(
+        self, channels: int, heads: int, time_channels: int | None = None, z_channels: int | None = None, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.res1 = ResBlock(channels, channels, time_channels, z_channels, dropout)
         self.attention = Attention(channels, heads)

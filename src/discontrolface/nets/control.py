@@ -10,7 +10,7 @@ from torch import Tensor
 class Control(Sequence[Tensor | None]):
     """The control signal of one denoising step; `model(x_t, t, z, control=...)` applies all of it.
 
-    As a sequence it is the features: `len(control)` is the number of decoder blocks, `control[k]` is added to the output of decoder block k.
+    As a sequence it is the features: `len(control)` is the number of decoder blocks, `control[k]` is added to the output of block k.
     """
 
     features: tuple[Tensor | None, ...]  # one per decoder block of the backbone, (B,C_k,H_k,W_k); None: nothing is added there

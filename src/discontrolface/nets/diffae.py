@@ -1,6 +1,6 @@
-"""Diff-AE: a diffusion autoencoder, the backbone that Exp-FaceNet steers (Preechakul et al., CVPR 2022; official `BeatGANsAutoencModel`)."""
+"""Diff-AE, a diffusion autoencoder: the backbone that Exp-FaceNet steers (Preechakul et al., CVPR 2022; official `BeatGANsAutoencModel`)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
@@ -17,11 +17,12 @@ from discontrolface.nets.unet import DeepFeatures, UNet
 class DiffAE(ModelMixin, ConfigMixin):
     """Semantic encoder and conditional U-Net. The defaults are the official FFHQ256 autoencoder: 168,492,291 parameters.
 
-    With `patch` p > 1 (the open preset) both networks work on p x p pixels as channels: a (3, 256, 256) picture with p = 4 is (48, 64, 64) inside.
+    With `patch` p > 1 (the open preset) both networks see p x p pixels as channels: a (3,256,256) picture with p = 4 is (48,64,64) inside.
     Resolutions in `attention_resolutions` are those of the grid inside (image_size / patch, halved per level).
     """
 
     _supports_gradient_checkpointing = True
+    __call__: Callable[..., Tensor]
 
     @register_to_config
     def __init__(
@@ -43,7 +44,8 @@ class DiffAE(ModelMixin, ConfigMixin):
         prediction_type: str = "epsilon",  # what the U-Net predicts: "epsilon" (official), "sample" (x0) or "v_prediction"
     ) -> None:
         super().__init__()
-        check_prediction_type(prediction_type)
+        self.prediction_type = check_prediction_type(prediction_type)
+        self.patch = patch
         smallest = patch * 2 ** (max(len(channel_mult), len(encoder_mult)) - 1)
         if image_size % smallest:
             raise UserError(f"image_size {image_size} cannot be halved often enough: choose a multiple of {smallest} or fewer levels.")
@@ -67,11 +69,11 @@ class DiffAE(ModelMixin, ConfigMixin):
 
     def patched(self, x: Tensor) -> Tensor:
         """(B,C,H,W) -> (B,C p^2,H/p,W/p), as the networks see it."""
-        return F.pixel_unshuffle(x, self.config.patch) if self.config.patch > 1 else x
+        return F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x
 
     def unpatched(self, h: Tensor) -> Tensor:
         """The inverse of `patched`."""
-        return F.pixel_shuffle(h, self.config.patch) if self.config.patch > 1 else h
+        return F.pixel_shuffle(h, self.patch) if self.patch > 1 else h
 
     def encode(self, x0: Tensor) -> Tensor:
         """The semantic code of a (masked) crop: (B,3,H,W) in [-1, 1] -> z_sem (B,Z)."""
@@ -93,13 +95,13 @@ class DiffAE(ModelMixin, ConfigMixin):
         control: Control | Sequence[Tensor | None] | None = None,  # Exp-FaceNet's output, or one feature (or None) per decoder block
         deep: DeepFeatures | None = None,  # reuse deep features between neighbouring steps; None: never
     ) -> Tensor:
-        """The prediction (`config.prediction_type`): (B,3,H,W)."""
+        """The prediction (of `prediction_type`): (B,3,H,W)."""
         h = self.unet(self.stem(x_t), t, z, added=control, deep=deep)  # (B,C,G,G)
         prediction = self.unpatched(self.unet.project(h))  # (B,3,H,W)
         if isinstance(control, Control) and control.gate is not None:
             assert control.preview is not None
             # x0 <- x0 + gate (preview - x0). Every prediction type is affine in x0 for given x_t, so the same mix holds for it,
             # and where the gate is 0 the prediction stays bit for bit what it was.
-            copied = from_x0(control.preview, x_t, t, self.config.prediction_type)
+            copied = from_x0(control.preview, x_t, t, self.prediction_type)
             prediction = prediction + control.gate * (copied - prediction)
         return prediction

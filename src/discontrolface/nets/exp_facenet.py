@@ -1,11 +1,11 @@
 """Exp-FaceNet: the control network beside the frozen backbone (DisControlFace, Section 3.2).
 
-It mirrors the conditional U-Net, time and z_sem included. Its input layer takes the snapshot; that layer's output is summed with the output of the
-backbone's input layer on x_t, and the sum goes through the copy. The output of every decoder block is added to that of the backbone's block, through
-a 1x1 convolution that starts at zero (ControlNet's, Zhang et al., ICCV 2023): at the start the system is the backbone, bit for bit.
+It mirrors the conditional U-Net, time and z_sem included. Its input layer takes the snapshot; that layer's output is summed with the output
+of the backbone's input layer on x_t, and the sum goes through the copy. The output of every decoder block is added to that of the backbone's
+block, through a 1x1 convolution that starts at zero (ControlNet's, Zhang et al., ICCV 2023): at the start the system is the backbone, bit for bit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -43,12 +43,13 @@ def map_slice(maps: Sequence[str], name: str) -> slice:
 class ExpFaceNet(ModelMixin, ConfigMixin):
     """The control network; make one with `ExpFaceNet.from_backbone(model)`.
 
-    Our extension: with `preview_gate` "zero" or "visibility" a last output gives a gate per pixel that mixes the preview (the warped photo, part of
-    the snapshot) into the predicted x0: gate = clamp(start + output, 0, 1), output zero at the start, start 0 or the preview's visibility.
-    With "zero" the system still starts as the backbone, bit for bit.
+    Our extension: with `preview_gate` "zero" or "visibility" a last output gives a gate per pixel that mixes the preview (the warped photo,
+    part of the snapshot) into the predicted x0: gate = clamp(start + output, 0, 1), output zero at the start, start 0 or the preview's
+    visibility. With "zero" the system still starts as the backbone, bit for bit.
     """
 
     _supports_gradient_checkpointing = True
+    __call__: Callable[..., Control]
 
     @register_to_config
     def __init__(
@@ -72,9 +73,8 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
         if preview_gate not in PREVIEW_GATES:
             raise UserError(f"preview_gate {preview_gate!r} is not known; choose one of {', '.join(PREVIEW_GATES)}.")
         if snapshot_width(snapshot_maps) != snapshot_channels:
-            raise UserError(
-                f"snapshot_channels {snapshot_channels} does not fit the maps {', '.join(snapshot_maps)} ({snapshot_width(snapshot_maps)} channels)."
-            )
+            width = snapshot_width(snapshot_maps)
+            raise UserError(f"snapshot_channels {snapshot_channels} does not fit the maps {', '.join(snapshot_maps)}, which have {width}.")
         needed = {"none": (), "zero": ("preview",), "visibility": ("preview", "visibility")}[preview_gate]
         for name in needed:
             if name not in snapshot_maps:
@@ -97,8 +97,8 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
         if not all(0 <= k < len(self.unet.up) for k in blocks):
             raise UserError(f"control_blocks {tuple(blocks)} names a decoder block outside 0..{len(self.unet.up) - 1}.")
         self.features = nn.ModuleDict({str(k): zeroed(nn.Conv2d(self.unet.up_channels[k], self.unet.up_channels[k], 1)) for k in blocks})
-        self.gated = preview_gate != "none"
-        if self.gated:
+        self.patch, self.preview_gate, self.snapshot_maps = patch, preview_gate, tuple(snapshot_maps)
+        if preview_gate != "none":
             width = self.unet.up_channels[-1]
             self.gate_norm = group_norm(width)
             self.gate_head = zeroed(nn.Conv2d(width, patch**2, 3, padding=1))
@@ -135,8 +135,8 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
         return nn.Module.to(control, device=like.device, dtype=like.dtype)
 
     def read(self, snapshot: Tensor) -> Tensor:
-        """The input layer on the snapshot: (B,S,H,W) -> (B,C,G,G). It does not depend on the step: compute it once and pass it as `stem`."""
-        p = self.config.patch
+        """The input layer on the snapshot: (B,S,H,W) -> (B,C,G,G). It does not depend on the step: compute once, pass it as `stem`."""
+        p = self.patch
         return self.unet.stem(F.pixel_unshuffle(snapshot, p) if p > 1 else snapshot)
 
     def forward(
@@ -156,11 +156,11 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
         features = tuple(
             self.features[str(k)](outputs[k]) if k in outputs and str(k) in self.features else None for k in range(len(self.unet.up))
         )
-        if not self.gated:
+        if self.preview_gate == "none":
             return Control(features)
         gate = self.gate_head(silu(self.gate_norm(h)))  # (B,p^2,G,G)
-        gate = F.pixel_shuffle(gate, self.config.patch)  # (B,1,H,W)
-        maps = self.config.snapshot_maps
-        if self.config.preview_gate == "visibility":
+        gate = F.pixel_shuffle(gate, self.patch)  # (B,1,H,W)
+        maps = self.snapshot_maps
+        if self.preview_gate == "visibility":
             gate = gate + snapshot[:, map_slice(maps, "visibility")]
         return Control(features, gate=torch.clamp(gate, 0, 1), preview=snapshot[:, map_slice(maps, "preview")])

@@ -1,6 +1,7 @@
 """What a network's output means: noise, picture or velocity; and how one is turned into the other.
 
-x_t = sqrt(a) x0 + sqrt(1 - a) eps, with a = alpha-bar(t) of the linear schedule (Ho et al., 2020). v = sqrt(a) eps - sqrt(1 - a) x0 (Salimans & Ho, 2022).
+x_t = sqrt(a) x0 + sqrt(1 - a) eps, with a = alpha-bar(t) of the linear schedule (Ho et al., 2020).
+v = sqrt(a) eps - sqrt(1 - a) x0 (Salimans & Ho, 2022).
 """
 
 import torch

@@ -122,8 +122,9 @@ class UNet(nn.Module):
             if deep is not None and not reuse and k == first:
                 deep.stored = h
             h = run_block(block, self.gradient_checkpointing, torch.cat([h, skips.pop()], dim=1), time, z)
-            if added is not None and added[k] is not None:
-                h = h + added[k]
+            feature = None if added is None else added[k]
+            if feature is not None:
+                h = h + feature
             if collect is not None:
                 collect[k] = h
         return h
