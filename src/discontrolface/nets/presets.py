@@ -62,3 +62,13 @@ def debug_config() -> dict[str, Any]:
         "encoder_res_blocks": 1,
         "prediction_type": "sample",
     }
+
+
+CONFIGS = {
+    "ffhq256": ffhq256_config,
+    "ffhq128": ffhq128_config,
+    "celeba64": celeba64_config,
+    "open": open_diffae_config,
+    "debug": debug_config,
+}
+"""The configurations by the names that training configs use."""
