@@ -35,6 +35,7 @@ def diffusion_loss(
     z: Tensor | None = None,  # (B,Z): z_sem, if computed before; then `source` and `mask` are not read
     t: Tensor | None = None,  # (B,); None: drawn uniformly from 0..999
     noise: Tensor | None = None,  # (B,3,H,W); None: drawn from N(0, I)
+    weight: Tensor | None = None,  # (B,1,H,W) in [0, 1]: how much each pixel counts; None: all the same
     generator: torch.Generator | None = None,  # where the draws come from
 ) -> Loss:
     """Mean squared error on the model's own prediction type (official `training_losses`; the paper: MSE on the noise).
@@ -59,6 +60,7 @@ def diffusion_loss(
         signal = control(x_t, t, z, snapshot, backbone=model)
     prediction = model(x_t, t, z, control=signal)
     target = training_target(x0, noise, t, model.prediction_type)
-    per_sample = (prediction - target).square().flatten(1).mean(1)
+    squared = (prediction - target).square()
+    per_sample = (squared if weight is None else squared * weight).flatten(1).mean(1)
     predicted_x0 = to_x0(prediction.detach(), x_t, t, model.prediction_type)
     return Loss(per_sample.mean(), per_sample, predicted_x0, x_t, t)
