@@ -330,8 +330,8 @@ def _sample_on_black(image: NDArray[np.uint8], to_photo: NDArray[np.float64], si
     pixels = sample_affine(image, to_photo, (size, size))
     grid = np.stack(np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5), axis=-1)
     where = apply_affine(to_photo, grid)
-    inside = ((where >= 0) & (where <= (width, height))).all(axis=-1)
-    return np.where(inside[..., None], pixels, np.uint8(0))
+    inside: NDArray[np.bool_] = np.all((where >= 0) & (where <= (width, height)), axis=-1, keepdims=True)
+    return np.where(inside, pixels, np.uint8(0))
 
 
 def _views(width: int, height: int) -> Iterator[list[Region]]:
