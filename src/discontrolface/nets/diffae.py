@@ -45,7 +45,7 @@ class DiffAE(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         self.prediction_type = check_prediction_type(prediction_type)
-        self.patch = patch
+        self.patch, self.image_size = patch, image_size
         smallest = patch * 2 ** (max(len(channel_mult), len(encoder_mult)) - 1)
         if image_size % smallest:
             raise UserError(f"image_size {image_size} cannot be halved often enough: choose a multiple of {smallest} or fewer levels.")

@@ -1,0 +1,278 @@
+"""Reads tensors out of other people's PyTorch checkpoints without executing anything.
+
+`torch.load(weights_only=True)` refuses some Lightning 1.4 files, because they use a class (`ModelCheckpoint`) as a dictionary key. So the pickle is
+read here by an unpickler that builds no foreign object: classes that such files are known to mention become inert markers, tensors become
+descriptions of where their numbers lie, and anything else is refused by name. Only the tensors asked for are read from the file.
+"""
+
+import io
+import math
+import os
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from discontrolface.errors import UserError
+
+MAX_PICKLE_BYTES = 64 * 2**20  # the structure alone; the official files need less than 1 MB
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_PROTOCOL = 1001
+
+# Modules whose classes appear in Lightning files as markers. None of them is imported.
+_MODULES = """
+pytorch_lightning lightning lightning_fabric lightning_utilities torchmetrics omegaconf argparse pathlib numpy collections enum
+choices config config_base dataset experiment experiment_classifier templates templates_cls templates_latent model diffusion
+"""
+INERT_MODULES = frozenset(_MODULES.split())
+INERT_NAMES = frozenset(
+    {("_codecs", "encode"), ("builtins", "set"), ("builtins", "frozenset"), ("builtins", "slice"), ("builtins", "complex")}
+)
+DTYPES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+
+
+@dataclass(frozen=True)
+class StorageRef:
+    """A run of numbers in the file."""
+
+    key: str
+    dtype: torch.dtype
+    count: int
+
+
+@dataclass(frozen=True)
+class TensorRef:
+    """A tensor that has not been read: where it lies and its shape."""
+
+    storage: StorageRef
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+class Inert:
+    """Stands for an object of a class that is not imported. Takes any construction and any state, and does nothing with it."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+    def append(self, item: object) -> None:
+        pass
+
+    def extend(self, items: object) -> None:
+        pass
+
+    def add(self, item: object) -> None:
+        pass
+
+
+class PlainDict(dict[Any, Any]):
+    """Stands for an OrderedDict; its attributes (a state dict's `_metadata`) are dropped."""
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _tensor_ref(storage: Any, offset: Any, shape: Any, stride: Any, *_: object) -> TensorRef:
+    integers = [offset, *shape, *stride]
+    if not isinstance(storage, StorageRef) or len(shape) != len(stride) or not all(type(i) is int and i >= 0 for i in integers):
+        raise pickle.UnpicklingError("a tensor's description makes no sense")
+    return TensorRef(storage, offset, tuple(shape), tuple(stride))
+
+
+def _parameter(data: Any, *_: object) -> Any:
+    return data
+
+
+KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): PlainDict,
+    ("collections", "defaultdict"): Inert,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor_ref,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch", "Size"): Inert,
+    ("torch", "device"): Inert,
+    ("torch.serialization", "_get_layout"): Inert,
+}
+
+
+class TensorUnpickler(pickle.Unpickler):
+    """Builds dicts, lists, numbers, strings, `TensorRef` and `Inert`; nothing else."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self.storages: dict[str, StorageRef] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in KNOWN:
+            return KNOWN[module, name]
+        if module == "torch" and name in DTYPES:
+            return DTYPES[name]
+        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
+            return getattr(torch, name)
+        if module.split(".")[0] in INERT_MODULES or (module, name) in INERT_NAMES:
+            return type(name.split(".")[-1], (Inert,), {})
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which no checkpoint of weights needs")
+
+    def persistent_load(self, pid: Any) -> StorageRef:
+        kind, dtype, key, _location, count, *view = pid
+        if (
+            kind != "storage"
+            or not isinstance(dtype, torch.dtype)
+            or type(count) is not int
+            or count < 0
+            or any(v is not None for v in view)
+        ):
+            raise pickle.UnpicklingError("a storage's description makes no sense")
+        self.storages[str(key)] = StorageRef(str(key), dtype, count)
+        return self.storages[str(key)]
+
+
+class Checkpoint(Mapping[str, TensorRef]):
+    """The tensors of a checkpoint's state dict, by key; `read` fetches one's numbers."""
+
+    def __init__(self, path: Path, refs: dict[str, TensorRef], spans: dict[str, tuple[int, int]]) -> None:
+        self.path, self.refs = path, refs
+        self.spans = spans  # storage key -> (position, bytes) in the file
+
+    def __getitem__(self, key: str) -> TensorRef:
+        return self.refs[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.refs)
+
+    def __len__(self) -> int:
+        return len(self.refs)
+
+    def read(self, key: str) -> Tensor:
+        """The tensor, contiguous, in the file's dtype. Raises UserError if the file does not hold as many numbers as the shape says."""
+        ref = self.refs[key]
+        storage, elements = ref.storage, math.prod(ref.shape)
+        position, size = self.spans.get(storage.key, (0, -1))
+        if size != storage.count * storage.dtype.itemsize:
+            raise UserError(f"{self.path} is damaged: the numbers of {key} are missing or cut short; download the file again.")
+        if elements == 0:
+            return torch.empty(ref.shape, dtype=storage.dtype)
+        last = ref.offset + sum((n - 1) * s for n, s in zip(ref.shape, ref.stride, strict=True))
+        if elements > storage.count or last >= storage.count:
+            raise UserError(f"{self.path} is damaged: {key} has the shape {list(ref.shape)} but only {storage.count} numbers.")
+        with self.path.open("rb") as file:
+            file.seek(position)
+            data = bytearray(file.read(size))
+        if len(data) != size:
+            raise UserError(f"{self.path} is damaged: it ends within {key}; download the file again.")
+        return torch.frombuffer(data, dtype=storage.dtype).as_strided(ref.shape, ref.stride, ref.offset).contiguous()
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """Reads the structure of a PyTorch checkpoint (zip or legacy format), a Lightning file or a bare state dict; executes nothing from it.
+
+    Raises UserError, in one sentence, for a file that is missing, damaged, compressed, too large in its structure, or that names code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; give the path of an official checkpoint (last.ckpt).")
+    try:
+        with path.open("rb") as file:
+            content, spans = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path} is not a checkpoint of weights: {error}; nothing in it was executed.") from error
+    except UserError as error:
+        raise UserError(f"{path} {error}") from error
+    except DAMAGE as error:
+        raise UserError(f"{path} cannot be read as a checkpoint ({type(error).__name__}); it is damaged or of another kind.") from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict):
+        raise UserError(f"{path} holds no state dict; give an official Lightning checkpoint (last.ckpt).")
+    refs = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, TensorRef)}
+    if not refs:
+        raise UserError(f"{path} holds no tensors; give an official Lightning checkpoint (last.ckpt).")
+    return Checkpoint(path, refs, spans)
+
+
+DAMAGE = (
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    NotImplementedError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+
+
+def _read_zip(file: BinaryIO) -> tuple[Any, dict[str, tuple[int, int]]]:
+    """The format of torch >= 1.6: `<root>/data.pkl` and one uncompressed member `<root>/data/<key>` per storage."""
+    file.seek(0, os.SEEK_END)
+    end = file.tell()
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        pickles = [m for m in members if m.filename.endswith("/data.pkl") and m.filename.count("/") == 1]
+        if len(pickles) != 1:
+            raise UserError("is a zip file, but not one that PyTorch wrote (no data.pkl).")
+        if any(m.compress_type != zipfile.ZIP_STORED or m.file_size > end for m in members):
+            raise UserError("is compressed or claims to be larger than it is, which PyTorch never does; it is refused.")
+        if pickles[0].file_size > MAX_PICKLE_BYTES:
+            raise UserError(f"describes itself in {pickles[0].file_size} bytes; more than {MAX_PICKLE_BYTES} are refused.")
+        root = pickles[0].filename.split("/")[0]
+        if f"{root}/byteorder" in archive.namelist() and archive.read(f"{root}/byteorder") != b"little":
+            raise UserError("was written on a big-endian machine, which is not supported.")
+        content = TensorUnpickler(io.BytesIO(archive.read(pickles[0]))).load()
+    spans = {}
+    for member in members:
+        if member.filename.startswith(f"{root}/data/"):
+            file.seek(member.header_offset)
+            header = struct.unpack("<4s5H3I2H", file.read(30))  # the local header: its name and extra fields have their own lengths
+            start = member.header_offset + 30 + header[9] + header[10]
+            if start + member.file_size <= end:
+                spans[member.filename.removeprefix(f"{root}/data/")] = (start, member.file_size)
+    return content, spans
+
+
+def _read_legacy(file: BinaryIO) -> tuple[Any, dict[str, tuple[int, int]]]:
+    """The format before torch 1.6: five pickles (magic, protocol, system, content, storage keys), then per storage its count and its numbers."""
+    file.seek(0)
+    if TensorUnpickler(file).load() != LEGACY_MAGIC or TensorUnpickler(file).load() != LEGACY_PROTOCOL:
+        raise pickle.UnpicklingError("it is not a file that PyTorch wrote")
+    system = TensorUnpickler(file).load()
+    if not isinstance(system, dict) or system.get("little_endian") is not True:
+        raise UserError("was written on a big-endian machine, which is not supported.")
+    unpickler = TensorUnpickler(file)
+    content = unpickler.load()
+    spans = {}
+    for key in TensorUnpickler(file).load():
+        dtype = unpickler.storages[str(key)].dtype
+        (count,) = struct.unpack("<q", file.read(8))
+        if count < 0:
+            raise ValueError("negative count")
+        spans[str(key)] = (file.tell(), count * dtype.itemsize)
+        file.seek(count * dtype.itemsize, os.SEEK_CUR)
+    return content, spans
