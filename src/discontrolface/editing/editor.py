@@ -1,0 +1,248 @@
+"""The main job: read a photo, personalize, edit.
+
+    editor = Editor.load("open")
+    person = editor.read("photo.jpg")
+    result = editor.edit(person, person.parameters.edit(expression={"smile": 0.8}, yaw=15))
+    result.image.save("edited.png")
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from discontrolface.diffusion.condition import EditCondition
+from discontrolface.diffusion.inversion import invert
+from discontrolface.diffusion.sampling import Step, sample
+from discontrolface.diffusion.schedule import denoising_timesteps
+from discontrolface.editing.align import make_crop, paste_back
+from discontrolface.editing.detail import fuse_detail
+from discontrolface.editing.geometry import Geometry
+from discontrolface.editing.images import Photo, load_photo
+from discontrolface.editing.person import Person, from_network, to_network, to_uint8
+from discontrolface.editing.personal import PersonalWeights, weights_id
+from discontrolface.editing.personalize import OPEN_ONE_SHOT, OneShot, one_shot
+from discontrolface.editing.provenance import make_record
+from discontrolface.errors import UserError
+from discontrolface.face.fit import read_face
+from discontrolface.face.head import HeadModel
+from discontrolface.face.landmarks import FaceLandmarker, Landmarks
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.render.snapshot import Snapshot
+from discontrolface.weights.preset import STARTS, Preset, load_preset, open_folder
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """An edited photo. Pictures are PIL images.
+
+    image: the whole photo, edited. crop: the edited crop at the photo's resolution. preview: the draft, likewise. snapshot: the normals of the
+    target head. mask: (H, W) bool in the photo, where `image` may differ from it. parameters: the target. record: provenance, for `save_photo`.
+    """
+
+    image: Image.Image
+    crop: Image.Image
+    preview: Image.Image
+    snapshot: Image.Image
+    mask: NDArray[np.bool_]
+    parameters: FaceParameters
+    record: dict[str, Any]
+
+
+class Editor:
+    """Networks, head model and landmarker of one preset, loaded once."""
+
+    def __init__(self, preset: Preset, head: HeadModel, device: str = "cpu", cache: Path | None = None) -> None:
+        self.preset = preset
+        self.head = head
+        self.geometry = Geometry.of(head)
+        self.device = device
+        self.cache = cache
+        self.landmarker = FaceLandmarker()
+        self.size = int(preset.model.config.image_size)
+        self.base_id = weights_id(preset.model, preset.control)
+
+    @classmethod
+    def load(cls, preset: str | Path = "open", device: str = "cpu", cache: Path | str | None = None) -> Editor:
+        """A preset by name ("open") or folder. cache: where personal weights are kept (default: the user's cache folder)."""
+        if preset == "paper":
+            from discontrolface.weights.assets import paper_missing
+
+            raise UserError("the paper preset is not complete on this machine: " + "; ".join(paper_missing()))
+        loaded = load_preset(open_folder() if preset == "open" else Path(preset), device)
+        if loaded.head != "open":
+            raise UserError(f"preset {loaded.name!r} wants head model {loaded.head!r}; known: open")
+        return cls(loaded, HeadModel.open(), device, Path(cache) if cache is not None else default_cache())
+
+    def read(
+        self, photo: str | Path | Photo, face: int | None = None, face_box: tuple[float, float, float, float] | None = None
+    ) -> Person:
+        """Find the face (the largest, number `face`, or the one in `face_box`), align the crop, and read the face parameters."""
+        if not isinstance(photo, Photo):
+            photo = load_photo(photo)
+        found = self.landmarker.find_face(photo.array, face, face_box, str(photo.path))
+        return self._person(photo, found)
+
+    def _person(self, photo: Photo, landmarks: Landmarks) -> Person:
+        crop = make_crop(photo.array, landmarks, self.size)
+        parameters, fit = read_face(crop.image, crop.landmarks(landmarks.points), self.head, crop.landmarks(landmarks.iris))
+        return Person(photo, crop, parameters, landmarks, fit, self.geometry)
+
+    # ---- one-shot fine-tuning
+
+    def personal_path(self, person: Person, settings: OneShot, seed: int = 0) -> Path | None:
+        """Where this person's weights are cached; None without a cache."""
+        if self.cache is None:
+            return None
+        import hashlib
+
+        what = repr((person.photo.sha256, np.round(person.crop.photo_to_crop, 4).tolist(), self.base_id, settings, seed))
+        return self.cache / f"{person.photo.sha256[:12]}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.safetensors"
+
+    def personalize(
+        self,
+        person: Person,
+        settings: OneShot = OPEN_ONE_SHOT,
+        seed: int = 0,
+        progress: Callable[[int, int, float], None] | None = None,
+    ) -> Person:
+        """One-shot fine-tuning; read from the cache when this photo was personalized before with the same settings."""
+        path = self.personal_path(person, settings, seed)
+        if path is not None and path.is_file():
+            return person.with_personal(PersonalWeights.load(path))
+        control = copy.deepcopy(self.preset.control).requires_grad_(True)
+        generator = torch.Generator().manual_seed(seed)
+        personal = one_shot(self.preset.model, control, person, settings, self.base_id, generator, progress)
+        if path is not None:
+            personal.save(path)
+        return person.with_personal(personal)
+
+    def cached(self, person: Person, settings: OneShot = OPEN_ONE_SHOT, seed: int = 0) -> Person:
+        """The person with cached personal weights if there are any, else as given."""
+        path = self.personal_path(person, settings, seed)
+        return person.with_personal(PersonalWeights.load(path)) if path is not None and path.is_file() else person
+
+    def _control(self, person: Person) -> Any:
+        if person.personal is None:
+            return self.preset.control
+        control = copy.deepcopy(self.preset.control)
+        person.personal.apply(control, self.base_id)
+        return control
+
+    # ---- editing
+
+    def edit(
+        self,
+        person: Person,
+        target: FaceParameters,
+        steps: int | None = None,  # denoising steps; None: the preset's
+        masking: str | Sequence[float] = "linear",  # masking schedule, see diffusion/masking.py
+        seed: int = 0,
+        start: str | None = None,  # "noise" (the paper), "draft" (the noised preview) or "inverted"; None: the preset's
+        strength: float | None = None,  # with "draft": the share of the steps that is taken
+        scheduler: str = "ddim",  # or "dpm++"
+        callback: Callable[[Step], None] | None = None,
+    ) -> EditResult:
+        """Make the same person with the face parameters `target`. Same arguments, same machine: the same picture to the bit."""
+        start = start or self.preset.start
+        if start not in STARTS:
+            raise UserError(f"start {start!r} is not known; choose one of {', '.join(STARTS)}")
+        if strength is not None and start != "draft":
+            raise UserError(f"strength {strength} belongs to start 'draft', not to {start!r}; leave it out")
+        steps = steps or self.preset.steps
+        strength = (strength if strength is not None else self.preset.strength) if start == "draft" else 1.0
+        x0, snapshot = self._denoise(person, target, steps, masking, seed, start, strength, scheduler, callback)
+        fine = person.draft(target)
+        edited = fuse_detail(from_network(x0), fine.image, fine.visibility)
+        picture, mask = paste_back(person.photo.array, edited, person.crop, fine.mask)
+        run = {"seed": seed, "steps": steps, "start": start, "strength": strength, "masking": masking, "scheduler": scheduler}
+        return self._result(person, target, picture, mask, edited, fine.image, snapshot, run)
+
+    @torch.no_grad()
+    def _denoise(
+        self,
+        person: Person,
+        target: FaceParameters,
+        steps: int,
+        masking: str | Sequence[float],
+        seed: int,
+        start: str,
+        strength: float,
+        scheduler: str,
+        callback: Callable[[Step], None] | None,
+    ) -> tuple[Tensor, Snapshot]:
+        model, control = self.preset.model, self._control(person)
+        preview = person.draft(target, self.size)
+        snapshot = self.geometry.snapshot(target, self.size, control.config.snapshot_maps, preview)
+        crop = to_network(person.crop.image).to(self.device)
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(crop.shape, generator=generator).to(self.device)
+        if start == "inverted":
+            noise = invert(model, crop, model.encode(crop), steps=steps)
+        taken = len(denoising_timesteps(steps, strength))
+        condition = EditCondition(model, control, crop, snapshot.image.to(self.device), taken, masking, generator)
+        draft = to_network(preview.image).to(self.device) if start == "draft" else None
+        x0 = sample(
+            model, noise, steps=steps, condition=condition, start=draft, strength=strength, scheduler=scheduler, callback=callback
+        )
+        return x0, snapshot
+
+    def _result(
+        self,
+        person: Person,
+        target: FaceParameters,
+        picture: NDArray[np.uint8],
+        mask: NDArray[Any],
+        edited: NDArray[np.float32],
+        preview: NDArray[np.float32],
+        snapshot: Snapshot,
+        run: dict[str, Any],
+    ) -> EditResult:
+        from PIL import Image
+
+        if person.photo.alpha is not None:
+            picture = np.dstack([picture, person.photo.alpha])
+        normals = snapshot.image[0, :3].permute(1, 2, 0).numpy()
+        record = make_record(
+            target.difference(person.parameters),
+            weights=self.base_id + ("+personal" if person.personal is not None else ""),
+            source_sha256=person.photo.sha256,
+            **run,
+        )
+        return EditResult(
+            image=Image.fromarray(picture),
+            crop=Image.fromarray(to_uint8(edited)),
+            preview=Image.fromarray(to_uint8(preview)),
+            snapshot=Image.fromarray(to_uint8((normals + 1) / 2 * (np.abs(normals).sum(-1, keepdims=True) > 0))),
+            mask=mask > 0,
+            parameters=target,
+            record=record,
+        )
+
+    def reread(self, person: Person, result: EditResult) -> Person:
+        """Read an edited picture again with the person's identity (shape, albedo) fixed: what did the edit really do?"""
+        photo = replace(person.photo, array=np.asarray(result.image.convert("RGB")))
+        found = self.landmarker.find_face(photo.array, box=person.landmarks.box, source="the edited picture")
+        crop = make_crop(photo.array, found, self.size)
+        parameters, fit = read_face(
+            crop.image, crop.landmarks(found.points), self.head, crop.landmarks(found.iris), shape=person.parameters.shape
+        )
+        return Person(photo, crop, parameters, found, fit, self.geometry)
+
+
+def default_cache() -> Path:
+    """The user's cache folder for personal weights."""
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir("discontrolface")) / "personal"

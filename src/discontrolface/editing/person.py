@@ -1,0 +1,83 @@
+"""A person: one photo, its crop, its face parameters, and, after one-shot fine-tuning, personal weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from discontrolface.editing.align import Crop
+from discontrolface.editing.geometry import Geometry
+from discontrolface.editing.images import Photo
+from discontrolface.face.landmarks import Landmarks
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.render.warp import Preview, View, render_preview
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from discontrolface.editing.personal import PersonalWeights
+    from discontrolface.face.fit import FitReport
+
+
+@dataclass(frozen=True)
+class Person:
+    """What `Editor.read` returns.
+
+    photo: the user's picture. crop: its aligned square at the networks' size. parameters: what was read. landmarks: in photo pixels.
+    fit: how well the parameters explain the landmarks. geometry: the head model of the parameters. personal: after `Editor.personalize`.
+    """
+
+    photo: Photo
+    crop: Crop
+    parameters: FaceParameters
+    landmarks: Landmarks
+    fit: FitReport
+    geometry: Geometry
+    personal: PersonalWeights | None = None
+
+    @cached_property
+    def own_view(self) -> View:
+        """The head as it is in the photo."""
+        return self.geometry.view(self.parameters)
+
+    @cached_property
+    def fine_size(self) -> int:
+        """Side of the crop at the photo's own resolution: as many pixels as the photo has there, from 256 to 1024."""
+        native = self.crop.size / self.crop.scale
+        return int(np.clip(64 * round(native / 64), 256, 1024))
+
+    def draft(self, parameters: FaceParameters, size: int | None = None) -> Preview:
+        """The mesh-driven warp of the photo towards `parameters`, on a crop of `size` pixels (default: the photo's own resolution)."""
+        size = size or self.fine_size
+        crop = self.crop if size == self.crop.size else self.crop.resize(size)
+        return render_preview(crop.image, self.own_view, self.geometry.view(parameters), self.geometry.rig)
+
+    def preview(self, parameters: FaceParameters) -> Image.Image:
+        """The draft of an edit as a PIL image of the crop: instant, no network."""
+        from PIL import Image
+
+        return Image.fromarray(to_uint8(self.draft(parameters).image))
+
+    def with_personal(self, personal: PersonalWeights) -> Person:
+        """The same person with personal weights."""
+        return replace(self, personal=personal)
+
+
+def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """A picture in [0, 1] as uint8, rounded."""
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def to_network(image: NDArray[np.floating]) -> torch.Tensor:
+    """A picture (H, W, C) in [0, 1] as a tensor (1, C, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None] * 2 - 1
+
+
+def from_network(x: torch.Tensor) -> NDArray[np.float32]:
+    """The first picture of (B, C, H, W) in [-1, 1] as (H, W, C) in [0, 1]."""
+    return ((x[0].permute(1, 2, 0).cpu().numpy() + 1) / 2).clip(0, 1).astype(np.float32)
