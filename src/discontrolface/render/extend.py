@@ -1,0 +1,209 @@
+"""The motion off the mesh: hair, clothes and background follow the head smoothly, and stand still at the picture's border.
+
+All on a coarse grid. Two parts add up:
+
+- The *rigid* part: the head's turn, applied to a rounded depth. The mesh's depth is continued outwards by a cone (slope at most `slope`),
+  so hair moves as if it lay on a surface round the skull, and the map from target to source cannot fold at the silhouette of a turning head.
+- The *rest* (expressions, the neck that does not turn): a membrane through what the mesh says, solved from coarse to fine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from discontrolface.render.raster import FloatArray, compiled
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The similarity x -> M x + t (3x3 with scale, 3) that takes target points (N, 3) to source points, least squares (Umeyama 1991)."""
+    a, b = target.astype(np.float64), source.astype(np.float64)
+    centre_a, centre_b = a.mean(0), b.mean(0)
+    a, b = a - centre_a, b - centre_b
+    u, s, vt = np.linalg.svd(b.T @ a)
+    sign = np.sign(np.linalg.det(u @ vt))
+    d = np.array([1.0, 1.0, sign])
+    scale = float((s * d).sum() / max((a * a).sum(), 1e-20))
+    matrix = scale * (u * d) @ vt
+    return matrix, centre_b - matrix @ centre_a
+
+
+def extend_motion(
+    anchor: FloatArray,
+    weight: FloatArray,
+    depth: FloatArray,
+    floor: float,
+    matrix: np.ndarray,
+    shift: np.ndarray,
+    head_radius: float,
+) -> FloatArray:
+    """Where each cell of the grid (G, G) comes from, and how it is relit: (G, G, 2 + C), 0 on the border.
+
+    The first two channels are an offset in ndc, x right and y *down*; all others are continued by the membrane only.
+    anchor: (G, G, 2 + C) what the mesh asks for, weight: (G, G) how strongly (0: free).
+    depth: (G, G) ndc depth of the head where it is, -inf elsewhere; floor: the depth far from it. matrix, shift: target to source (`similarity`).
+    head_radius: of the head in cells.
+    """
+    size = len(weight)
+    cell = 2.0 / size
+    turn = np.sqrt(matrix[0, 2] ** 2 + matrix[1, 2] ** 2) / max(abs(matrix[2, 2]), 1e-3)
+    slope = min(1.2, 0.55 / max(turn, 1e-3))
+    inside = np.isfinite(depth)
+    rounded = np.where(inside, depth, floor).astype(np.float32)
+    _cone(rounded, np.float32(slope * cell))
+    distance = np.where(inside, 0.0, 1e6).astype(np.float32)
+    _chamfer(distance)
+    index = np.arange(size) + 0.5
+    border = np.minimum(index, size - index)
+    border = np.minimum(border[:, None], border[None, :]).astype(np.float32)
+    near = _smoothstep(1.0 - (distance - 0.25 * head_radius) / (1.6 * head_radius))
+    room = _smoothstep((border - 1.0) / (0.6 * distance + 0.04 * size))
+    fade = near * room
+
+    x = (index * cell - 1.0)[None, :]
+    y = (1.0 - index * cell)[:, None]
+    rigid = np.zeros(anchor.shape, np.float32)
+    rigid[..., 0] = ((matrix[0, 0] - 1.0) * x + matrix[0, 1] * y + matrix[0, 2] * rounded + shift[0]) * fade
+    rigid[..., 1] = -(matrix[1, 0] * x + (matrix[1, 1] - 1.0) * y + matrix[1, 2] * rounded + shift[1]) * fade
+    screen = (0.6 / head_radius) ** 2 * (1.0 - near) + (0.15 / head_radius) ** 2
+    rest = membrane(anchor - rigid, weight, screen.astype(np.float32))
+    total = (rigid + rest) * _smoothstep((border - 1.0) / (0.03 * size))[..., None]
+    total = np.ascontiguousarray(total, np.float32)
+    _unfold(total, np.float32(cell), 40)
+    return total
+
+
+def membrane(value: FloatArray, weight: FloatArray, screen: FloatArray) -> FloatArray:
+    """Smooth (G, G, C) close to `value` where `weight` (G, G) is large: minimises sum w (u - v)^2 + |grad u|^2 + screen u^2, 0 on the border.
+
+    Nested iteration: solved on the coarsest grid first, each solution starts the next finer one.
+    """
+    levels = [(np.ascontiguousarray(value, np.float32), np.ascontiguousarray(weight, np.float32), screen)]
+    while len(levels[-1][1]) % 2 == 0 and len(levels[-1][1]) > 8:
+        v, w, s = levels[-1]
+        half = len(w) // 2
+        blocks = w.reshape(half, 2, half, 2)
+        total = blocks.sum((1, 3))
+        mean = (v * w[..., None]).reshape(half, 2, half, 2, -1).sum((1, 3)) / np.maximum(total, 1e-12)[..., None]
+        levels.append((mean.astype(np.float32), total, (4.0 * s.reshape(half, 2, half, 2).mean((1, 3))).astype(np.float32)))
+    u = np.zeros_like(levels[-1][0])
+    for k, (v, w, s) in enumerate(reversed(levels)):
+        if k:
+            u = np.ascontiguousarray(u.repeat(2, 0).repeat(2, 1))
+        _relax(u, v, w, s, 40 if k == 0 else 12)
+    return u
+
+
+def _smoothstep(t: np.ndarray) -> np.ndarray:
+    t = np.clip(t, 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+@compiled
+def _cone(depth, drop):  # type: ignore[no-untyped-def]
+    """Raise the depth to its upper envelope with slopes of at most `drop` a cell (two sweeps, 8 neighbours). In place."""
+    height, width = depth.shape
+    diagonal = drop * np.float32(1.41421356)
+    for i in range(height):
+        for j in range(width):
+            d = depth[i, j]
+            if j > 0:
+                d = max(d, depth[i, j - 1] - drop)
+            if i > 0:
+                d = max(d, depth[i - 1, j] - drop)
+                if j > 0:
+                    d = max(d, depth[i - 1, j - 1] - diagonal)
+                if j + 1 < width:
+                    d = max(d, depth[i - 1, j + 1] - diagonal)
+            depth[i, j] = d
+    for i in range(height - 1, -1, -1):
+        for j in range(width - 1, -1, -1):
+            d = depth[i, j]
+            if j + 1 < width:
+                d = max(d, depth[i, j + 1] - drop)
+            if i + 1 < height:
+                d = max(d, depth[i + 1, j] - drop)
+                if j > 0:
+                    d = max(d, depth[i + 1, j - 1] - diagonal)
+                if j + 1 < width:
+                    d = max(d, depth[i + 1, j + 1] - diagonal)
+            depth[i, j] = d
+
+
+@compiled
+def _chamfer(distance):  # type: ignore[no-untyped-def]
+    """Distance to the cells that are 0 (two sweeps, 8 neighbours). In place."""
+    height, width = distance.shape
+    one, diagonal = np.float32(1.0), np.float32(1.41421356)
+    for i in range(height):
+        for j in range(width):
+            d = distance[i, j]
+            if j > 0:
+                d = min(d, distance[i, j - 1] + one)
+            if i > 0:
+                d = min(d, distance[i - 1, j] + one)
+                if j > 0:
+                    d = min(d, distance[i - 1, j - 1] + diagonal)
+                if j + 1 < width:
+                    d = min(d, distance[i - 1, j + 1] + diagonal)
+            distance[i, j] = d
+    for i in range(height - 1, -1, -1):
+        for j in range(width - 1, -1, -1):
+            d = distance[i, j]
+            if j + 1 < width:
+                d = min(d, distance[i, j + 1] + one)
+            if i + 1 < height:
+                d = min(d, distance[i + 1, j] + one)
+                if j > 0:
+                    d = min(d, distance[i + 1, j - 1] + diagonal)
+                if j + 1 < width:
+                    d = min(d, distance[i + 1, j + 1] + diagonal)
+            distance[i, j] = d
+
+
+@compiled
+def _relax(u, value, weight, screen, sweeps):  # type: ignore[no-untyped-def]
+    """Gauss-Seidel with over-relaxation for `membrane`, zero outside the grid. In place."""
+    height, width, channels = u.shape
+    omega = np.float32(1.5)
+    for sweep in range(sweeps):
+        for a in range(height):
+            i = a if sweep % 2 == 0 else height - 1 - a
+            for b in range(width):
+                j = b if sweep % 2 == 0 else width - 1 - b
+                w = weight[i, j]
+                scale = np.float32(1.0) / (w + screen[i, j] + np.float32(4.0))
+                for k in range(channels):
+                    total = w * value[i, j, k]
+                    if i > 0:
+                        total += u[i - 1, j, k]
+                    if i + 1 < height:
+                        total += u[i + 1, j, k]
+                    if j > 0:
+                        total += u[i, j - 1, k]
+                    if j + 1 < width:
+                        total += u[i, j + 1, k]
+                    u[i, j, k] += omega * (total * scale - u[i, j, k])
+
+
+@compiled
+def _unfold(flow, cell, rounds):  # type: ignore[no-untyped-def]
+    """Smooth the map p -> p + flow where it folds or stretches tenfold (determinant of its Jacobian, forward differences). In place."""
+    height, width, _ = flow.shape
+    least = np.float32(0.1)
+    for _ in range(rounds):
+        folded = 0
+        for i in range(1, height - 2):
+            for j in range(1, width - 2):
+                xx = np.float32(1.0) + (flow[i, j + 1, 0] - flow[i, j, 0]) / cell
+                xy = (flow[i + 1, j, 0] - flow[i, j, 0]) / cell
+                yx = (flow[i, j + 1, 1] - flow[i, j, 1]) / cell
+                yy = np.float32(1.0) + (flow[i + 1, j, 1] - flow[i, j, 1]) / cell
+                if xx * yy - xy * yx < least or xx < least or yy < least:
+                    folded += 1
+                    for a in range(i, i + 2):
+                        for b in range(j, j + 2):
+                            for k in range(2):
+                                around = flow[a - 1, b, k] + flow[a + 1, b, k] + flow[a, b - 1, k] + flow[a, b + 1, k]
+                                flow[a, b, k] = np.float32(0.5) * flow[a, b, k] + np.float32(0.125) * around
+        if folded == 0:
+            break

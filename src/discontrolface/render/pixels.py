@@ -1,0 +1,316 @@
+"""The preview's loops over pixels, in Numba."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from discontrolface.render.raster import FloatArray, compiled
+from discontrolface.render.rig import SKIN
+
+OFF = 255  # layer of pixels that show no triangle
+STEP = 0.05  # ndc depth: a larger jump is an outline in front of something
+TOLERANCE = 0.02  # ndc depth: how far behind the photo's surface a point may lie and still be on it
+
+
+def shrink(image: FloatArray, factor: int) -> FloatArray:
+    """Mean over blocks of factor x factor pixels (the rest at the right and bottom is left out)."""
+    if factor == 1:
+        return image
+    height, width = image.shape[0] // factor, image.shape[1] // factor
+    cut = image[: height * factor, : width * factor]
+    return np.ascontiguousarray(cut.reshape(height, factor, width, factor, -1).mean((1, 3)), np.float32)
+
+
+def near_occluder(depth: FloatArray, radius: int) -> np.ndarray:
+    """(H, W) bool: pixels on the mesh with a surface at least STEP nearer within `radius` pixels (in a square)."""
+    return _near_occluder(depth, radius)
+
+
+@compiled
+def _near_occluder(depth, radius):  # type: ignore[no-untyped-def]
+    height, width = depth.shape
+    rows = np.empty((height, width), np.float32)
+    for i in range(height):
+        for j in range(width):
+            d = depth[i, j]
+            for k in range(max(j - radius, 0), min(j + radius + 1, width)):
+                d = max(d, depth[i, k])
+            rows[i, j] = d
+    out = np.zeros((height, width), np.bool_)
+    for i in range(height):
+        first, last = max(i - radius, 0), min(i + radius + 1, height)
+        for j in range(width):
+            limit = depth[i, j] + np.float32(STEP)
+            if limit > -np.inf:
+                for k in range(first, last):
+                    if rows[k, j] > limit:
+                        out[i, j] = True
+                        break
+    return out
+
+
+@compiled
+def mesh_motion(triangle, barycentric, faces, face_layer, from_pixels, from_depth, trust, depth, shadowed_before, shadowed_after):  # type: ignore[no-untyped-def]
+    """Flow (H, W, 2) in pixels, trust (H, W) and layer (H, W) of each target pixel on the mesh.
+
+    A point is trusted if the photo shows it (its depth is that of the photo's z-buffer), as far as `trust` (V,) of its vertices goes, and not
+    next to the outline of something in front of it, before or after. What hardly moves and is seen is trusted anyway.
+    """
+    height, width = triangle.shape
+    flow = np.zeros((height, width, 2), np.float32)
+    trusted = np.zeros((height, width), np.float32)
+    layer = np.full((height, width), np.uint8(OFF), np.uint8)
+    for i in range(height):
+        for j in range(width):
+            f = triangle[i, j]
+            if f < 0:
+                continue
+            layer[i, j] = face_layer[f]
+            a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+            wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
+            x = wa * from_pixels[a, 0] + wb * from_pixels[b, 0] + wc * from_pixels[c, 0]
+            y = wa * from_pixels[a, 1] + wb * from_pixels[b, 1] + wc * from_pixels[c, 1]
+            z = wa * from_depth[a] + wb * from_depth[b] + wc * from_depth[c]
+            dx, dy = x - np.float32(j + 0.5), y - np.float32(i + 0.5)
+            flow[i, j, 0], flow[i, j, 1] = dx, dy
+            if not (0.5 <= x <= width - 0.5 and 0.5 <= y <= height - 0.5):
+                continue
+            col, row = int(np.floor(x - 0.5)), int(np.floor(y - 0.5))
+            surface = np.float32(np.inf)
+            hidden = False
+            for r in range(row, min(row + 2, height)):
+                for s in range(col, min(col + 2, width)):
+                    surface = min(surface, depth[r, s])
+                    hidden = hidden or shadowed_before[r, s]
+            if z < surface - np.float32(TOLERANCE):
+                continue
+            t = wa * trust[a] + wb * trust[b] + wc * trust[c]
+            if hidden or shadowed_after[i, j]:
+                t = np.float32(0.0)
+            still = np.float32(1.5) - np.float32(2.0) * np.sqrt(dx * dx + dy * dy)  # 1 below a quarter of a pixel, 0 above three quarters
+            trusted[i, j] = max(t, min(max(still, np.float32(0.0)), np.float32(1.0)))
+    return flow, trusted, layer
+
+
+def soften(trust: FloatArray, layer: np.ndarray, radius: int) -> FloatArray:
+    """Let the trust fall to 0 smoothly before places without trust. What lies behind openings has no say."""
+    return _soften(trust, layer, radius)
+
+
+@compiled
+def _soften(trust, layer, radius):  # type: ignore[no-untyped-def]
+    height, width = trust.shape
+    rows = np.zeros((height, width), np.float32)
+    counts = np.zeros((height, width), np.float32)
+    for i in range(height):
+        for j in range(width):
+            total, count = np.float32(0.0), np.float32(0.0)
+            for k in range(max(j - radius, 0), min(j + radius + 1, width)):
+                if layer[i, k] == SKIN or layer[i, k] == OFF:
+                    total += trust[i, k]
+                    count += np.float32(1.0)
+            rows[i, j], counts[i, j] = total, count
+    out = np.zeros((height, width), np.float32)
+    for i in range(height):
+        first, last = max(i - radius, 0), min(i + radius + 1, height)
+        for j in range(width):
+            if layer[i, j] != SKIN:
+                continue
+            total, count = np.float32(0.0), np.float32(0.0)
+            for k in range(first, last):
+                total += rows[k, j]
+                count += counts[k, j]
+            mean = np.float32(2.0) * total / max(count, np.float32(1.0)) - np.float32(1.0)
+            out[i, j] = min(trust[i, j], max(mean, np.float32(0.0)))
+    return out
+
+
+@compiled
+def coarse_anchors(triangle, barycentric, depth, faces, attributes, flow, trusted, layer, grid):  # type: ignore[no-untyped-def]
+    """Sum up trusted motion in the cells of a grid: anchors (G, G, 2 + 3) = offset in ndc (y down) and log of the shading ratio,
+    weights (G, G), and the depth of the head (not the bust), (G, G), -inf where it is not.
+
+    attributes: (V, 5) = log ratio, hair, not bust. Hair counts less.
+    """
+    height, width = triangle.shape
+    anchor = np.zeros((grid, grid, 5), np.float32)
+    weight = np.zeros((grid, grid), np.float32)
+    nearest = np.full((grid, grid), np.float32(-np.inf), np.float32)
+    to_x, to_y = np.float32(2.0 / width), np.float32(2.0 / height)
+    cell_area = np.float32(height * width) / np.float32(grid * grid)
+    for i in range(height):
+        gi = i * grid // height
+        for j in range(width):
+            f = triangle[i, j]
+            if f < 0:
+                continue
+            gj = j * grid // width
+            a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+            wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
+            if wa * attributes[a, 4] + wb * attributes[b, 4] + wc * attributes[c, 4] > 0.5:
+                nearest[gi, gj] = max(nearest[gi, gj], depth[i, j])
+            t = trusted[i, j]
+            if t <= 0 or layer[i, j] != SKIN:
+                continue
+            hair = wa * attributes[a, 3] + wb * attributes[b, 3] + wc * attributes[c, 3]
+            t *= np.float32(1.0) - np.float32(0.9) * hair
+            weight[gi, gj] += t
+            anchor[gi, gj, 0] += t * flow[i, j, 0] * to_x
+            anchor[gi, gj, 1] += t * flow[i, j, 1] * to_y
+            for k in range(3):
+                anchor[gi, gj, 2 + k] += t * (wa * attributes[a, k] + wb * attributes[b, k] + wc * attributes[c, k])
+    for gi in range(grid):
+        for gj in range(grid):
+            if weight[gi, gj] > 0:
+                for k in range(5):
+                    anchor[gi, gj, k] /= weight[gi, gj]
+                weight[gi, gj] *= np.float32(20.0) / cell_area
+    return anchor, weight, nearest
+
+
+@compiled
+def join_motion(triangle, barycentric, faces, flow, trusted, outside, log_ratio):  # type: ignore[no-untyped-def]
+    """The motion of every pixel: the mesh's where it is trusted, the continuation elsewhere. flow (H, W, 2) pixels, log ratio (H, W, 3)."""
+    height, width = triangle.shape
+    grid = outside.shape[0]
+    total = np.empty((height, width, 2), np.float32)
+    light = np.empty((height, width, 3), np.float32)
+    half_x, half_y = np.float32(0.5 * width), np.float32(0.5 * height)
+    value = np.empty(5, np.float32)
+    for i in range(height):
+        gy = (np.float32(i) + np.float32(0.5)) * np.float32(grid) / np.float32(height) - np.float32(0.5)
+        gy = min(max(gy, np.float32(0.0)), np.float32(grid - 1))
+        r = min(int(gy), grid - 2)
+        v = gy - np.float32(r)
+        for j in range(width):
+            gx = (np.float32(j) + np.float32(0.5)) * np.float32(grid) / np.float32(width) - np.float32(0.5)
+            gx = min(max(gx, np.float32(0.0)), np.float32(grid - 1))
+            s = min(int(gx), grid - 2)
+            u = gx - np.float32(s)
+            for k in range(5):
+                top = outside[r, s, k] + u * (outside[r, s + 1, k] - outside[r, s, k])
+                bottom = outside[r + 1, s, k] + u * (outside[r + 1, s + 1, k] - outside[r + 1, s, k])
+                value[k] = top + v * (bottom - top)
+            value[0] *= half_x
+            value[1] *= half_y
+            t = trusted[i, j]
+            if t > 0:
+                f = triangle[i, j]
+                a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+                wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
+                value[0] += t * (flow[i, j, 0] - value[0])
+                value[1] += t * (flow[i, j, 1] - value[1])
+                for k in range(3):
+                    mesh = wa * log_ratio[a, k] + wb * log_ratio[b, k] + wc * log_ratio[c, k]
+                    value[2 + k] += t * (mesh - value[2 + k])
+            # not beyond the picture
+            value[0] = min(max(value[0], np.float32(-j)), np.float32(width - 1 - j))
+            value[1] = min(max(value[1], np.float32(-i)), np.float32(height - 1 - i))
+            total[i, j, 0], total[i, j, 1] = value[0], value[1]
+            light[i, j, 0], light[i, j, 1], light[i, j, 2] = value[2], value[3], value[4]
+    return total, light
+
+
+@compiled
+def cubic(t, weights):  # type: ignore[no-untyped-def]
+    """Catmull-Rom weights of the four samples around a point t in [0, 1) after the second."""
+    half = np.float32(0.5)
+    weights[0] = half * t * (t * (np.float32(2.0) - t) - np.float32(1.0))
+    weights[1] = half * (t * t * (np.float32(3.0) * t - np.float32(5.0)) + np.float32(2.0))
+    weights[2] = half * t * (t * (np.float32(4.0) - np.float32(3.0) * t) + np.float32(1.0))
+    weights[3] = half * t * t * (t - np.float32(1.0))
+
+
+@compiled
+def sample(image, x, y, wx, wy, out):  # type: ignore[no-untyped-def]
+    """Colour of the picture (H, W, 3) at column x and row y (pixel centres at integers), bicubic, edges repeated, into out (3,)."""
+    height, width, _ = image.shape
+    col, row = int(np.floor(x)), int(np.floor(y))
+    cubic(x - np.float32(col), wx)
+    cubic(y - np.float32(row), wy)
+    red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    for a in range(4):
+        i = min(max(row - 1 + a, 0), height - 1)
+        for b in range(4):
+            j = min(max(col - 1 + b, 0), width - 1)
+            w = wy[a] * wx[b]
+            red += w * image[i, j, 0]
+            green += w * image[i, j, 1]
+            blue += w * image[i, j, 2]
+    out[0], out[1], out[2] = red, green, blue
+
+
+@compiled
+def compose(image, triangle, barycentric, faces, flow, light, trusted, layer, paint):  # type: ignore[no-untyped-def]
+    """Fetch the colours: picture (H, W, 3), visibility (H, W), change (H, W) in [0, 1].
+
+    Where the map shrinks the photo's detail to less than a third in some direction (it is smeared) on skin, the paint takes over.
+    """
+    height, width, _ = image.shape
+    picture = np.empty((height, width, 3), np.float32)
+    visibility = np.empty((height, width), np.float32)
+    change = np.empty((height, width), np.float32)
+    wx, wy, colour = np.empty(4, np.float32), np.empty(4, np.float32), np.empty(3, np.float32)
+    one, zero, half = np.float32(1.0), np.float32(0.0), np.float32(0.5)
+    for i in range(height):
+        up, down = max(i - 1, 0), min(i + 1, height - 1)
+        for j in range(width):
+            dx, dy = flow[i, j, 0], flow[i, j, 1]
+            brightest = max(abs(light[i, j, 0]), abs(light[i, j, 1]), abs(light[i, j, 2]))
+            moved = np.sqrt(dx * dx + dy * dy)
+            changed = max((moved - np.float32(0.04)) * np.float32(4.0), (brightest - np.float32(0.004)) * np.float32(50.0))
+            left, right = max(j - 1, 0), min(j + 1, width - 1)
+            step_x, step_y = one / np.float32(right - left), one / np.float32(down - up)
+            xx = one + (flow[i, right, 0] - flow[i, left, 0]) * step_x
+            yx = (flow[i, right, 1] - flow[i, left, 1]) * step_x
+            xy = (flow[down, j, 0] - flow[up, j, 0]) * step_y
+            yy = one + (flow[down, j, 1] - flow[up, j, 1]) * step_y
+            determinant = xx * yy - xy * yx
+            total = xx * xx + xy * xy + yx * yx + yy * yy
+            smallest = zero
+            if determinant > 0:
+                smallest = np.sqrt(
+                    max(half * (total - np.sqrt(max(total * total - np.float32(4.0) * determinant * determinant, zero))), zero)
+                )
+            smear = min(max((np.float32(0.4) - smallest) * np.float32(4.0), zero), one)
+            t = trusted[i, j]
+            seen = one - smear * (one - t)
+            painted = zero
+            if layer[i, j] == SKIN and smear > 0:
+                painted = smear * (one - t)
+            visibility[i, j] = seen if layer[i, j] == SKIN or layer[i, j] == OFF else zero
+            changed = max(changed, painted)
+            if changed <= 0:
+                change[i, j] = zero
+                for k in range(3):
+                    picture[i, j, k] = image[i, j, k]
+                continue
+            change[i, j] = min(changed, one)
+            sample(image, np.float32(j) + dx, np.float32(i) + dy, wx, wy, colour)
+            for k in range(3):
+                colour[k] *= np.exp(light[i, j, k])
+            if painted > 0:
+                f = triangle[i, j]
+                a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+                wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
+                for k in range(3):
+                    colour[k] += painted * (wa * paint[a, k] + wb * paint[b, k] + wc * paint[c, k] - colour[k])
+            for k in range(3):
+                picture[i, j, k] = min(max(colour[k], zero), one)
+    return picture, visibility, change
+
+
+@compiled
+def finish(image, picture, change, feather):  # type: ignore[no-untyped-def]
+    """Mix the new picture into the photo: mask (H, W) = change, falling to 0 over `feather` pixels before the border. picture changes in place."""
+    height, width, _ = image.shape
+    mask = np.empty((height, width), np.float32)
+    for i in range(height):
+        for j in range(width):
+            edge = np.float32(min(i, j, height - 1 - i, width - 1 - j)) / np.float32(feather)
+            m = change[i, j] * min(edge, np.float32(1.0))
+            mask[i, j] = m
+            if m < 1:
+                for k in range(3):
+                    picture[i, j, k] = image[i, j, k] + m * (picture[i, j, k] - image[i, j, k])
+    return mask

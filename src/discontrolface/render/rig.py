@@ -1,0 +1,128 @@
+"""What the preview needs to know about a head model, computed once: layers of the surface, neighbours, rigid parts, mirrored triangles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from discontrolface.face.head import HeadModel
+from discontrolface.render.raster import FloatArray, IntArray
+
+SKIN, EYE, MOUTH, UPPER_TEETH, LOWER_TEETH, TONGUE, SOCKET = range(7)  # layers: SKIN is the outer surface, all others lie behind openings
+_LAYER_OF_REGION = {
+    "eyes": EYE,
+    "mouth_inside": MOUTH,
+    "upper_teeth": UPPER_TEETH,
+    "lower_teeth": LOWER_TEETH,
+    "tongue": TONGUE,
+    "eye_socket": SOCKET,
+}
+
+
+@dataclass(frozen=True)
+class PreviewRig:
+    """Facts of a head model's topology. Build it once with `PreviewRig.of(head)` and keep it.
+
+    faces: (F, 3). face_layer: (F,) uint8, the layer each triangle belongs to. vertex_layer: (V,).
+    region: (V,) index of the region, which is also the row of `View.albedo`. region_names: their names.
+    mirror: (V,) index of the mirrored vertex (itself where the model knows none). template: (V, 3) at rest, metres.
+    neighbours, neighbour_start: the mesh graph in compressed rows.
+    bust: (V,) 0..1, how much a vertex stays with the bust when the neck turns.
+    skull, jaw: indices of vertices that move rigidly with the skull and with the jaw.
+    eyes: two index arrays, the subject's left eyeball and the right one. eye_centres: (2, 3), where they turn, at rest.
+    skin_trust: (V,) 0..1, how well the photo's colour at a vertex stands for the skin around it (low at lashes, ears, lip seam).
+    lid_margin: (2, 2, M) pairs of vertices (edges) on the rim of the upper and lower lids are in `lid_edges`: (L, 2) with `lid_edge_eye` (L,).
+    """
+
+    faces: IntArray
+    face_layer: np.ndarray
+    vertex_layer: np.ndarray
+    region: np.ndarray
+    region_names: tuple[str, ...]
+    mirror: np.ndarray
+    template: FloatArray
+    neighbours: IntArray
+    neighbour_start: IntArray
+    bust: FloatArray
+    hair: FloatArray
+    skull: np.ndarray
+    jaw: np.ndarray
+    eyes: tuple[np.ndarray, np.ndarray]
+    eye_centres: FloatArray
+    skin_trust: FloatArray
+    lid_edges: IntArray
+
+    @classmethod
+    def of(cls, head: HeadModel) -> PreviewRig:
+        """Read everything off a head model. Works for models without regions (FLAME): they have no teeth, mouth or lids to draw."""
+        names = head.region_names
+        region = np.asarray(head.region).astype(np.int64)
+        layer_of = np.array([_LAYER_OF_REGION.get(name, SKIN) for name in names], np.uint8)
+        vertex_layer = layer_of[region]
+        faces = np.ascontiguousarray(head.faces, np.int32)
+        corner_layers = vertex_layer[faces]
+        face_layer = corner_layers.max(1)  # a triangle with one corner inside an opening belongs to the inside
+        weights = head.weights.numpy()
+        template = head.template.numpy()
+        starts, neighbours = _graph(faces, len(template))
+
+        def part(*wanted: str) -> np.ndarray:
+            return np.isin(region, [names.index(n) for n in wanted if n in names])
+
+        rigid = part("upper_teeth", "scalp") & (weights[:, 1] > 0.97)
+        skull = np.flatnonzero(rigid if rigid.sum() > 20 else weights[:, 1] > 0.97)
+        jaw = np.flatnonzero(part("lower_teeth"))
+        if len(jaw) < 8:
+            jaw = np.flatnonzero(weights[:, 2] > 0.97)
+        eyes = tuple(np.flatnonzero(weights[:, j] > 0.97) for j in (3, 4))
+        centres = (head.joint_regressor.numpy() @ template)[3:5]
+        trust = np.ones(len(template), np.float32)
+        trust[vertex_layer != SKIN] = 0.0
+        trust[part("eyelids")] = 0.02
+        trust[part("ears")] = 0.1
+        trust[_ring(neighbours, starts, vertex_layer != SKIN)] = 0.0  # lashes, the seam of the lips
+        return cls(
+            faces=faces,
+            face_layer=face_layer,
+            vertex_layer=vertex_layer,
+            region=region,
+            region_names=names,
+            mirror=np.asarray(head.mirror if head.mirror is not None else np.arange(len(template))).astype(np.int64),
+            template=np.ascontiguousarray(template, np.float32),
+            neighbours=neighbours,
+            neighbour_start=starts,
+            bust=np.ascontiguousarray(weights[:, 0], np.float32),
+            hair=part("scalp", "ears").astype(np.float32),
+            skull=skull,
+            jaw=jaw,
+            eyes=(eyes[0], eyes[1]),
+            eye_centres=centres.astype(np.float32),
+            skin_trust=trust,
+            lid_edges=_rim(faces, face_layer, vertex_layer),
+        )
+
+
+def _graph(faces: IntArray, count: int) -> tuple[IntArray, IntArray]:
+    """The mesh's edges in compressed rows: neighbours of v are neighbours[start[v]:start[v + 1]]."""
+    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    pairs = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
+    starts = np.searchsorted(pairs[:, 0], np.arange(count + 1)).astype(np.int32)
+    return starts, np.ascontiguousarray(pairs[:, 1], np.int32)
+
+
+def _ring(neighbours: IntArray, starts: IntArray, inside: np.ndarray) -> np.ndarray:
+    """Vertices with a neighbour in `inside`."""
+    touched = np.add.reduceat(np.r_[inside[neighbours], False].astype(np.int32), starts[:-1]) > 0
+    return touched & (np.diff(starts) > 0)
+
+
+def _rim(faces: IntArray, face_layer: np.ndarray, vertex_layer: np.ndarray) -> IntArray:
+    """Edges (L, 2) between the lids' outer skin and the eye sockets."""
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    layer = np.concatenate([face_layer] * 3)
+    key = np.sort(edges, axis=1)
+    key = key[:, 0].astype(np.int64) * (int(faces.max()) + 1) + key[:, 1]
+    shared = np.intersect1d(key[layer == SKIN], key[layer == SOCKET])
+    base = int(faces.max()) + 1
+    return np.stack([shared // base, shared % base], 1).astype(np.int32)

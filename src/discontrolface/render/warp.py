@@ -1,0 +1,181 @@
+"""The preview: the photo's own pixels, moved along with the 3D face. No network.
+
+Each target pixel asks where it comes from. On the face, through the triangle it shows; off the face, and where the photo does not show that
+point of the face, through a smooth continuation of the motion (`extend`). There is one continuous map from target to source, so nothing tears
+and no outline appears twice; what that map would stretch too far is painted over with colours spread over the mesh (`fill`). What lies behind
+openings is drawn separately: the mouth (`mouth`), the eyeballs (`eyes`). Light is changed by the ratio of shadings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from discontrolface.render.extend import extend_motion, similarity
+from discontrolface.render.fill import diffuse_over_mesh
+from discontrolface.render.pixels import coarse_anchors, compose, finish, join_motion, mesh_motion, near_occluder, shrink, soften
+from discontrolface.render.raster import FloatArray, rasterize, visible_vertices
+from discontrolface.render.rig import SKIN, PreviewRig
+from discontrolface.render.shade import sh_shading, vertex_normals
+
+GRID = 128  # cells a side of the coarse grid for the motion off the mesh
+HAIR_RELIGHT = 0.7  # hair follows a change of light this far (exponent of the ratio)
+
+
+@dataclass(frozen=True)
+class View:
+    """A posed head in the picture.
+
+    vertices: (V, 3) float32 ndc (x right, y up, z nearer; `shade.project`). light: (9, 3) spherical harmonics. albedo: (R, 3) a colour per
+    region of the head model, as in FaceParameters.
+    """
+
+    vertices: FloatArray
+    light: FloatArray
+    albedo: FloatArray
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A warped picture.
+
+    image: (H, W, 3) float32 [0, 1]. visibility: (H, W), 1 where the pixel comes from the photo without much stretch, 0 where it was invented.
+    mask: (H, W), how much of a pixel is new; exactly 0 where nothing moves or is relit, and along the border; `image` equals the photo there.
+    flow: (H, W, 2) pixels (x right, y down): target pixel p shows the photo at p + flow.
+    """
+
+    image: FloatArray
+    visibility: FloatArray
+    mask: FloatArray
+    flow: FloatArray
+
+
+def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRig) -> Preview:
+    """Move the photo from one set of face parameters to another.
+
+    image: (H, W, 3) float32 in [0, 1], the crop that `source` describes, any size. Deterministic. Raises ValueError for wrong shapes.
+    """
+    image = np.ascontiguousarray(image, np.float32)
+    if image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 16:
+        raise ValueError(f"the picture must be (H, W, 3) with at least 16 pixels a side, not {image.shape}")
+    for view in (source, target):
+        if view.vertices.shape != rig.template.shape:
+            raise ValueError(f"a view of this head has vertices {rig.template.shape}, not {view.vertices.shape}")
+    height, width = image.shape[:2]
+    if all(np.array_equal(a, b) for a, b in ((source.vertices, target.vertices), (source.light, target.light))):
+        plain = np.zeros((height, width), np.float32)
+        return Preview(image.copy(), plain + 1, plain, np.zeros((height, width, 2), np.float32))
+
+    before = np.ascontiguousarray(source.vertices, np.float32)
+    after = np.ascontiguousarray(target.vertices, np.float32)
+    raster_before = rasterize(before, rig.faces, height, width)
+    raster_after = rasterize(after, rig.faces, height, width)
+    normals_before, normals_after = _normals(before, rig), _normals(after, rig)
+    shade_before, shade_after = _shading(normals_before, source.light), _shading(normals_after, target.light)
+    log_ratio = np.log(shade_after / shade_before)
+    log_ratio = np.clip(log_ratio, -1.4, 1.1) * (1.0 - (1.0 - HAIR_RELIGHT) * rig.hair[:, None])
+
+    # Where the mesh comes from, and how far that can be trusted.
+    from_pixels = _to_pixels(before, height, width)
+    trust = _vertex_trust(before, after, normals_before, rig)
+    margin = max(1, round(0.008 * height))
+    shadowed_before = near_occluder(raster_before.depth, margin)
+    shadowed_after = near_occluder(raster_after.depth, margin)
+    flow, trusted, layer = mesh_motion(
+        raster_after.triangle, raster_after.barycentric, rig.faces, rig.face_layer, from_pixels, before[:, 2], trust,
+        raster_before.depth, shadowed_before, shadowed_after,
+    )  # fmt: skip
+    trusted = soften(trusted, layer, margin)
+
+    # The continuation, on a coarse grid.
+    attributes = np.concatenate([log_ratio, rig.hair[:, None], 1.0 - rig.bust[:, None]], 1).astype(np.float32)
+    anchor, weight, depth = coarse_anchors(
+        raster_after.triangle, raster_after.barycentric, raster_after.depth, rig.faces, attributes, flow, trusted, layer, GRID
+    )
+    floor = float(after[rig.skull, 2].mean())
+    matrix, shift = similarity(before[rig.skull], after[rig.skull])
+    radius = float(np.sqrt(max(np.isfinite(depth).sum(), 4) / np.pi))
+    outside = extend_motion(anchor, weight, depth, floor, matrix, shift, radius)
+
+    # Colours for hidden skin.
+    colours = _vertex_colours(image, before, raster_before.depth, normals_before, shade_before, source.albedo, shadowed_before, rig)
+    paint = np.clip(colours * target.albedo[rig.region] * shade_after, 0.0, 1.0).astype(np.float32)
+
+    log_ratio = np.ascontiguousarray(log_ratio, np.float32)
+    flow, light = join_motion(raster_after.triangle, raster_after.barycentric, rig.faces, flow, trusted, outside, log_ratio)
+    picture, visibility, change = compose(
+        image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, trusted, layer, paint
+    )
+    mask = finish(image, picture, change, max(2, round(0.02 * height)))
+    return Preview(picture, visibility, mask, flow)
+
+
+def _normals(vertices: FloatArray, rig: PreviewRig) -> FloatArray:
+    return vertex_normals(torch.from_numpy(vertices), torch.from_numpy(rig.faces)).numpy()
+
+
+def _shading(normals: FloatArray, light: FloatArray) -> FloatArray:
+    """Shading per vertex (V, 3), kept above a tenth of its mean: a fitted light may go to zero or below where no photo checked it."""
+    shading = sh_shading(torch.from_numpy(normals)[None], torch.from_numpy(np.array(light, np.float32))[None])[0].numpy()
+    front = np.clip(normals[:, 2:], 0.0, 1.0)
+    least = np.maximum(0.15 * (shading * front).sum(0) / max(float(front.sum()), 1e-6), 1e-3)
+    soft = 0.5 * (shading - least) + np.sqrt(0.25 * (shading - least) ** 2 + (0.5 * least) ** 2)  # a smooth max(shading - least, 0)
+    return (least + soft).astype(np.float32)
+
+
+def _to_pixels(vertices: FloatArray, height: int, width: int) -> FloatArray:
+    out = np.empty((len(vertices), 2), np.float32)
+    out[:, 0] = (vertices[:, 0] + 1.0) * (0.5 * width)
+    out[:, 1] = (1.0 - vertices[:, 1]) * (0.5 * height)
+    return out
+
+
+def _vertex_trust(before: FloatArray, after: FloatArray, normals: FloatArray, rig: PreviewRig) -> FloatArray:
+    """(V,) 0..1: the surface faced the camera in the photo and is not stretched much in the target."""
+    f = rig.faces
+    sx, sy = before[f[:, 1:], 0] - before[f[:, :1], 0], before[f[:, 1:], 1] - before[f[:, :1], 1]  # (F, 2) edges
+    tx, ty = after[f[:, 1:], 0] - after[f[:, :1], 0], after[f[:, 1:], 1] - after[f[:, :1], 1]
+    area = tx[:, 0] * ty[:, 1] - tx[:, 1] * ty[:, 0]
+    front = area > 1e-9
+    inverse = 1.0 / np.where(front, area, 1.0)
+    xx, xy = (sx[:, 0] * ty[:, 1] - sx[:, 1] * ty[:, 0]) * inverse, (-sx[:, 0] * tx[:, 1] + sx[:, 1] * tx[:, 0]) * inverse
+    yx, yy = (sy[:, 0] * ty[:, 1] - sy[:, 1] * ty[:, 0]) * inverse, (-sy[:, 0] * tx[:, 1] + sy[:, 1] * tx[:, 0]) * inverse
+    total, determinant = xx * xx + xy * xy + yx * yx + yy * yy, xx * yy - xy * yx
+    smallest = np.sqrt(np.maximum(0.5 * (total - np.sqrt(np.maximum(total * total - 4.0 * determinant**2, 0.0))), 0.0))
+    good = np.where(determinant > 0, _smoothstep((smallest - 0.15) / 0.3), 0.0)
+    weight = np.where(front, area, 0.0)
+    corner = f.ravel()
+    mean = np.bincount(corner, np.repeat(good * weight, 3), len(before)) / np.maximum(
+        np.bincount(corner, np.repeat(weight, 3), len(before)), 1e-12
+    )
+    return (mean * _smoothstep((normals[:, 2] - 0.03) / 0.2)).astype(np.float32)
+
+
+def _vertex_colours(
+    image: FloatArray,
+    vertices: FloatArray,
+    depth: FloatArray,
+    normals: FloatArray,
+    shading: FloatArray,
+    albedo: FloatArray,
+    shadowed: np.ndarray,
+    rig: PreviewRig,
+) -> FloatArray:
+    """(V, 3) the photo's colour over albedo times shading, spread from vertices the photo shows well to all others."""
+    small = shrink(image, max(1, round(image.shape[0] / 128)))
+    points = _to_pixels(vertices, *small.shape[:2]) - 0.5
+    x = np.clip(np.rint(points[:, 0]).astype(int), 0, small.shape[1] - 1)
+    y = np.clip(np.rint(points[:, 1]).astype(int), 0, small.shape[0] - 1)
+    fx = np.clip((x * shadowed.shape[1]) // small.shape[1], 0, shadowed.shape[1] - 1)
+    fy = np.clip((y * shadowed.shape[0]) // small.shape[0], 0, shadowed.shape[0] - 1)
+    weight = rig.skin_trust * _smoothstep((normals[:, 2] - 0.15) / 0.3) * ~shadowed[fy, fx]
+    weight = (weight * visible_vertices(depth, vertices, 0.02) * (rig.vertex_layer == SKIN)).astype(np.float32)
+    value = small[y, x] / np.maximum(albedo[rig.region] * shading, 0.02)
+    return diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start)
+
+
+def _smoothstep(t: np.ndarray) -> np.ndarray:
+    t = np.clip(t, 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
