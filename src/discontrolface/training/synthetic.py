@@ -1,0 +1,443 @@
+"""Synthetic portraits: an endless, seeded source of photo-like pictures of people who do not exist, drawn from the open head.
+
+`make_pair(seed)` gives the same person, hair, clothes, place and camera under two sets of face parameters: an edit with its true result.
+Everything follows from the seed. **Seeds from 1,000,000 (HELD_OUT) on are held out**: training uses smaller ones, tests and tables larger ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from discontrolface.errors import UserError
+from discontrolface.face.colours import region_colours
+from discontrolface.face.expressions import GAZE_PITCH, GAZE_YAW
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.face.rotations import head_rotation, to_axis_angle
+from discontrolface.render.raster import rasterize
+from discontrolface.render.shade import vertex_normals
+from discontrolface.training.portrait import pixels
+from discontrolface.training.portrait.anatomy import Array, anatomy, posed
+from discontrolface.training.portrait.backgrounds import enlarge, make_background
+from discontrolface.training.portrait.camera import Camera, develop, make_camera, to_srgb
+from discontrolface.training.portrait.clothes import make_clothes, thickness
+from discontrolface.training.portrait.groom import beard_mask, make_beard, make_brows, make_lashes
+from discontrolface.training.portrait.hair import CENTRE, HairStyle, grow, hairline_of, make_style
+from discontrolface.training.portrait.light import key_of, random_light
+from discontrolface.training.portrait.noise import noise_tile
+from discontrolface.training.portrait.skin import Skin, make_skin
+from discontrolface.training.portrait.strands import Strands, detach, draw_strands, splat_depth
+
+HELD_OUT = 1_000_000  # seeds from here on are never trained on
+SUPERSAMPLE = 2
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One person in one place, before one camera. `base` holds the identity (shape, albedo); what edits change is drawn anew for each picture."""
+
+    seed: int
+    base: FaceParameters
+    skin: Skin
+    cover: Array  # (V, 2) hair that shows as scalp colour, stubble
+    stubble_colour: Array  # (3,) linear
+    style: HairStyle
+    hair: Strands | None  # rigid with the head, in the identity's rest space
+    surface_hair: tuple[tuple[Strands, float], ...]  # brows, lashes, beard, with their opacity
+    eyes: Array  # (12,)
+    clothes: Array  # (18,)
+    background: Array  # (128, 128, 3)
+    camera: Camera
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """image: (H, W, 3) float32 in [0, 1], sRGB. Masks: (H, W) float32 in [0, 1], soft at edges: `head` everything of the open head (bust too),
+    `face` its face (no ears, neck, hair), `hair`, `background`. landmarks: (468, 2) pixels, or None where the head has no embedding."""
+
+    image: Array
+    masks: dict[str, Array]
+    landmarks: Array | None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An edit with its true result: source, target, their parameters. `masks` are the source's, `target_masks` the target's."""
+
+    source: Array
+    target: Array
+    source_parameters: FaceParameters
+    target_parameters: FaceParameters
+    masks: dict[str, Array]
+    target_masks: dict[str, Array]
+
+
+def picture_backgrounds() -> list[NDArray[np.uint8]]:
+    """Public-domain and CC0 pictures that come with scikit-image, for `pictures=`: none with a face. Raises UserError without scikit-image."""
+    try:
+        from skimage import data
+    except ImportError:
+        raise UserError("picture backgrounds need scikit-image: pip install scikit-image, or leave pictures= empty") from None
+    found = [getattr(data, name)() for name in ("coffee", "rocket", "grass", "gravel", "brick")]
+    return [np.ascontiguousarray(p if p.ndim == 3 else np.repeat(p[..., None], 3, 2))[..., :3] for p in found]
+
+
+def make_scene(seed: int, pictures: Sequence[NDArray[np.uint8]] = (), detail: float = 1.0) -> Scene:
+    """Draw a person, a place and a camera.
+
+    pictures: (H, W, 3) uint8 to cut backgrounds from (`picture_backgrounds()`); the scene depends on them. detail: share of the strands to grow.
+    """
+    if seed < 0:
+        raise UserError(f"the seed of a scene must not be negative, got {seed}")
+    rng = np.random.default_rng([seed, 471])
+    a = anatomy()
+    melanin = float(np.clip(rng.beta(1.1, 1.5), 0, 1))
+    age, mature = float(rng.random()), float(rng.random() < 0.45)
+    skin = make_skin(rng, melanin, age)
+    shape = (rng.standard_normal(a.head.shape_count) * 0.85).clip(-2.3, 2.3).astype(np.float32)
+    style = make_style(rng, melanin, age, mature)
+    neutral = posed(shape, np.zeros(a.head.expression_count, np.float32), np.zeros((5, 3), np.float32))[0]
+    hair = grow(style, neutral, rng, int({"buzz": 14000, "long": 13000, "bob": 12000}.get(style.kind, 11000) * detail))
+    grown = style.colour if style.kind != "bald" else np.array([0.16, 0.11, 0.08], np.float32)
+    brow_colour = np.clip(np.minimum(grown, 0.5) * rng.uniform(0.55, 1.0), 0.03, 1).astype(np.float32)
+    surface = [
+        (make_brows(rng, brow_colour, int(rng.integers(260, 620))), 0.75),
+        (make_lashes(rng, brow_colour, float(rng.uniform(0.5, 1.4)) if mature == 0 else float(rng.uniform(0.4, 0.8))), 0.8),
+    ]
+    cover = np.zeros((len(a.template), 2), np.float32)
+    if style.kind != "bald":
+        cover[:, 0] = np.clip(hairline_of(style) / 0.008, 0, 1) * (0.75 if style.kind == "buzz" else 0.95)
+    elif rng.random() < 0.6:
+        cover[:, 0] = np.clip(hairline_of(style) / 0.01, 0, 1) * rng.uniform(0.05, 0.25)
+    if mature:
+        shadow = beard_mask("full")
+        cover[:, 1] = shadow * rng.uniform(0.02, 0.3)
+        if rng.random() < 0.45:
+            kind = str(rng.choice(["full", "goatee", "moustache", "stubble"], p=[0.35, 0.15, 0.1, 0.4]))
+            length = float(rng.uniform(0.0012, 0.0025)) if kind == "stubble" else float(rng.uniform(0.004, 0.016))
+            count = int((5000 if kind in ("full", "stubble") else 1800) * max(detail, 0.6))
+            surface.append(
+                (make_beard(rng, kind, np.clip(grown * rng.uniform(0.7, 1.0), 0.03, 1), length, count), 0.8 if length > 0.003 else 0.5)
+            )
+            cover[:, 1] = np.maximum(cover[:, 1], beard_mask(kind) * (0.75 if length > 0.003 else 0.3))
+    names = a.head.expression_names
+    base = FaceParameters(
+        shape=shape,
+        expression=np.zeros(a.head.expression_count, np.float32),
+        pose=np.zeros((5, 3), np.float32),
+        camera=np.array(
+            [rng.uniform(5.9, 7.5), rng.normal(0, 0.002), rng.normal(0.0, 0.003)], np.float32
+        ),  # shifts here are from FFHQ's centre
+        light=random_light(rng),
+        albedo=region_colours(a.head.region_names, skin.tone),
+        head="open",
+        expression_names=names,
+    )
+    background = make_background(rng, pictures) * rng.uniform(0.75, 1.1)
+    return Scene(
+        seed,
+        base,
+        skin,
+        cover,
+        (brow_colour * 0.9 + 0.02).astype(np.float32) ** 2.2,
+        style,
+        hair,
+        tuple(surface),
+        _make_eyes(rng, melanin),
+        make_clothes(rng),
+        background.astype(np.float32),
+        make_camera(rng),
+    )
+
+
+def _make_eyes(rng: np.random.Generator, melanin: float) -> Array:
+    """(12,) as pixels.py reads it: iris colour (linear), ring, pupil, radius, pattern, sclera (linear), glow around the pupil, shift."""
+    irises = np.array([[60, 35, 20], [92, 58, 32], [120, 85, 45], [105, 110, 70], [95, 120, 140], [120, 145, 165], [110, 115, 118]]) / 255
+    odds = np.array([1 + 6 * melanin, 1.5, 0.8, 0.8, 0.9, 0.7, 0.4]) * np.array([1, 1, *[max(0.03, 1 - 1.5 * melanin)] * 5])
+    iris = (irises[rng.choice(7, p=odds / odds.sum())] * rng.uniform(0.8, 1.25)) ** 2.2
+    white = np.array([0.84, 0.80, 0.77]) * rng.uniform(0.9, 1.05)
+    return np.array(
+        [
+            *iris,
+            rng.uniform(0.5, 0.9),
+            rng.uniform(0.25, 0.5),
+            rng.uniform(0.0056, 0.0063),
+            rng.uniform(0.3, 0.9),
+            *white**2.2,
+            rng.uniform(0, 0.8),
+            rng.uniform(0, 30),
+        ],
+        np.float32,
+    )
+
+
+# --- Parameters and edits ---
+
+_MOUTHS: tuple[tuple[float, dict[str, tuple[float, float]]], ...] = (  # (weight, {action or alias: range})
+    (3.0, {}),
+    (3.0, {"smile": (0.2, 0.9)}),
+    (2.5, {"smile": (0.4, 1.0), "jawOpen": (0.05, 0.3), "upperLipUp": (0.1, 0.5)}),
+    (1.5, {"jawOpen": (0.1, 0.9)}),
+    (1.0, {"jawOpen": (0.2, 0.7), "funnel": (0.1, 0.7)}),
+    (0.8, {"pucker": (0.3, 1.0)}),
+    (0.8, {"frown": (0.3, 1.0)}),
+    (0.5, {"stretch": (0.2, 0.8), "jawOpen": (0.0, 0.3)}),
+    (0.5, {"press": (0.2, 0.8)}),
+    (0.5, {"mouthLeft": (0.2, 0.8)}),
+    (0.5, {"mouthRight": (0.2, 0.8)}),
+    (0.4, {"mouthSmileLeft": (0.3, 1.0)}),
+    (0.4, {"mouthSmileRight": (0.3, 1.0)}),
+    (0.3, {"puff": (0.3, 0.9)}),
+    (0.4, {"sneer": (0.3, 1.0), "upperLipUp": (0.1, 0.5)}),
+    (0.3, {"lowerLipDown": (0.2, 0.8), "jawOpen": (0.0, 0.2)}),
+    (0.3, {"mouthRollLower": (0.2, 0.8), "mouthRollUpper": (0.2, 0.8)}),
+)
+_UPPERS: tuple[tuple[float, dict[str, tuple[float, float]]], ...] = (
+    (4.0, {}),
+    (1.5, {"browsUp": (0.2, 1.0)}),
+    (1.2, {"browsDown": (0.2, 1.0)}),
+    (0.5, {"browInnerUp": (0.3, 1.0)}),
+    (0.4, {"browOuterUpLeft": (0.3, 1.0)}),
+    (0.4, {"browOuterUpRight": (0.3, 1.0)}),
+)
+_EYES: tuple[tuple[float, dict[str, tuple[float, float]]], ...] = (
+    (5.0, {}),
+    (1.5, {"blink": (0.85, 1.0)}),
+    (1.0, {"blink": (0.1, 0.6)}),
+    (1.0, {"squint": (0.2, 0.9), "cheeksUp": (0.0, 0.7)}),
+    (0.7, {"wideEyes": (0.2, 0.9)}),
+    (0.4, {"winkLeft": (0.8, 1.0)}),
+    (0.4, {"winkRight": (0.8, 1.0)}),
+)
+
+
+def _draw_actions(table: Sequence[tuple[float, dict[str, tuple[float, float]]]], rng: np.random.Generator) -> dict[str, float]:
+    weights = np.array([weight for weight, _ in table])
+    _, actions = table[rng.choice(len(table), p=weights / weights.sum())]
+    return {name: float(rng.uniform(low, high)) for name, (low, high) in actions.items()}
+
+
+def random_parameters(scene: Scene, rng: np.random.Generator) -> FaceParameters:
+    """This person as a photographer might find them: mostly facing the camera, an expression, FFHQ's framing, the scene's light."""
+    yaw = float(np.clip(rng.normal(0, 14), -45, 45))
+    pitch, roll = float(np.clip(rng.normal(0, 6), -20, 20)), float(np.clip(rng.normal(0, 4), -12, 12))
+    gaze = (float(np.clip(rng.normal(-0.35 * yaw, 7), -25, 25)), float(np.clip(rng.normal(-0.35 * pitch, 4), -15, 12)))
+    actions = {**_draw_actions(_MOUTHS, rng), **_draw_actions(_UPPERS, rng)}
+    if rng.random() < 0.6:
+        actions.update({k: v for k, v in _draw_actions(_EYES, rng).items() if rng.random() < 0.5 or not k.startswith(("blink", "wink"))})
+    pose = np.zeros((5, 3), np.float32)
+    bust = head_rotation(0.4 * yaw + float(rng.normal(0, 8)), float(rng.normal(0, 2)), 0.3 * roll + float(rng.normal(0, 1.5)))
+    pose[0] = to_axis_angle(bust)
+    faces = scene.base.with_(pose=pose).edit(expression=actions, yaw=yaw, pitch=pitch, roll=roll, gaze=gaze)
+    return faces.with_(camera=_framed(faces))
+
+
+def _framed(parameters: FaceParameters) -> Array:
+    """(3,) a camera as FFHQ's alignment places it: centred a tenth of the eyes-to-mouth distance below the eyes, plus the scene's shift."""
+    vertices, _, joints, _ = posed(parameters.shape, parameters.expression, parameters.pose)
+    eyes = joints[3:5].mean(0)
+    mouth = vertices[anatomy().lips > 0.5].mean(0)
+    centre = eyes + 0.1 * (mouth - eyes)
+    scale, dx, dy = parameters.camera
+    return np.array([scale, dx - centre[0], dy - centre[1]], np.float32)
+
+
+def edit_parameters(parameters: FaceParameters, rng: np.random.Generator) -> FaceParameters:
+    """The same face after one to three edits as a user makes them (expression, head, gaze, light). The bust and the camera stay."""
+    kinds = ["mouth", "brows", "eyes", "head", "gaze", "light", "neutral"]
+    weights = np.array([3.0, 1.0, 1.5, 3.0, 1.0, 1.2, 0.5])
+    count = int(rng.choice([1, 2, 3], p=[0.45, 0.35, 0.2]))
+    chosen = rng.choice(kinds, count, replace=False, p=weights / weights.sum())
+    result = parameters
+    for kind in sorted(map(str, chosen), key=["neutral", *kinds[:-1]].index):
+        if kind in ("mouth", "brows", "eyes"):
+            table = {"mouth": _MOUTHS, "brows": _UPPERS, "eyes": _EYES}[kind]
+            start = {
+                "mouth": ("mouth", "jaw", "cheekPuff", "nose"),
+                "brows": ("brow",),
+                "eyes": ("eyeBlink", "eyeSquint", "eyeWide", "cheekSquint"),
+            }[kind]
+            cleared = {name: 0.0 for name in parameters.expression_names if name.startswith(start)}
+            result = result.edit(expression=cleared).edit(expression=_draw_actions(table, rng))
+        elif kind == "head":
+            turn = rng.uniform(-1, 1, 3) * np.array([32, 16, 16])
+            axis = int(rng.integers(4))
+            if axis < 3:
+                turn = turn * (np.arange(3) == axis)
+            now = np.array([result.yaw, result.pitch, result.roll])
+            yaw, pitch, roll = np.clip(now + turn, [-50, -28, -28], [50, 28, 28]).tolist()
+            result = result.edit(yaw=yaw, pitch=pitch, roll=roll)
+        elif kind == "gaze":
+            result = result.edit(gaze=(float(rng.uniform(-0.8, 0.8) * GAZE_YAW), float(rng.uniform(-0.7, 0.6) * GAZE_PITCH)))
+        elif kind == "light":
+            result = (
+                result.with_(light=random_light(rng)) if rng.random() < 0.6 else result.edit(light_rotation=float(rng.uniform(-90, 90)))
+            )
+        elif kind == "neutral":
+            result = result.edit(neutral=True)
+    return result
+
+
+# --- Drawing ---
+
+
+def render_scene(scene: Scene, parameters: FaceParameters, size: int = 256) -> Portrait:
+    """A photo of the scene with these parameters, size x size pixels."""
+    a = anatomy()
+    side = size * SUPERSAMPLE
+    vertices, rest_joints, joints, rotations = posed(parameters.shape, parameters.expression, parameters.pose)
+    bare = torch.from_numpy(vertices)
+    normals = vertex_normals(bare, a.head.faces_tensor).numpy()
+    vertices = np.ascontiguousarray(vertices + thickness(scene.clothes)[:, None] * normals, np.float32)
+    camera = np.ascontiguousarray(parameters.camera, np.float32)
+    ndc = camera[0] * (vertices + np.array([camera[1], camera[2], 0], np.float32))
+    raster = rasterize(ndc, a.faces, side, side, cull=False)
+
+    light = pixels.sh_with_constants(parameters.light)
+    key = key_of(parameters.light)
+    hair_points = _posed_hair(scene, parameters, rest_joints, joints, rotations)
+    lamp = pixels.lamp_rotation(key.direction)
+    near, offset = pixels.shadow_map(vertices, a.faces, lamp, joints[1] + rotations[1] @ np.array([0, 0.04, 0.03], np.float32))
+    if hair_points is not None:
+        splat_depth(hair_points, lamp, pixels.SHADOW_SCALE, offset, near)
+
+    image = np.zeros((side, side, 3), np.float32)
+    depth = np.full((side, side), -np.inf, np.float32)
+    labels = np.zeros((side, side), np.uint8)
+    skin = np.array([scene.skin.oil, scene.skin.freckles, scene.skin.bump, scene.skin.mottle, scene.seed % 977 * 0.37, 0.5], np.float32)
+    head_up = np.ascontiguousarray(rotations[1][:, 1], np.float32)
+    pixels.shade_pixels(
+        raster.triangle,
+        raster.barycentric,
+        a.faces,
+        a.material,
+        a.face,
+        a.template,
+        vertices,
+        normals,
+        scene.skin.albedo ** np.float32(2.2),
+        scene.cover,
+        scene.style.colour ** np.float32(2.2),
+        scene.stubble_colour,
+        light,
+        key.direction,
+        key.colour,
+        key.ambient,
+        near,
+        lamp,
+        offset,
+        noise_tile(),
+        skin,
+        scene.eyes,
+        head_up,
+        scene.clothes,
+        image,
+        depth,
+        labels,
+    )
+    centre = (joints[1] + rotations[1] @ (CENTRE - rest_joints[1])).astype(np.float32)
+    for strands, alpha in scene.surface_hair:
+        points = detach(strands, vertices, a.faces)
+        draw_strands(
+            points,
+            strands.colour,
+            strands.width,
+            strands.shade,
+            centre,
+            camera,
+            light,
+            key.direction,
+            key.colour,
+            0.25,
+            alpha,
+            0.0012,
+            pixels.FACE,
+            image,
+            depth,
+            labels,
+        )
+    if scene.hair is not None and hair_points is not None:
+        hair = scene.hair
+        draw_strands(
+            hair_points,
+            hair.colour,
+            hair.width,
+            hair.shade,
+            centre,
+            camera,
+            light,
+            key.direction,
+            key.colour,
+            scene.style.gloss,
+            0.92,
+            0.0015,
+            pixels.HAIR,
+            image,
+            depth,
+            labels,
+        )
+    small_depth = np.ascontiguousarray(depth[::2, ::2])
+    shade = 1 / (1 + 16 * pixels.contact_shade(small_depth, max(1, size // 50)) + 7 * pixels.contact_shade(small_depth, max(2, size // 14)))
+    image *= np.repeat(np.repeat(shade, 2, 0), 2, 1)[..., None]
+    return _finish(scene, parameters, image, labels, vertices, size)
+
+
+def _posed_hair(scene: Scene, parameters: FaceParameters, rest_joints: Array, joints: Array, rotations: Array) -> Array | None:
+    """Hair points in view space: rigid with the head above the jaw, with the bust on the shoulders, mixed between."""
+    hair = scene.hair
+    if hair is None:
+        return None
+    points = hair.points
+    if not np.array_equal(parameters.shape, scene.base.shape) and hair.triangle is not None and hair.barycentric is not None:
+        a = anatomy()
+        with torch.no_grad():  # another shape: strands follow their roots
+            moved = torch.from_numpy(np.stack([parameters.shape, scene.base.shape]))
+            both = a.head.neutral(moved).numpy()
+        corners = a.faces[hair.triangle]
+        points = points + np.einsum("nkc,nk->nc", (both[0] - both[1])[corners], hair.barycentric)[:, None]
+    on_head = (points - rest_joints[1]) @ rotations[1].T + joints[1]
+    on_bust = (points - rest_joints[0]) @ rotations[0].T + joints[0]
+    share = np.clip((points[..., 1:2] + 0.19) / 0.10, 0, 1)
+    share = share * share * (3 - 2 * share)
+    return np.ascontiguousarray(on_bust + share * (on_head - on_bust), np.float32)
+
+
+def _finish(scene: Scene, parameters: FaceParameters, image: Array, labels: NDArray[np.uint8], vertices: Array, size: int) -> Portrait:
+    """Down to size, before the background, through the camera; masks and landmarks."""
+
+    def halve(field: NDArray[np.floating]) -> Array:
+        return (0.25 * (field[::2, ::2] + field[1::2, ::2] + field[::2, 1::2] + field[1::2, 1::2])).astype(np.float32)
+
+    shown = halve(to_srgb(image))
+    masks = {
+        name: halve((labels == label).astype(np.float32))
+        for name, label in (("face", pixels.FACE), ("hair", pixels.HAIR), ("background", pixels.BACKGROUND))
+    }
+    cover = 1 - masks["background"]
+    masks["head"] = cover - masks["hair"]
+    picture = shown + masks["background"][..., None] * enlarge(scene.background, size)
+    landmarks = None
+    head = anatomy().head
+    if head.embedding is not None:
+        points = head.landmarks(torch.from_numpy(vertices)[None])[0].numpy()
+        scale, dx, dy = parameters.camera
+        landmarks = np.stack([(scale * (points[:, 0] + dx) + 1) / 2 * size, (1 - scale * (points[:, 1] + dy)) / 2 * size], 1).astype(
+            np.float32
+        )
+    return Portrait(develop(scene.camera, picture), masks, landmarks)
+
+
+def make_pair(seed: int, size: int = 256, pictures: Sequence[NDArray[np.uint8]] = ()) -> Pair:
+    """The same person before and after an edit. Seeds from HELD_OUT on are for tests only."""
+    scene = make_scene(seed, pictures, detail=min(1.0, max(0.4, size / 256)))
+    rng = np.random.default_rng([seed, 472])
+    before = random_parameters(scene, rng)
+    after = edit_parameters(before, rng)
+    if rng.random() < 0.5:  # edits back to the ordinary are as frequent as edits away from it
+        before, after = after, before
+    source, target = render_scene(scene, before, size), render_scene(scene, after, size)
+    return Pair(source.image, target.image, before, after, source.masks, target.masks)
