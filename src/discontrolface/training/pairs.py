@@ -1,0 +1,117 @@
+"""Make training pairs from synthetic portraits, as blocks on disk: `python -m discontrolface.training.pairs OUT --seeds 0:4000 --processes 2`.
+
+Each pair is one scene under two sets of parameters, with snapshots of both and the previews from each to the other. The face parameters that draw
+snapshots and previews are jittered a little, as those of a fit are: the networks must not learn to trust them to the pixel.
+Restartable: blocks that exist are not made again; a block is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from discontrolface.errors import UserError
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.training.dataset import CHANNELS, SIDES, channels
+
+BLOCK = 64  # pairs in a file
+SHAPE_JITTER = 0.15  # standard deviations
+EXPRESSION_JITTER = 0.03
+MAPS = ("normals", "lambertian")
+
+
+def jittered(
+    parameters: FaceParameters, shape: NDArray[np.floating], expression: NDArray[np.floating]
+) -> FaceParameters:
+    """The parameters as an imperfect fit would read them; the same offsets for both sides of a pair (one person, one reader)."""
+    actions = np.where(parameters.expression > 0, np.clip(parameters.expression + expression, 0, 1.5), parameters.expression)
+    return parameters.with_(shape=np.clip(parameters.shape + shape, -4, 4), expression=actions)
+
+
+def encode(values: dict[str, NDArray[np.floating]]) -> NDArray[np.uint8]:
+    """The maps of one pair, each (H, W, C) in [0, 1] (normals in [-1, 1]), as (CHANNELS, H, W) uint8."""
+    size = values["image_a"].shape[0]
+    out = np.empty((CHANNELS, size, size), np.uint8)
+    for name in SIDES:
+        value = values[name] if values[name].ndim == 3 else values[name][..., None]
+        out[channels(name)] = np.clip(value * 255 + 0.5, 0, 255).astype(np.uint8).transpose(2, 0, 1)
+    return out
+
+
+def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, float]:
+    """Make and write the pairs of seeds first..first+count-1. Returns (first, seconds)."""
+    import torch
+
+    from discontrolface.editing.geometry import Geometry
+    from discontrolface.face.head import HeadModel
+    from discontrolface.face.random_edits import random_edit
+    from discontrolface.render.warp import render_preview
+    from discontrolface.training import synthetic
+
+    torch.set_num_threads(1)
+    begin = time.monotonic()
+    geometry = Geometry.of(HeadModel.open())
+    pictures = synthetic.picture_backgrounds()
+    block = np.empty((count, CHANNELS, size, size), np.uint8)
+    for k in range(count):
+        seed = first + k
+        rng = np.random.default_rng((seed, 7))
+        scene = synthetic.make_scene(seed, pictures)
+        a = synthetic.random_parameters(scene, rng)
+        b = synthetic.edit_parameters(a, rng) if rng.random() < 0.4 else random_edit(a, rng)
+        images = {side: synthetic.render_scene(scene, p, size).image for side, p in (("a", a), ("b", b))}
+        shape = rng.normal(0, SHAPE_JITTER, a.shape.shape)
+        expression = rng.normal(0, EXPRESSION_JITTER, a.expression.shape)
+        read = {side: jittered(p, shape, expression) for side, p in (("a", a), ("b", b))}
+        views = {side: geometry.view(p) for side, p in read.items()}
+        values: dict[str, NDArray[np.floating]] = {}
+        for here, there in (("a", "b"), ("b", "a")):
+            preview = render_preview(images[here], views[here], views[there], geometry.rig)
+            snapshot = geometry.snapshot(read[here], size, MAPS).image[0].permute(1, 2, 0).numpy() * 0.5 + 0.5
+            values |= {
+                f"image_{here}": images[here],
+                f"normals_{here}": snapshot[..., :3],
+                f"lambertian_{here}": snapshot[..., 3:],
+                f"preview_{here}{there}": preview.image,
+                f"visibility_{here}{there}": preview.visibility,
+            }
+        block[k] = encode(values)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as f:
+        np.save(f, block)
+    os.replace(temporary, path)
+    return first, time.monotonic() - begin
+
+
+def make_pairs(output: Path, first: int, last: int, size: int = 256, processes: int = 1) -> None:
+    """All blocks of the seeds first..last-1 that are not there yet."""
+    if not 0 <= first < last:
+        raise UserError(f"seeds {first}:{last} is not a range; give FIRST:LAST with FIRST < LAST")
+    output.mkdir(parents=True, exist_ok=True)
+    jobs = [(s, min(BLOCK, last - s), size, output / f"block_{s:08d}.npy") for s in range(first, last, BLOCK)]
+    jobs = [job for job in jobs if not job[3].exists()]
+    with ProcessPoolExecutor(processes) as pool:
+        for done in as_completed([pool.submit(make_block, *job) for job in jobs]):
+            start, seconds = done.result()
+            print(f"seeds {start}..: {seconds:.0f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--seeds", default="0:4000", help="FIRST:LAST; 1,000,000 and above are held out for evaluation")
+    parser.add_argument("--size", type=int, default=256, help="pixels")
+    parser.add_argument("--processes", type=int, default=1)
+    args = parser.parse_args()
+    first, _, last = args.seeds.partition(":")
+    make_pairs(args.output, int(first), int(last), args.size, args.processes)
+
+
+if __name__ == "__main__":
+    main()
