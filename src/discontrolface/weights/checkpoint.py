@@ -31,9 +31,7 @@ pytorch_lightning lightning lightning_fabric lightning_utilities torchmetrics om
 choices config config_base dataset experiment experiment_classifier templates templates_cls templates_latent model diffusion
 """
 INERT_MODULES = frozenset(_MODULES.split())
-INERT_NAMES = frozenset(
-    {("_codecs", "encode"), ("builtins", "set"), ("builtins", "frozenset"), ("builtins", "slice"), ("builtins", "complex")}
-)
+INERT_BUILTINS = frozenset({"set", "frozenset", "slice", "complex", "bytearray"})  # of `builtins`, in old pickles `__builtin__`
 DTYPES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -112,6 +110,7 @@ KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "defaultdict"): Inert,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor_ref,
     ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("_codecs", "encode"): Inert,
     ("torch", "Size"): Inert,
     ("torch", "device"): Inert,
     ("torch.serialization", "_get_layout"): Inert,
@@ -132,7 +131,7 @@ class TensorUnpickler(pickle.Unpickler):
             return DTYPES[name]
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
             return getattr(torch, name)
-        if module.split(".")[0] in INERT_MODULES or (module, name) in INERT_NAMES:
+        if module.split(".")[0] in INERT_MODULES or (module in ("builtins", "__builtin__") and name in INERT_BUILTINS):
             return type(name.split(".")[-1], (Inert,), {})
         raise pickle.UnpicklingError(f"it names {module}.{name}, which no checkpoint of weights needs")
 
