@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +23,15 @@ from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.inversion import invert
 from discontrolface.diffusion.sampling import Step, sample
 from discontrolface.diffusion.schedule import denoising_timesteps
-from discontrolface.editing.align import make_crop, paste_back
+from discontrolface.editing.align import paste_back
 from discontrolface.editing.detail import fuse_detail
-from discontrolface.editing.geometry import Geometry
-from discontrolface.editing.images import Photo, load_photo
-from discontrolface.editing.person import Person, from_network, to_network, to_uint8
+from discontrolface.editing.images import Photo
+from discontrolface.editing.person import Person, from_network, to_float, to_network, to_uint8
 from discontrolface.editing.personal import PersonalWeights, weights_id
 from discontrolface.editing.personalize import OPEN_ONE_SHOT, OneShot, one_shot
 from discontrolface.editing.provenance import make_record
+from discontrolface.editing.reading import Box, Reader
 from discontrolface.errors import UserError
-from discontrolface.face.fit import read_face
-from discontrolface.face.head import HeadModel
-from discontrolface.face.landmarks import FaceLandmarker, Landmarks
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.snapshot import Snapshot
 from discontrolface.weights.preset import STARTS, Preset, load_preset, open_folder
@@ -61,21 +58,24 @@ class EditResult:
 
 
 class Editor:
-    """Networks, head model and landmarker of one preset, loaded once."""
+    """Networks, head model and landmark models of one preset, loaded once."""
 
-    def __init__(self, preset: Preset, head: HeadModel, device: str = "cpu", cache: Path | None = None) -> None:
+    def __init__(self, preset: Preset, reader: Reader, device: str = "cpu", cache: Path | None = None) -> None:
         self.preset = preset
-        self.head = head
-        self.geometry = Geometry.of(head)
+        self.reader = reader
         self.device = device
         self.cache = cache
-        self.landmarker = FaceLandmarker()
         self.size = int(preset.model.config.image_size)
         self.base_id = weights_id(preset.model, preset.control)
 
     @classmethod
-    def load(cls, preset: str | Path = "open", device: str = "cpu", cache: Path | str | None = None) -> Editor:
-        """A preset by name ("open") or folder. cache: where personal weights are kept (default: the user's cache folder)."""
+    def load(
+        cls, preset: str | Path = "open", device: str = "cpu", cache: Path | str | None = None, reader: Reader | None = None
+    ) -> Editor:
+        """A preset by name ("open") or folder.
+
+        cache: where personal weights are kept (default: the user's cache folder). reader: one that is loaded already.
+        """
         if preset == "paper":
             from discontrolface.weights.assets import paper_missing
 
@@ -83,21 +83,12 @@ class Editor:
         loaded = load_preset(open_folder() if preset == "open" else Path(preset), device)
         if loaded.head != "open":
             raise UserError(f"preset {loaded.name!r} wants head model {loaded.head!r}; known: open")
-        return cls(loaded, HeadModel.open(), device, Path(cache) if cache is not None else default_cache())
+        size = int(loaded.model.config.image_size)
+        return cls(loaded, reader or Reader.open(size), device, Path(cache) if cache is not None else default_cache())
 
-    def read(
-        self, photo: str | Path | Photo, face: int | None = None, face_box: tuple[float, float, float, float] | None = None
-    ) -> Person:
-        """Find the face (the largest, number `face`, or the one in `face_box`), align the crop, and read the face parameters."""
-        if not isinstance(photo, Photo):
-            photo = load_photo(photo)
-        found = self.landmarker.find_face(photo.array, face, face_box, str(photo.path))
-        return self._person(photo, found)
-
-    def _person(self, photo: Photo, landmarks: Landmarks) -> Person:
-        crop = make_crop(photo.array, landmarks, self.size)
-        parameters, fit = read_face(crop.image, crop.landmarks(landmarks.points), self.head, crop.landmarks(landmarks.iris))
-        return Person(photo, crop, parameters, landmarks, fit, self.geometry)
+    def read(self, photo: str | Path | Photo, face: int | None = None, face_box: Box | None = None) -> Person:
+        """Read a photo: see `Reader.read`."""
+        return self.reader.read(photo, face, face_box)
 
     # ---- one-shot fine-tuning
 
@@ -184,8 +175,8 @@ class Editor:
     ) -> tuple[Tensor, Snapshot]:
         model, control = self.preset.model, self._control(person)
         preview = person.draft(target, self.size)
-        snapshot = self.geometry.snapshot(target, self.size, control.config.snapshot_maps, preview)
-        crop = to_network(person.crop.image).to(self.device)
+        snapshot = person.geometry.snapshot(target, self.size, control.config.snapshot_maps, preview)
+        crop = to_network(to_float(person.crop.image)).to(self.device)
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(crop.shape, generator=generator).to(self.device)
         if start == "inverted":
@@ -229,16 +220,6 @@ class Editor:
             parameters=target,
             record=record,
         )
-
-    def reread(self, person: Person, result: EditResult) -> Person:
-        """Read an edited picture again with the person's identity (shape, albedo) fixed: what did the edit really do?"""
-        photo = replace(person.photo, array=np.asarray(result.image.convert("RGB")))
-        found = self.landmarker.find_face(photo.array, box=person.landmarks.box, source="the edited picture")
-        crop = make_crop(photo.array, found, self.size)
-        parameters, fit = read_face(
-            crop.image, crop.landmarks(found.points), self.head, crop.landmarks(found.iris), shape=person.parameters.shape
-        )
-        return Person(photo, crop, parameters, found, fit, self.geometry)
 
 
 def default_cache() -> Path:

@@ -48,14 +48,12 @@ class Person:
     @cached_property
     def fine_size(self) -> int:
         """Side of the crop at the photo's own resolution: as many pixels as the photo has there, from 256 to 1024."""
-        native = self.crop.size / self.crop.scale
-        return int(np.clip(64 * round(native / 64), 256, 1024))
+        return int(np.clip(64 * round(self.crop.native_size / 64), 256, 1024))
 
     def draft(self, parameters: FaceParameters, size: int | None = None) -> Preview:
         """The mesh-driven warp of the photo towards `parameters`, on a crop of `size` pixels (default: the photo's own resolution)."""
         size = size or self.fine_size
-        crop = self.crop if size == self.crop.size else self.crop.resize(size)
-        return render_preview(crop.image, self.own_view, self.geometry.view(parameters), self.geometry.rig)
+        return render_preview(to_float(self.crop.resize(size).image), self.own_view, self.geometry.view(parameters), self.geometry.rig)
 
     def preview(self, parameters: FaceParameters) -> Image.Image:
         """The draft of an edit as a PIL image of the crop: instant, no network."""
@@ -66,6 +64,11 @@ class Person:
     def with_personal(self, personal: PersonalWeights) -> Person:
         """The same person with personal weights."""
         return replace(self, personal=personal)
+
+
+def to_float(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A uint8 picture as float32 in [0, 1]."""
+    return image.astype(np.float32) / 255
 
 
 def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:

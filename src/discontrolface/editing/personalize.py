@@ -19,7 +19,7 @@ from torch import Tensor
 
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.masking import random_patch_mask
-from discontrolface.editing.person import Person, to_network
+from discontrolface.editing.person import Person, to_float, to_network
 from discontrolface.editing.personal import PersonalWeights
 from discontrolface.face.random_edits import random_edit
 from discontrolface.nets.diffae import DiffAE
@@ -56,7 +56,7 @@ class Example:
 def own_example(person: Person, control: ExpFaceNet) -> Example:
     """The paper's pair: the photo is source and target."""
     size = control.config.image_size
-    photo = to_network(person.crop.image)
+    photo = to_network(to_float(person.crop.image))
     snapshot = person.geometry.snapshot(person.parameters, size, control.config.snapshot_maps, person.draft(person.parameters, size))
     return Example(photo, photo, snapshot.image, torch.ones_like(photo[:, :1]))
 
@@ -64,7 +64,7 @@ def own_example(person: Person, control: ExpFaceNet) -> Example:
 def warp_examples(person: Person, control: ExpFaceNet, count: int, rng: np.random.Generator) -> tuple[list[Example], list[Example]]:
     """`count` random looks, each as two pairs: (photo as the target, warp as the target)."""
     size, maps, geometry = control.config.image_size, control.config.snapshot_maps, person.geometry
-    photo = to_network(person.crop.image)
+    photo = to_network(to_float(person.crop.image))
     back, forth = [], []
     for _ in range(count):
         look = random_edit(person.parameters, rng)

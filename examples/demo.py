@@ -1,0 +1,71 @@
+"""Edit a real photo: personalize once, make eight edits, put them on one sheet. `make demo` runs this."""
+
+import argparse
+import resource
+import sys
+import time
+from pathlib import Path
+
+EDITS = {
+    "open mouth": {"expression": {"jawOpen": 0.6}},
+    "no smile": {"neutral": True},
+    "eyes closed": {"expression": {"blink": 1.0}},
+    "pucker": {"neutral": True, "expression": {"pucker": 0.9}},
+    "brows up": {"expression": {"browsUp": 1.0}},
+    "turn right": {"yaw": 15},
+    "turn left": {"yaw": -15},
+    "look up": {"pitch": 10},
+    "light from the left": {"light": "left"},
+    "gaze": {"gaze": (22, 0)},
+    "all together": {"yaw": 12, "pitch": 6, "expression": {"jawOpen": 0.35, "browsUp": 0.8}, "light": "right"},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photo", type=Path, default=Path(__file__).parent / "astronaut.png")
+    parser.add_argument("--output", type=Path, default=Path("out/demo"))
+    parser.add_argument("--start", default=None, help="noise, draft or inverted")
+    parser.add_argument("--cache-dir", type=Path, default=None)
+    args = parser.parse_args()
+
+    seconds: dict[str, float] = {}
+    begin = time.monotonic()
+    from discontrolface import Editor
+    from discontrolface.editing.images import save_photo
+    from discontrolface.editing.sheet import contact_sheet
+
+    editor = Editor.load("open", cache=args.cache_dir)
+    seconds["load"] = time.monotonic() - begin
+
+    begin = time.monotonic()
+    person = editor.read(args.photo)
+    seconds["read"] = time.monotonic() - begin
+    print(f"read {args.photo.name}: landmark error {person.fit.percent_of_width:.2f} % of the face's width")
+
+    begin = time.monotonic()
+    print("personalizing (once per photo, then cached) ...", flush=True)
+    person = editor.personalize(person, progress=lambda done, total, loss: done % 25 == 0 and print(f"  {done}/{total}", flush=True))
+    seconds["personalize"] = time.monotonic() - begin
+
+    from PIL import Image
+
+    args.output.mkdir(parents=True, exist_ok=True)
+    tiles = [("photo", Image.fromarray(person.photo.array))]
+    begin = time.monotonic()
+    for name, wanted in EDITS.items():
+        result = editor.edit(person, person.parameters.edit(**wanted), start=args.start)
+        save_photo(result.image, args.output / f"{name.replace(' ', '_')}.png", overwrite=True, info=result.record)
+        tiles.append((name, result.image))
+    seconds[f"{len(EDITS)} edits"] = time.monotonic() - begin
+    sheet = args.output / "sheet.png"
+    save_photo(contact_sheet(tiles, columns=4), sheet, overwrite=True, info=result.record)
+
+    print("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()) + f", all {sum(seconds.values()):.1f}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform != "darwin" else 1024**3)
+    print(f"peak memory: {peak:.1f} GB")
+    print(f"look at {sheet}")
+
+
+if __name__ == "__main__":
+    main()

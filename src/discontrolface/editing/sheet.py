@@ -1,0 +1,83 @@
+"""Contact sheets: several labelled pictures in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from discontrolface.editing.person import Person, to_uint8
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.render.raster import rasterize
+
+if TYPE_CHECKING:
+    from discontrolface.editing.editor import EditResult
+
+TILE = 384  # pixels
+LABEL = 26
+INK, PAPER = (30, 30, 30), (250, 250, 250)
+MESH_COLOUR = (60, 220, 160)
+
+
+def contact_sheet(tiles: Sequence[tuple[str, Image.Image]], columns: int, tile: int = TILE) -> Image.Image:
+    """Labelled pictures in rows of `columns`; each is scaled to fit a square of `tile` pixels."""
+    rows = -(-len(tiles) // columns)
+    sheet = Image.new("RGB", (columns * tile, rows * (tile + LABEL)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=15)
+    for k, (label, picture) in enumerate(tiles):
+        x, y = k % columns * tile, k // columns * (tile + LABEL)
+        scale = tile / max(picture.size)
+        small = picture.convert("RGB").resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS)
+        sheet.paste(small, (x + (tile - small.width) // 2, y + LABEL + (tile - small.height) // 2))
+        draw.text((x + tile / 2, y + LABEL / 2), label, INK, font, anchor="mm")
+    return sheet
+
+
+def mesh_overlay(person: Person, parameters: FaceParameters, size: int = 512) -> Image.Image:
+    """The crop with the edges of the mesh's visible triangles drawn over it."""
+    view, faces = person.geometry.view(parameters), person.geometry.rig.faces
+    picture = Image.fromarray(person.crop.resize(size).image).convert("RGB")
+    shown = np.unique(rasterize(view.vertices, faces, size, size).triangle)
+    points = np.stack([(view.vertices[:, 0] + 1) / 2 * size, (1 - view.vertices[:, 1]) / 2 * size], 1)
+    lines = Image.new("RGBA", picture.size)
+    draw = ImageDraw.Draw(lines)
+    for corners in faces[shown[shown >= 0]]:
+        a, b, c = (tuple(points[i].tolist()) for i in corners)
+        draw.line([a, b, c, a], (*MESH_COLOUR, 110))
+    return Image.alpha_composite(picture.convert("RGBA"), lines).convert("RGB")
+
+
+def snapshot_picture(person: Person, parameters: FaceParameters, size: int = 512) -> Image.Image:
+    """Normals on the left, the Lambertian rendering on the right, as the control network sees them."""
+    maps = person.geometry.snapshot(parameters, size, ("normals", "lambertian")).image[0].permute(1, 2, 0).numpy()
+    half = size // 2
+    return Image.fromarray(to_uint8(np.concatenate([maps[:, :half, :3], maps[:, half:, 3:]], 1) / 2 + 0.5))
+
+
+def reading_sheet(person: Person) -> Image.Image:
+    """What `read` saw: photo, crop, mesh, snapshot."""
+    tiles = [
+        ("photo", Image.fromarray(person.photo.array)),
+        ("crop", Image.fromarray(person.crop.resize(TILE).image)),
+        (f"mesh, {person.fit.percent_of_width:.2f} % of the face's width", mesh_overlay(person, person.parameters)),
+        ("snapshot: normals | Lambertian", snapshot_picture(person, person.parameters)),
+    ]
+    return contact_sheet(tiles, 4)
+
+
+def edit_sheet(person: Person, result: EditResult) -> Image.Image:
+    """Every stage of an edit: photo, crop, mesh, snapshot of the target, preview, edit, and the photo with it."""
+    tiles = [
+        ("photo", Image.fromarray(person.photo.array)),
+        ("crop", Image.fromarray(person.crop.resize(TILE).image)),
+        ("mesh", mesh_overlay(person, person.parameters)),
+        ("target mesh", mesh_overlay(person, result.parameters)),
+        ("target snapshot", snapshot_picture(person, result.parameters)),
+        ("preview (no network)", result.preview),
+        ("edit", result.crop),
+        ("edited photo", result.image),
+    ]
+    return contact_sheet(tiles, 4)
