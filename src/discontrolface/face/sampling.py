@@ -28,14 +28,20 @@ def affine_scale(matrix: NDArray[np.floating]) -> float:
     return math.sqrt(abs(float(np.linalg.det(np.asarray(matrix, dtype=np.float64)[:, :2]))))
 
 
-def cut(image: NDArray[np.uint8], left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
-    """The rectangle [top:bottom, left:right] of a picture; beyond its border the edge pixels repeat."""
+def cut(image: NDArray[np.uint8], left: int, top: int, right: int, bottom: int, mirror: bool = False) -> NDArray[np.uint8]:
+    """The rectangle [top:bottom, left:right] of a picture; beyond its border the edge pixels repeat, or the picture is mirrored."""
     height, width = image.shape[:2]
     if left >= 0 and top >= 0 and right <= width and bottom <= height:
         return image[top:bottom, left:right]
-    rows = np.clip(np.arange(top, bottom), 0, height - 1)
-    columns = np.clip(np.arange(left, right), 0, width - 1)
+    rows, columns = _inside(np.arange(top, bottom), height, mirror), _inside(np.arange(left, right), width, mirror)
     return image[rows[:, None], columns[None, :]]
+
+
+def _inside(index: NDArray[np.integer], length: int, mirror: bool) -> NDArray[np.integer]:
+    if not mirror:
+        return np.clip(index, 0, length - 1)
+    folded = np.mod(index, 2 * length)
+    return np.minimum(folded, 2 * length - 1 - folded)
 
 
 def sample_affine(
@@ -43,31 +49,35 @@ def sample_affine(
     output_to_image: NDArray[np.floating],
     size: tuple[int, int],
     fine: bool = False,
+    mirror: bool = False,
 ) -> NDArray[np.uint8]:
     """Fill a (height, width, C) picture of `size` = (width, height) with image[output_to_image(x, y)].
 
-    Shrinking averages the area under each output pixel: whole-number box reduction first, then interpolation of what is left.
-    `fine` interpolates bicubically and supersamples the rest (for pictures that people see); the plain way is bilinear
-    (for the input of a model). Beyond the image its edge repeats. image: (H, W, 3) or (H, W), uint8.
+    The plain way (for the input of a model) is bilinear, after a box reduction by a whole number. `fine` (for what people see) brings
+    the picture to two pixels per output pixel with a Lanczos filter, interpolates bicubically and averages the two. Beyond the image
+    its edge repeats, or with `mirror` the image itself does, mirrored. image: (H, W, 3) or (H, W), uint8.
     """
     width, height = size
     matrix = np.asarray(output_to_image, dtype=np.float64)
     shrink = affine_scale(matrix)
-    reduction = max(1, int(shrink / 2 if fine else shrink))
-    margin = 3 * reduction
+    margin = math.ceil(3 * max(shrink, 1))
     corners = apply_affine(matrix, np.array([[0, 0], [width, 0], [0, height], [width, height]], dtype=np.float64))
     left, top = (math.floor(v) - margin for v in corners.min(axis=0))
     right, bottom = (math.ceil(v) + margin for v in corners.max(axis=0))
+    reduction = 1 if fine else max(1, int(shrink))
     right += -(right - left) % reduction
     bottom += -(bottom - top) % reduction
-    source = Image.fromarray(np.ascontiguousarray(cut(image, left, top, right, bottom)))
+    source = Image.fromarray(np.ascontiguousarray(cut(image, left, top, right, bottom, mirror)))
     if reduction > 1:
         source = source.reduce(reduction)
-    supersampling = math.ceil(shrink / reduction - 1e-6) if fine and shrink > 1 else 1
+    elif fine and shrink > 2:
+        smaller = (math.ceil(source.width * 2 / shrink), math.ceil(source.height * 2 / shrink))
+        source = source.resize(smaller, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    supersampling = 2 if fine and shrink > 1.25 else 1
     to_source = matrix.copy()
     to_source[:, :2] /= supersampling
     to_source[:, 2] -= (left, top)
-    to_source /= reduction
+    to_source *= np.array([[source.width / (right - left)], [source.height / (bottom - top)]])
     resample = Image.Resampling.BICUBIC if fine else Image.Resampling.BILINEAR
     out = source.transform(
         (width * supersampling, height * supersampling), Image.Transform.AFFINE, tuple(to_source.ravel()), resample=resample
