@@ -284,6 +284,38 @@ def target_parameters(
 
 
 @app.command()
+def train(
+    stage: Annotated[str, typer.Argument(help="diffae or expfacenet.")],
+    config: Annotated[Path, typer.Option(help="A YAML file, see configs/.")],
+    data: Annotated[Path, typer.Option(help="A folder of pairs (python -m discontrolface.training.pairs).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where state, log and weights go. To resume, run the same command.")],
+    backbone: Annotated[Path | None, typer.Option(help="The trained backbone's folder, for expfacenet.")] = None,
+    device: DeviceOption = "cpu",
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+) -> None:
+    """Train the backbone or Exp-FaceNet. Killed at any moment, it goes on from its last checkpoint."""
+    with plain_errors():
+        from discontrolface.training.config import load_config
+        from discontrolface.training.dataset import PairDataset
+        from discontrolface.training.train import train as run
+
+        settings = load_config(config)
+        if settings.stage != stage:
+            raise UserError(f"{config} is for stage {settings.stage!r}, not {stage!r}")
+        pairs = PairDataset(data)
+        typer.echo(f"{len(pairs)} pairs, {settings.steps} steps of {settings.batch}")
+        seen: list[float] = []
+
+        def report(step: int, loss: float, seconds: float) -> None:
+            seen.append(loss)
+            if (step + 1) % 50 == 0:
+                left = (settings.steps - step - 1) * seconds / 60
+                typer.echo(f"step {step + 1}  loss {sum(seen[-50:]) / len(seen[-50:]):.5f}  {seconds:.2f} s a step, about {left:.0f} min left")
+
+        typer.echo(f"weights in {run(settings, pairs, output, backbone, device, threads, report)}")
+
+
+@app.command()
 def assets() -> None:
     """What the presets are made of: files, licences, what is missing."""
     with plain_errors():
