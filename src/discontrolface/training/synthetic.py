@@ -43,7 +43,7 @@ class Scene:
     seed: int
     base: FaceParameters
     skin: Skin
-    cover: Array  # (V, 2) hair that shows as scalp colour, stubble
+    cover: Array  # (V, 3) hair that shows as scalp colour, stubble, lips
     stubble_colour: Array  # (3,) linear
     style: HairStyle
     hair: Strands | None  # rigid with the head, in the identity's rest space
@@ -102,13 +102,14 @@ def make_scene(seed: int, pictures: Sequence[NDArray[np.uint8]] = (), detail: fl
     style = make_style(rng, melanin, age, mature)
     neutral = posed(shape, np.zeros(a.head.expression_count, np.float32), np.zeros((5, 3), np.float32))[0]
     hair = grow(style, neutral, rng, int({"buzz": 14000, "long": 13000, "bob": 12000}.get(style.kind, 11000) * detail))
-    grown = style.colour if style.kind != "bald" else np.array([0.16, 0.11, 0.08], np.float32)
+    grown = style.colour if style.kind != "bald" and np.ptp(style.colour) < 0.35 else np.array([0.16, 0.11, 0.08], np.float32)
     brow_colour = np.clip(np.minimum(grown, 0.5) * rng.uniform(0.55, 1.0), 0.03, 1).astype(np.float32)
     surface = [
         (make_brows(rng, brow_colour, int(rng.integers(260, 620))), 0.75),
-        (make_lashes(rng, brow_colour, float(rng.uniform(0.5, 1.4)) if mature == 0 else float(rng.uniform(0.4, 0.8))), 0.8),
+        (make_lashes(rng, brow_colour, float(rng.uniform(0.5, 1.4)) if mature == 0 else float(rng.uniform(0.4, 0.8))), 0.6),
     ]
-    cover = np.zeros((len(a.template), 2), np.float32)
+    cover = np.zeros((len(a.template), 3), np.float32)
+    cover[:, 2] = a.lips
     if style.kind != "bald":
         cover[:, 0] = np.clip(hairline_of(style) / 0.008, 0, 1) * (0.75 if style.kind == "buzz" else 0.95)
     elif rng.random() < 0.6:
@@ -305,7 +306,8 @@ def render_scene(scene: Scene, parameters: FaceParameters, size: int = 256) -> P
     if hair_points is not None:
         splat_depth(hair_points, lamp, pixels.SHADOW_SCALE, offset, near)
 
-    image = np.zeros((side, side, 3), np.float32)
+    behind = enlarge(scene.background, size) ** np.float32(2.2)
+    image = np.ascontiguousarray(np.repeat(np.repeat(behind, SUPERSAMPLE, 0), SUPERSAMPLE, 1))
     depth = np.full((side, side), -np.inf, np.float32)
     labels = np.zeros((side, side), np.uint8)
     skin = np.array([scene.skin.oil, scene.skin.freckles, scene.skin.bump, scene.skin.mottle, scene.seed % 977 * 0.37, 0.5], np.float32)
@@ -334,6 +336,7 @@ def render_scene(scene: Scene, parameters: FaceParameters, size: int = 256) -> P
         skin,
         scene.eyes,
         head_up,
+        np.ascontiguousarray(rotations[3:5, :, 2], np.float32),
         scene.clothes,
         image,
         depth,
@@ -419,7 +422,6 @@ def _finish(scene: Scene, parameters: FaceParameters, image: Array, labels: NDAr
     }
     cover = 1 - masks["background"]
     masks["head"] = cover - masks["hair"]
-    picture = shown + masks["background"][..., None] * enlarge(scene.background, size)
     landmarks = None
     head = anatomy().head
     if head.embedding is not None:
@@ -428,7 +430,7 @@ def _finish(scene: Scene, parameters: FaceParameters, image: Array, labels: NDAr
         landmarks = np.stack([(scale * (points[:, 0] + dx) + 1) / 2 * size, (1 - scale * (points[:, 1] + dy)) / 2 * size], 1).astype(
             np.float32
         )
-    return Portrait(develop(scene.camera, picture), masks, landmarks)
+    return Portrait(develop(scene.camera, shown), masks, landmarks)
 
 
 def make_pair(seed: int, size: int = 256, pictures: Sequence[NDArray[np.uint8]] = ()) -> Pair:

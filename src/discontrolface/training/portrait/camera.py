@@ -31,9 +31,9 @@ def make_camera(rng: np.random.Generator) -> Camera:
     warmth = rng.normal(0, 0.045)
     return Camera(
         balance=np.array([1 + warmth, 1 + rng.normal(0, 0.012), 1 - warmth], np.float32),
-        exposure=float(np.exp(rng.normal(0, 0.10))),
-        contrast=float(rng.normal(1.05, 0.10)),
-        saturation=float(rng.normal(1.0, 0.14)) if rng.random() > 0.03 else 0.0,
+        exposure=float(np.exp(rng.normal(0, 0.07))),
+        contrast=float(rng.normal(1.03, 0.07)),
+        saturation=float(rng.normal(1.0, 0.11)) if rng.random() > 0.03 else 0.0,
         blur=float(rng.uniform(0.0, 0.8)),
         sharpen=float(rng.uniform(0.0, 0.5)),
         noise=float(rng.exponential(0.007)),

@@ -67,7 +67,7 @@ def make_style(rng: np.random.Generator, melanin: float, age: float, mature: flo
     weights[4:10] *= max(0.03, 1 - 1.6 * melanin)
     weights[10:] *= 0.05 + 2.2 * max(0.0, age - 0.4)
     colour = _COLOURS[rng.choice(len(_COLOURS), p=weights / weights.sum())]
-    if rng.random() < 0.03:
+    if rng.random() < 0.015:
         colour = _DYED[rng.integers(len(_DYED))]
     colour = np.clip(colour * rng.uniform(0.85, 1.2) * (1 + rng.normal(0, 0.03, 3)), 0.02, 0.95).astype(np.float32)
     low, high = {
@@ -92,9 +92,9 @@ def make_style(rng: np.random.Generator, melanin: float, age: float, mature: flo
         part=float(rng.choice([-0.03, 0.03, 0.0, 0.015, -0.015, 0.2], p=[0.22, 0.22, 0.2, 0.08, 0.08, 0.2])),
         curl=float(rng.uniform(0.003, 0.009)) if curly else float(rng.uniform(0, 0.004)) * float(rng.random() < 0.45),
         curl_pitch=float(rng.uniform(0.015, 0.05)) if curly else float(rng.uniform(0.04, 0.1)),
-        lock=float(rng.uniform(0.3, 0.85)),
+        lock=float(rng.uniform(0.15, 0.75)),
         frizz=float(rng.uniform(0.0004, 0.002)) if not curly else float(rng.uniform(0.001, 0.003)),
-        recede=float(rng.uniform(0.0, 0.03) * (rng.random() < 0.2 + 0.6 * mature)),
+        recede=float(rng.uniform(0.0, 0.02) * (rng.random() < 0.2 + 0.6 * mature)),
         line=float(rng.normal(0, 0.004)),
         gloss=float(rng.uniform(0.3, 1.3)),
     )
@@ -132,7 +132,7 @@ def grow(style: HairStyle, rest: Array, rng: np.random.Generator, count: int) ->
     shell = head_shell(rest, style.kind in ("long", "bob", "curly", "afro") and bool(rng.random() < 0.7))
     n = len(roots)
     layer = rng.random(n).astype(np.float32) ** 0.7
-    points_each = {"buzz": 3, "short": 7, "afro": 10}.get(style.kind, 16 if style.length < 0.12 else 26)
+    points_each = {"buzz": 3, "short": 7, "afro": 10}.get(style.kind, 13 if style.length < 0.12 else 20)
     length = (style.length * rng.uniform(0.75, 1.0, n)).astype(np.float32)
     if style.kind in ("short", "side", "back", "fringe"):  # sides and back are cut shorter
         side = np.clip((0.075 - template_roots[:, 1]) / 0.06, 0, 1)
@@ -162,7 +162,7 @@ def grow(style: HairStyle, rest: Array, rng: np.random.Generator, count: int) ->
     if 0.06 < style.colour.mean() < 0.5 and rng.random() < 0.12:  # greying
         grey = rng.random(n) < rng.uniform(0.1, 0.5)
         colour[grey] = 0.45
-    width = (rng.uniform(0.0009, 0.0019, n) * np.sqrt(9000 / count)).astype(np.float32)
+    width = (rng.uniform(0.0006, 0.0014, n) * np.sqrt(12000 / count)).astype(np.float32)
     return Strands(points, colour.astype(np.float32), width, shade, pick.astype(np.int64), bary)
 
 
@@ -211,6 +211,7 @@ def _grow(roots, layer, length, count, code, part, volume, shell, tile, shift, w
         r = np.sqrt(ox * ox + oy * oy + oz * oz)
         dx, dy, dz = ox / r, oy / r, oz / r
         u = layer[i]
+        low = r
         side = 1.0 if x + 0.002 * np.random.randn() > part else -1.0
         if part > 1:
             side = 1.0 if x > 0 else -1.0
@@ -228,11 +229,11 @@ def _grow(roots, layer, length, count, code, part, volume, shell, tile, shift, w
                 fx, fy, fz = nx * 0.5, -0.4, 0.3
                 lift = 1.6
             elif code == 1:  # short: away from the whorl at the back of the crown
-                fx, fy, fz = nx * 0.8, -0.5 * (1 - on_top), (nz + 0.55) * 0.9
-                lift = 0.55 + 0.5 * u
+                fx, fy, fz = nx * 0.5, -0.6 * (1 - on_top), (nz + 0.45) * 0.9
+                lift = (0.15 + 0.5 * u) * (1 - 0.6 * t)
             elif code == 2:  # from the parting to the side
                 fx, fy, fz = side * (0.4 + 1.0 * on_top), -0.25 - 0.7 * (1 - on_top), -0.35 + 0.3 * (1 - on_top) * -1
-                lift = 0.75 * (1 - t) * on_top
+                lift = 0.5 * (1 - t) * on_top
             elif code == 3:  # combed back
                 fx, fy, fz = nx * 0.15, -0.15 - 0.3 * (1 - on_top), -1.2
                 lift = 0.9 * (1 - t) * (front + 0.3 * on_top)
@@ -243,17 +244,20 @@ def _grow(roots, layer, length, count, code, part, volume, shell, tile, shift, w
                 lift = 0.25 * (1 - t)
             elif code == 5:  # long: sideways from the parting, then down
                 fx, fy, fz = side * 1.1 * on_top, -1.0 + 0.6 * on_top, -0.35 * front - 0.1
-                lift = 0.5 * (1 - t) * (1 - t) * on_top
+                lift = 0.2 * (1 - t) * (1 - t) * on_top
             elif code == 6:  # tied at the back of the head
                 fx, fy, fz = -x * 9, (0.03 - y) * 9, -1.0
                 if z < -0.165:
                     fx, fy, fz = -x * 10, -1.0, -0.4
             elif code == 7:
-                fx, fy, fz = side * 0.9 * on_top + nx * 0.3, -0.9 + 0.9 * on_top, -0.25 * front
-                lift = 0.9 * (1 - t)
+                fx, fy, fz = side * 0.9 * on_top, -1.0 + 0.7 * on_top, -0.35 * front
+                lift = 0.6 * (1 - t)
             else:
                 fx, fy, fz = 0.0, -0.15, -0.05
                 lift = 2.2
+            over = r - low - 0.002 - volume * u
+            if code != 8 and code != 1 and over > 0 and y > -0.09:  # hair settles onto the layer below it
+                lift -= min(1.6, over / 0.012)
             sample_noise(tile, x * 28 + shift[0], y * 28 + shift[1], z * 28 + shift[2], noise)
             w = 0.55 * wild
             fx, fy, fz = (
@@ -288,13 +292,13 @@ def _gather_and_curl(style: HairStyle, points: Array, layer: Array, rng: np.rand
 
     n, count = points.shape[:2]
     t = np.linspace(0, 1, count, dtype=np.float32)[None, :, None]
-    guides = rng.choice(n, max(1, min(n, int(n / rng.uniform(14, 40)))), replace=False)
+    guides = rng.choice(n, max(1, min(n, int(n / rng.uniform(20, 60)))), replace=False)
     middle = count // 3
     _, near = cKDTree(points[guides, middle]).query(points[:, middle])
     along = np.arange(count, dtype=np.float32)[None] * np.float32(style.length / (count - 1))
     shade = (0.42 + 0.58 * layer)[:, None] * np.ones((1, count), np.float32)
     if style.kind != "buzz":
-        pull = style.lock * (0.15 + 0.85 * t) * rng.uniform(0.5, 1.0, (n, 1, 1)).astype(np.float32)
+        pull = style.lock * (0.05 + 0.8 * t) * rng.uniform(0.5, 1.0, (n, 1, 1)).astype(np.float32)
         spread = np.linalg.norm(points - points[guides][near], axis=2, keepdims=True)
         pull = np.where(spread < 0.03, pull, 0)
         points += (pull * (points[guides][near] - points)).astype(np.float32)

@@ -21,22 +21,22 @@ class Key:
 
 
 def random_light(rng: np.random.Generator) -> Array:
-    """(9, 3): a soft ambient from above, a key lamp in front of the face, sometimes a second one; mean shading of a face about 0.95."""
+    """(9, 3): a soft ambient from above, a key lamp in front of the face, sometimes a second one; mean shading of a face about 0.85."""
     turn = rng.normal(0, 0.75)
     rise = rng.normal(0.5, 0.35)
     direction = np.array([np.sin(turn) * np.cos(rise), np.sin(rise), np.cos(turn) * np.cos(rise)])
     warmth = rng.normal(0, 0.05)
     warm = np.array([1 + warmth, 1.0, 1 - warmth])
     cool = np.array([1 - warmth * 0.7, 1.0, 1 + warmth * 0.7])
-    ambient = rng.uniform(0.45, 1.0)
-    light = _lamp(direction, ambient * cool, rng.uniform(0.3, 0.8) * warm)
+    ambient = rng.uniform(0.25, 0.8)
+    light = _lamp(direction, ambient * cool, rng.uniform(0.35, 0.9) * warm)
     light = light + _lamp(np.array([0, 1.0, 0.2]), np.zeros(3), rng.uniform(0.0, 0.25) * cool)
     if rng.random() < 0.4:
         side = np.array([-np.sign(direction[0]) * rng.uniform(0.6, 1.2), rng.uniform(-0.2, 0.7), rng.uniform(-0.6, 0.5)])
         tint = 1 + rng.normal(0, 0.08, 3)
         light = light + _lamp(side, np.zeros(3), rng.uniform(0.1, 0.45) * tint)
     mean = mean_face_shading(torch.from_numpy(light)).mean().item()
-    return (light * (rng.uniform(0.82, 1.02) / mean)).astype(np.float32)
+    return (light * (rng.uniform(0.74, 0.94) / mean)).astype(np.float32)
 
 
 def _lamp(direction: np.ndarray, ambient: np.ndarray, strength: np.ndarray) -> np.ndarray:

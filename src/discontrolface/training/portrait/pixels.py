@@ -9,6 +9,7 @@ from discontrolface.render.raster import compiled, rasterize
 from discontrolface.render.shade import SH_CONSTANTS
 from discontrolface.training.portrait.anatomy import EYE, EYE_CENTRE, MOUTH, SOCKET, TEETH, TONGUE, Array
 from discontrolface.training.portrait.noise import sample_noise
+from discontrolface.training.portrait.strands import gamma
 
 BACKGROUND, FACE, BODY, CLOTH, HAIR, THING = range(6)  # labels of pixels
 SHADOW_SIZE = 192
@@ -71,7 +72,7 @@ def shade_pixels(  # type: ignore[no-untyped-def]
     position,  # (V, 3) view space
     normal,  # (V, 3)
     albedo,  # (V, 3) linear
-    cover,  # (V, 2): hair that shows as colour of the scalp; stubble
+    cover,  # (V, 3): hair that shows as colour of the scalp; stubble; lips
     hair_colour,  # (3,) linear
     stubble_colour,  # (3,)
     light,  # (9, 3) with constants
@@ -85,6 +86,7 @@ def shade_pixels(  # type: ignore[no-untyped-def]
     skin,  # (6,): oil, freckles, bump, mottle, noise shift, wetness of lips
     eye,  # (12,): iris rgb, ring, pupil radius, iris radius, pattern, sclera rgb, inner rgb scale, shift
     head_up,  # (3,) the head's up direction in view space
+    gaze,  # (2, 3) where the left and the right eye look, view space
     cloth,  # (18,): see clothes.py
     image,
     depth,
@@ -149,9 +151,10 @@ def shade_pixels(  # type: ignore[no-untyped-def]
                 wet = 1.0
                 up = nx * head_up[0] + ny * head_up[1] + nz * head_up[2]
                 shade = min(1.0, max(0.0, (up + 0.02) / 0.2))
-                occlusion = 0.85 - 0.40 * shade * shade
-                bulge = max(0.0, 1 - rr / (iris * 1.35)) if ez > 0 else 0.0
-                bx, by, bz = nx + 0.0 * bulge, ny, nz
+                occlusion = 0.98 - 0.42 * shade * shade
+                bulge = 0.95 * edge  # the cornea is twice as curved as the eyeball
+                g = 0 if tx > 0 else 1
+                bx, by, bz = nx + bulge * (nx - gaze[g, 0]), ny + bulge * (ny - gaze[g, 1]), nz + bulge * (nz - gaze[g, 2])
             elif kind == TEETH:
                 u = abs(tx)
                 gap = np.cos(2 * np.pi * u / 0.0078)
@@ -181,11 +184,11 @@ def shade_pixels(  # type: ignore[no-untyped-def]
                     hair = a * cover[i, 0] + b * cover[j, 0] + c * cover[k, 0]
                     fade = 1.0 - 0.9 * hair
                     spots = (
-                        max(0.0, n4[3] - 0.30 + 0.12 * skin[1]) * skin[1] * max(0.0, min(1.0, (ty + 0.07) / 0.04)) * 1.6
+                        max(0.0, m4[3] - 0.34 + 0.15 * skin[1]) * skin[1] * max(0.0, min(1.0, (ty + 0.07) / 0.04)) * 1.6
                         if label == FACE
                         else 0.0
                     )
-                    grain = 1 + skin[3] * (0.045 * n4[0] + 0.05 * m4[0])
+                    grain = 1 + skin[3] * (0.03 * n4[0] + 0.05 * m4[0])
                     for q in range(3):
                         spot = 1 - min(0.5, spots * (0.5 + 0.35 * q))
                         base[q] *= grain * spot
@@ -194,9 +197,9 @@ def shade_pixels(  # type: ignore[no-untyped-def]
                         base[q] = base[q] * (1 - hair) + hair_colour[q] * 0.55 * (1 + 0.5 * m4[2]) * hair
                     bump = skin[2] * fade
                     bx, by, bz = nx + bump * (n4[1] + m4[1]), ny + bump * (n4[2] + m4[2]), nz
-                    lip = 1.0 if base[0] > 2.6 * base[1] else 0.0
-                    gloss = skin[0] * (0.25 + 0.35 * m4[3] * m4[3] + 0.1 * n4[0]) * fade + lip * skin[5]
-                    power = 14.0 if lip == 0 else 40.0
+                    lip = a * cover[i, 2] + b * cover[j, 2] + c * cover[k, 2]
+                    gloss = skin[0] * (0.075 + 0.03 * m4[0] + 0.02 * n4[0]) * fade + 0.5 * lip * skin[5]
+                    power = 12.0 + 30.0 * lip
                     sheen = 0.05
                     soft = 1.0
                     if below > -0.012 and ty < -0.10:  # the garment's edge shades the neck
@@ -207,10 +210,13 @@ def shade_pixels(  # type: ignore[no-untyped-def]
             seen = _visibility(near, lamp, offset, x + nx * 0.003, y + ny * 0.003, z + nz * 0.003, jitter, 2.6)
             facing = bx * key_direction[0] + by * key_direction[1] + bz * key_direction[2]
             shiny = max(0.0, bx * half[0] + by * half[1] + bz * half[2])
-            lobe = gloss * shiny**power + 0.45 * gloss * shiny ** (power * 4)
+            if soft > 0.5:  # oil levels the fine relief
+                shiny = 0.4 * shiny + 0.6 * max(0.0, nx * half[0] + ny * half[1] + nz * half[2])
+            narrow = shiny**power if gloss > 0 else 0.0
+            lobe = gloss * (narrow + 0.45 * narrow * narrow * narrow * narrow)
             rim = sheen * max(0.0, 1 - bz) ** 3
             if wet > 0:
-                lobe += wet * (0.10 * shiny**30 + 9.0 * shiny**900 + (1.2 * shiny**260))
+                lobe += wet * (0.04 * shiny**20 + 7.0 * shiny**700 + 0.5 * shiny**150)
             front = max(0.0, min(1.0, facing * 3 + 0.3))
             for q in range(3):
                 # red light travels farther in skin: it sees the smooth normal, the others the fine one
@@ -227,10 +233,10 @@ def shade_pixels(  # type: ignore[no-untyped-def]
                     + light[7, q] * (sx * sx - sy * sy)
                     + light[8, q] * (3 * sz * sz - 1)
                 )
-                level = max(0.04, level) ** 2.2
+                level = gamma(max(0.04, level))
                 v = seen
                 if soft > 0.5 and q == 0:
-                    v = seen**0.65
+                    v = seen * (1.5 - 0.5 * seen)
                 if level > ambient[q]:
                     level = ambient[q] * 0.85 + (level - ambient[q] * 0.85) * (0.12 + 0.88 * v)
                 o = occlusion

@@ -13,7 +13,7 @@ from discontrolface.training.portrait.noise import noise_at, noise_tile
 # sRGB of skin by rising melanin, from photographs' usual mid tones in even light
 _TONES = (
     np.array(
-        [[245, 212, 195], [236, 194, 172], [222, 172, 145], [200, 148, 118], [168, 118, 90], [130, 88, 66], [95, 63, 49], [66, 45, 37]],
+        [[243, 207, 184], [233, 189, 161], [219, 170, 138], [199, 147, 113], [170, 119, 88], [136, 92, 67], [104, 69, 51], [78, 53, 42]],
         np.float32,
     )
     / 255
@@ -50,7 +50,7 @@ def make_skin(rng: np.random.Generator, melanin: float, age: float) -> Skin:
     """Draw a skin. age in 0..1 (young to old) raises blotches, eye rings and freckles."""
     a = anatomy()
     p = a.template
-    base = tone(melanin, float(rng.normal(0, 0.7)), float(rng.normal(0, 0.7)))
+    base = tone(melanin, float(rng.normal(0, 0.5)), float(rng.normal(0, 0.5)))
     red = np.array([0.97, 0.80, 0.80], np.float32) if melanin < 0.55 else np.array([0.97, 0.86, 0.85], np.float32)
     dark = np.array([0.80, 0.74, 0.74], np.float32)
     albedo = np.tile(base, (len(p), 1)).astype(np.float32)
@@ -71,8 +71,8 @@ def make_skin(rng: np.random.Generator, melanin: float, age: float) -> Skin:
     tint(blob(p, (0.014, -0.050, 0.032), (0.005, 0.005, 0.02)), red, float(rng.uniform(0.2, 0.9)))  # wings of the nose
     tint(blob(p, (0, 0.055, 0.015), (0.04, 0.018, 0.04)), np.array([1.05, 1.05, 1.03], np.float32), float(rng.uniform(0, 0.9)))
     mottle = float(rng.uniform(0.2, 1.0))
-    albedo *= 1 + mottle * (0.05 * slow[:, 1:2] + 0.04 * fine[:, 1:2])
-    tint(np.clip(0.5 + slow[:, 2] + 0.6 * fine[:, 2], 0, 1), red, 0.35 * mottle)
+    albedo *= 1 + mottle * (0.04 * slow[:, 1:2] + 0.03 * fine[:, 1:2])
+    tint(np.clip(0.5 + slow[:, 2] + 0.6 * fine[:, 2], 0, 1), red, 0.18 * mottle)
     lips = _lip_colour(rng, base, melanin)
     strength = a.lips[:, None] * float(rng.uniform(0.75, 1.0))
     albedo = albedo * (1 - strength) + lips * (1 + 0.06 * fine[:, 3:4]) * strength
@@ -80,7 +80,7 @@ def make_skin(rng: np.random.Generator, melanin: float, age: float) -> Skin:
         albedo[a.head.region_mask(name)] = np.array(colour, np.float32)
     teeth = np.array([0.90, 0.87, 0.79], np.float32) * float(rng.uniform(0.86, 1.03)) * np.array([1, 1, rng.uniform(0.9, 1.03)], np.float32)
     albedo[a.head.region_mask("upper_teeth", "lower_teeth")] = teeth
-    freckles = float(rng.uniform(0.3, 1.0)) if rng.random() < (0.22 if melanin < 0.4 else 0.05) else 0.0
+    freckles = float(rng.uniform(0.3, 1.0)) if rng.random() < (0.13 if melanin < 0.4 else 0.03) else 0.0
     return Skin(
         np.clip(albedo, 0.01, 1).astype(np.float32),
         base,
@@ -93,8 +93,8 @@ def make_skin(rng: np.random.Generator, melanin: float, age: float) -> Skin:
 
 def _lip_colour(rng: np.random.Generator, base: Array, melanin: float) -> NDArray[np.float32]:
     """Natural lips are the skin's colour, redder; one face in six wears lipstick."""
-    natural = base * np.array([0.90, 0.62, 0.64], np.float32) if melanin < 0.6 else base * np.array([0.92, 0.74, 0.78], np.float32)
+    natural = base * np.array([0.90, 0.70, 0.71], np.float32) if melanin < 0.6 else base * np.array([0.94, 0.80, 0.83], np.float32)
     if rng.random() < 0.16:
-        paint = np.array([rng.uniform(0.5, 0.85), rng.uniform(0.08, 0.35), rng.uniform(0.12, 0.4)], np.float32)
-        return (0.35 * natural + 0.65 * paint).astype(np.float32)
+        paint = np.array([rng.uniform(0.5, 0.85), rng.uniform(0.12, 0.4), rng.uniform(0.15, 0.42)], np.float32)
+        return (0.5 * natural + 0.5 * paint).astype(np.float32)
     return (natural * rng.uniform(0.92, 1.05)).astype(np.float32)
