@@ -148,9 +148,9 @@ class FaceParameters:
         return math.degrees(float(self.pose[JAW, 0]))
 
     def expression_dict(self, least: float = 0.0) -> dict[str, float]:
-        """{name: value} of all actions with |value| > least (numbers as names on a head without names)."""
+        """{name: value} of all actions with |value| >= least (numbers as names on a head without names)."""
         names = self.expression_names or [str(i) for i in range(len(self.expression))]
-        return {name: float(value) for name, value in zip(names, self.expression, strict=True) if abs(value) > least}
+        return {name: float(value) for name, value in zip(names, self.expression, strict=True) if abs(value) >= least}
 
     def tensors(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
         """{name: tensor} of all arrays with a leading batch dimension of 1; float32 on the CPU unless said otherwise."""
