@@ -41,7 +41,7 @@ def main() -> None:
     begin = time.monotonic()
     person = editor.read(args.photo)
     seconds["read"] = time.monotonic() - begin
-    print(f"read {args.photo.name}: landmark error {person.fit.percent_of_width:.2f} % of the face's width")
+    print(f"read {args.photo.name}: landmark error {person.fit.mean_percent:.2f} % of the face's width")
 
     begin = time.monotonic()
     print("personalizing (once per photo, then cached) ...", flush=True)

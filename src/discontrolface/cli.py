@@ -153,7 +153,7 @@ def print_reading(person: Person) -> None:
     table.add_row("gaze (yaw, pitch)", ", ".join(f"{v:.1f}°" for v in values["gaze"]))
     strong = sorted(person.parameters.expression_dict(0.05).items(), key=lambda item: -item[1])
     table.add_row("expression", ", ".join(f"{name} {value:.2f}" for name, value in strong) or "neutral")
-    table.add_row("landmark error", f"{person.fit.mean_pixels:.2f} px, {person.fit.percent_of_width:.2f} % of the face's width")
+    table.add_row("landmark error", f"{person.fit.mean_pixels:.2f} px, {person.fit.mean_percent:.2f} % of the face's width")
     Console().print(table)
 
 

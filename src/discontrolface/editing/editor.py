@@ -156,7 +156,7 @@ class Editor:
         x0, snapshot = self._denoise(person, target, steps, masking, seed, start, strength, scheduler, callback)
         fine = person.draft(target)
         edited = fuse_detail(from_network(x0), fine.image, fine.visibility)
-        picture, mask = paste_back(person.photo.array, edited, person.crop, fine.mask)
+        picture, mask = paste_back(person.photo.array, edited, person.fine_crop, fine.mask)
         run = {"seed": seed, "steps": steps, "start": start, "strength": strength, "masking": masking, "scheduler": scheduler}
         return self._result(person, target, picture, mask, edited, fine.image, snapshot, run)
 

@@ -46,14 +46,14 @@ class Person:
         return self.geometry.view(self.parameters)
 
     @cached_property
-    def fine_size(self) -> int:
-        """Side of the crop at the photo's own resolution: as many pixels as the photo has there, from 256 to 1024."""
-        return int(np.clip(64 * round(self.crop.native_size / 64), 256, 1024))
+    def fine_crop(self) -> Crop:
+        """The crop at the photo's own resolution: as many pixels as the photo has there, from 256 to 1024."""
+        return self.crop.resize(int(np.clip(64 * round(self.crop.native_size / 64), 256, 1024)))
 
     def draft(self, parameters: FaceParameters, size: int | None = None) -> Preview:
         """The mesh-driven warp of the photo towards `parameters`, on a crop of `size` pixels (default: the photo's own resolution)."""
-        size = size or self.fine_size
-        return render_preview(to_float(self.crop.resize(size).image), self.own_view, self.geometry.view(parameters), self.geometry.rig)
+        crop = self.fine_crop if size is None else self.crop.resize(size)
+        return render_preview(to_float(crop.image), self.own_view, self.geometry.view(parameters), self.geometry.rig)
 
     def preview(self, parameters: FaceParameters) -> Image.Image:
         """The draft of an edit as a PIL image of the crop: instant, no network."""

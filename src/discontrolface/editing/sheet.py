@@ -62,7 +62,7 @@ def reading_sheet(person: Person) -> Image.Image:
     tiles = [
         ("photo", Image.fromarray(person.photo.array)),
         ("crop", Image.fromarray(person.crop.resize(TILE).image)),
-        (f"mesh, {person.fit.percent_of_width:.2f} % of the face's width", mesh_overlay(person, person.parameters)),
+        (f"mesh, {person.fit.mean_percent:.2f} % of the face's width", mesh_overlay(person, person.parameters)),
         ("snapshot: normals | Lambertian", snapshot_picture(person, person.parameters)),
     ]
     return contact_sheet(tiles, 4)
