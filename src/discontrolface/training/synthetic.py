@@ -25,6 +25,8 @@ from discontrolface.training.portrait.anatomy import Array, anatomy, posed
 from discontrolface.training.portrait.backgrounds import enlarge, make_background
 from discontrolface.training.portrait.camera import Camera, develop, make_camera, to_srgb
 from discontrolface.training.portrait.clothes import make_clothes, thickness
+from discontrolface.training.portrait.creases import crease_strengths
+from discontrolface.training.portrait.glasses import make_glasses
 from discontrolface.training.portrait.groom import beard_mask, make_beard, make_brows, make_lashes
 from discontrolface.training.portrait.hair import CENTRE, HairStyle, grow, hairline_of, make_style
 from discontrolface.training.portrait.light import key_of, random_light
@@ -48,6 +50,8 @@ class Scene:
     style: HairStyle
     hair: Strands | None  # rigid with the head, in the identity's rest space
     surface_hair: tuple[tuple[Strands, float], ...]  # brows, lashes, beard, with their opacity
+    age: float  # 0..1, deepens creases
+    glasses: Strands | None  # rigid with the head
     eyes: Array  # (12,)
     clothes: Array  # (18,)
     background: Array  # (128, 128, 3)
@@ -105,7 +109,7 @@ def make_scene(seed: int, pictures: Sequence[NDArray[np.uint8]] = (), detail: fl
     grown = style.colour if style.kind != "bald" and np.ptp(style.colour) < 0.35 else np.array([0.16, 0.11, 0.08], np.float32)
     brow_colour = np.clip(np.minimum(grown, 0.5) * rng.uniform(0.55, 1.0), 0.03, 1).astype(np.float32)
     surface = [
-        (make_brows(rng, brow_colour, int(rng.integers(260, 620))), 0.75),
+        (make_brows(rng, brow_colour, int(rng.integers(420, 900))), 0.75),
         (make_lashes(rng, brow_colour, float(rng.uniform(0.5, 1.4)) if mature == 0 else float(rng.uniform(0.4, 0.8))), 0.6),
     ]
     cover = np.zeros((len(a.template), 3), np.float32)
@@ -148,6 +152,8 @@ def make_scene(seed: int, pictures: Sequence[NDArray[np.uint8]] = (), detail: fl
         style,
         hair,
         tuple(surface),
+        age,
+        make_glasses(rng, neutral) if rng.random() < 0.14 else None,
         _make_eyes(rng, melanin),
         make_clothes(rng),
         background.astype(np.float32),
@@ -157,7 +163,7 @@ def make_scene(seed: int, pictures: Sequence[NDArray[np.uint8]] = (), detail: fl
 
 def _make_eyes(rng: np.random.Generator, melanin: float) -> Array:
     """(12,) as pixels.py reads it: iris colour (linear), ring, pupil, radius, pattern, sclera (linear), glow around the pupil, shift."""
-    irises = np.array([[60, 35, 20], [92, 58, 32], [120, 85, 45], [105, 110, 70], [95, 120, 140], [120, 145, 165], [110, 115, 118]]) / 255
+    irises = np.array([[52, 32, 20], [80, 52, 32], [104, 76, 44], [92, 96, 66], [84, 104, 120], [98, 118, 134], [92, 98, 102]]) / 255
     odds = np.array([1 + 6 * melanin, 1.5, 0.8, 0.8, 0.9, 0.7, 0.4]) * np.array([1, 1, *[max(0.03, 1 - 1.5 * melanin)] * 5])
     iris = (irises[rng.choice(7, p=odds / odds.sum())] * rng.uniform(0.8, 1.25)) ** 2.2
     white = np.array([0.84, 0.80, 0.77]) * rng.uniform(0.9, 1.05)
@@ -301,10 +307,14 @@ def render_scene(scene: Scene, parameters: FaceParameters, size: int = 256) -> P
     light = pixels.sh_with_constants(parameters.light)
     key = key_of(parameters.light)
     hair_points = _posed_hair(scene, parameters, rest_joints, joints, rotations)
+    glasses_points = None
+    if scene.glasses is not None:
+        glasses_points = np.ascontiguousarray((scene.glasses.points - rest_joints[1]) @ rotations[1].T + joints[1], np.float32)
     lamp = pixels.lamp_rotation(key.direction)
     near, offset = pixels.shadow_map(vertices, a.faces, lamp, joints[1] + rotations[1] @ np.array([0, 0.04, 0.03], np.float32))
-    if hair_points is not None:
-        splat_depth(hair_points, lamp, pixels.SHADOW_SCALE, offset, near)
+    for points in (hair_points, glasses_points):
+        if points is not None:
+            splat_depth(points, lamp, pixels.SHADOW_SCALE, offset, near)
 
     behind = enlarge(scene.background, size) ** np.float32(2.2)
     image = np.ascontiguousarray(np.repeat(np.repeat(behind, SUPERSAMPLE, 0), SUPERSAMPLE, 1))
@@ -334,6 +344,7 @@ def render_scene(scene: Scene, parameters: FaceParameters, size: int = 256) -> P
         offset,
         noise_tile(),
         skin,
+        crease_strengths(parameters.expression, scene.age),
         scene.eyes,
         head_up,
         np.ascontiguousarray(rotations[3:5, :, 2], np.float32),
@@ -343,8 +354,8 @@ def render_scene(scene: Scene, parameters: FaceParameters, size: int = 256) -> P
         labels,
     )
     centre = (joints[1] + rotations[1] @ (CENTRE - rest_joints[1])).astype(np.float32)
-    for strands, alpha in scene.surface_hair:
-        points = detach(strands, vertices, a.faces)
+
+    def draw(strands: Strands, points: Array, gloss: float, alpha: float, taper: float, bias: float, label: int) -> None:
         draw_strands(
             points,
             strands.colour,
@@ -355,34 +366,22 @@ def render_scene(scene: Scene, parameters: FaceParameters, size: int = 256) -> P
             light,
             key.direction,
             key.colour,
-            0.25,
+            gloss,
             alpha,
-            0.0012,
-            pixels.FACE,
+            taper,
+            bias,
+            label,
             image,
             depth,
             labels,
         )
+
+    for strands, alpha in scene.surface_hair:
+        draw(strands, detach(strands, vertices, a.faces), 0.25, alpha, 1.0, 0.0012, pixels.FACE)
     if scene.hair is not None and hair_points is not None:
-        hair = scene.hair
-        draw_strands(
-            hair_points,
-            hair.colour,
-            hair.width,
-            hair.shade,
-            centre,
-            camera,
-            light,
-            key.direction,
-            key.colour,
-            scene.style.gloss,
-            0.92,
-            0.0015,
-            pixels.HAIR,
-            image,
-            depth,
-            labels,
-        )
+        draw(scene.hair, hair_points, scene.style.gloss, 0.92, 1.0, 0.0015, pixels.HAIR)
+    if scene.glasses is not None and glasses_points is not None:
+        draw(scene.glasses, glasses_points, 0.6, 1.0, 0.0, 0.001, pixels.THING)
     small_depth = np.ascontiguousarray(depth[::2, ::2])
     shade = 1 / (1 + 16 * pixels.contact_shade(small_depth, max(1, size // 50)) + 7 * pixels.contact_shade(small_depth, max(2, size // 14)))
     image *= np.repeat(np.repeat(shade, 2, 0), 2, 1)[..., None]

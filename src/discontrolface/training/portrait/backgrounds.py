@@ -82,7 +82,7 @@ def _indoor(rng: np.random.Generator) -> np.ndarray:
         x0, y0 = rng.uniform(-0.2, 1), rng.uniform(-0.3, 1)
         lean = rng.normal(0, 0.06)
         inside = (x + lean * y > x0) & (x + lean * y < x0 + w) & (y > y0) & (y < y0 + h)
-        colour = _muted(rng, 0.05, 1.0) if rng.random() < 0.8 else rng.uniform(0, 1, 3)
+        colour = _muted(rng, 0.05, 1.0) if rng.random() < 0.9 else rng.uniform(0.1, 0.8, 3)
         image[inside] = 0.25 * image[inside] + 0.75 * colour
     if rng.random() < 0.5:  # a window
         x0, y0, w, h = rng.uniform(-0.1, 0.9), rng.uniform(-0.2, 0.5), rng.uniform(0.15, 0.4), rng.uniform(0.3, 0.7)
@@ -106,11 +106,11 @@ def _bokeh(rng: np.random.Generator) -> np.ndarray:
 
 
 def _foliage(rng: np.random.Generator) -> np.ndarray:
-    hue = np.array([rng.uniform(0.2, 0.5), rng.uniform(0.38, 0.55), rng.uniform(0.12, 0.3)])
+    hue = np.array([rng.uniform(0.3, 0.52), rng.uniform(0.42, 0.54), rng.uniform(0.24, 0.38)])
     if rng.random() < 0.2:
-        hue = np.array([0.55, 0.38, 0.2])  # autumn
-    level = np.clip(0.55 + 0.28 * _clouds(rng, (1.5, 3, 7, 18)), 0.05, 1.6)
-    image = hue * level[..., None] * (1 + 0.12 * np.stack([_clouds(rng, (5, 15)) for _ in range(3)], -1))
+        hue = np.array([0.52, 0.42, 0.3])  # autumn
+    level = np.clip(0.75 + 0.2 * _clouds(rng, (1.5, 3, 7, 18)), 0.05, 1.6)
+    image = hue * level[..., None] * (1 + 0.06 * np.stack([_clouds(rng, (5, 15)) for _ in range(3)], -1))
     gaps = np.clip(_clouds(rng, (2, 6)) - rng.uniform(0.8, 2.0), 0, 1)[..., None]
     image = image * (1 - gaps) + gaps * np.array([0.9, 0.95, 1.0])
     if rng.random() < 0.4:

@@ -28,7 +28,7 @@ class Camera:
 
 def make_camera(rng: np.random.Generator) -> Camera:
     """Draw a camera, most of them good ones."""
-    warmth = rng.normal(0, 0.045)
+    warmth = rng.normal(0.012, 0.04)
     return Camera(
         balance=np.array([1 + warmth, 1 + rng.normal(0, 0.012), 1 - warmth], np.float32),
         exposure=float(np.exp(rng.normal(0, 0.07))),

@@ -28,7 +28,7 @@ def make_clothes(rng: np.random.Generator) -> Array:
             return np.full(3, rng.choice([0.02, 0.05, 0.2, 0.55, 0.8])) * rng.uniform(0.8, 1.1, 3).clip(0, 1.05)
         if choice < 0.75:
             return np.array([0.05, 0.07, 0.14]) * rng.uniform(0.5, 3.0, 3)
-        return rng.uniform(0.02, 0.6, 3)
+        return rng.uniform(0.02, 0.5) * (0.3 + 0.7 * rng.random(3))
 
     pattern = int(rng.choice([0, 1, 2, 3, 4, 5], p=[0.58, 0.12, 0.1, 0.05, 0.05, 0.1]))
     garment = np.zeros(18, np.float32)

@@ -72,7 +72,7 @@ def make_brows(rng: np.random.Generator, colour: Array, count: int) -> Strands:
     a = anatomy()
     p = a.template
     arch, tilt = float(rng.uniform(0.2, 1.1)), float(rng.normal(-0.1, 0.35))
-    thick = float(rng.uniform(0.0022, 0.0042))
+    thick = float(rng.uniform(0.0026, 0.0050))
     roots_wanted = (
         a.front * (np.abs(p[:, 1] - brow_height(p[:, 0], arch, tilt)) < 0.014) * (np.abs(p[:, 0]) > 0.004) * (np.abs(p[:, 0]) < 0.060)
     )

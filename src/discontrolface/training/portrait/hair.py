@@ -83,12 +83,16 @@ def make_style(rng: np.random.Generator, melanin: float, age: float, mature: flo
         "curly": (0.06, 0.26),
         "afro": (0.04, 0.10),
     }[kind]
-    curly = kind == "curly"
+    curly = kind in ("curly", "afro")
     return HairStyle(
         kind=kind,
         colour=colour,
         length=float(rng.uniform(low, high)),
-        volume=float(rng.uniform(0.008, 0.026) if kind not in ("tied", "buzz") else rng.uniform(0.003, 0.008)),
+        volume=float(
+            rng.uniform(
+                *{"tied": (0.003, 0.008), "buzz": (0.001, 0.003), "long": (0.006, 0.017), "bob": (0.007, 0.018)}.get(kind, (0.008, 0.026))
+            )
+        ),
         part=float(rng.choice([-0.03, 0.03, 0.0, 0.015, -0.015, 0.2], p=[0.22, 0.22, 0.2, 0.08, 0.08, 0.2])),
         curl=float(rng.uniform(0.003, 0.009)) if curly else float(rng.uniform(0, 0.004)) * float(rng.random() < 0.45),
         curl_pitch=float(rng.uniform(0.015, 0.05)) if curly else float(rng.uniform(0.04, 0.1)),
@@ -253,13 +257,13 @@ def _grow(roots, layer, length, count, code, part, volume, shell, tile, shift, w
                 fx, fy, fz = side * 0.9 * on_top, -1.0 + 0.7 * on_top, -0.35 * front
                 lift = 0.6 * (1 - t)
             else:
-                fx, fy, fz = 0.0, -0.15, -0.05
-                lift = 2.2
+                fx, fy, fz = 0.0, -0.3, -0.1
+                lift = 1.3
             over = r - low - 0.002 - volume * u
             if code != 8 and code != 1 and over > 0 and y > -0.09:  # hair settles onto the layer below it
                 lift -= min(1.6, over / 0.012)
             sample_noise(tile, x * 28 + shift[0], y * 28 + shift[1], z * 28 + shift[2], noise)
-            w = 0.55 * wild
+            w = (0.55 if code < 7 else 1.3) * wild
             fx, fy, fz = (
                 fx + w * noise[0] + 0.10 * np.random.randn(),
                 fy + w * noise[1] + 0.05 * np.random.randn(),

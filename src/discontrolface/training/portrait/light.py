@@ -25,7 +25,7 @@ def random_light(rng: np.random.Generator) -> Array:
     turn = rng.normal(0, 0.75)
     rise = rng.normal(0.5, 0.35)
     direction = np.array([np.sin(turn) * np.cos(rise), np.sin(rise), np.cos(turn) * np.cos(rise)])
-    warmth = rng.normal(0, 0.05)
+    warmth = rng.normal(0.02, 0.045)
     warm = np.array([1 + warmth, 1.0, 1 - warmth])
     cool = np.array([1 - warmth * 0.7, 1.0, 1 + warmth * 0.7])
     ambient = rng.uniform(0.25, 0.8)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from discontrolface.render.raster import compiled, rasterize
 from discontrolface.render.shade import SH_CONSTANTS
 from discontrolface.training.portrait.anatomy import EYE, EYE_CENTRE, MOUTH, SOCKET, TEETH, TONGUE, Array
+from discontrolface.training.portrait.creases import crease_at
 from discontrolface.training.portrait.noise import sample_noise
 from discontrolface.training.portrait.strands import gamma
 
@@ -84,6 +85,7 @@ def shade_pixels(  # type: ignore[no-untyped-def]
     offset,  # the shadow map
     tile,
     skin,  # (6,): oil, freckles, bump, mottle, noise shift, wetness of lips
+    creases,  # (5,), see creases.py
     eye,  # (12,): iris rgb, ring, pupil radius, iris radius, pattern, sclera rgb, inner rgb scale, shift
     head_up,  # (3,) the head's up direction in view space
     gaze,  # (2, 3) where the left and the right eye look, view space
@@ -188,9 +190,10 @@ def shade_pixels(  # type: ignore[no-untyped-def]
                         if label == FACE
                         else 0.0
                     )
-                    grain = 1 + skin[3] * (0.03 * n4[0] + 0.05 * m4[0])
+                    line = crease_at(creases, tx, ty, n4[2]) if label == FACE else 0.0
+                    grain = 1 - line + skin[3] * (0.03 * n4[0] + 0.05 * m4[0])
                     for q in range(3):
-                        spot = 1 - min(0.5, spots * (0.5 + 0.35 * q))
+                        spot = 1 - min(0.5, spots * (0.5 + 0.35 * q)) - 0.35 * line * (0.0 if q == 0 else 1.0)
                         base[q] *= grain * spot
                         grainy = stubble * min(1.0, max(0.2, 0.75 + 0.9 * m4[1]))
                         base[q] = base[q] * (1 - grainy) + stubble_colour[q] * grainy

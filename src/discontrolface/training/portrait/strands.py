@@ -70,6 +70,7 @@ def draw_strands(  # type: ignore[no-untyped-def]
     key_colour,  # (3,)
     gloss,  # strength of the highlights
     alpha,  # opacity
+    taper,  # 1: thin and fading towards the tip, as hair; 0: even
     bias,  # metres that strands may lie behind a surface and still be drawn
     label,
     image,  # (H, W, 3) linear, changed
@@ -95,10 +96,9 @@ def draw_strands(  # type: ignore[no-untyped-def]
             hidden = True
             if 0 <= px < wide and 0 <= py < height:
                 hidden = z + bias + 0.002 < depth[int(py), int(px)]
-            if hidden:  # shaded only where it shows; a segment with both ends hidden is not drawn
-                if not shown:
-                    px0, py0, pz0 = px, py, z
-                    continue
+            if hidden and not shown:  # shaded only where it shows; a segment with both ends hidden is not drawn
+                px0, py0, pz0 = px, py, z
+                continue
             r1, g1, b1 = r0, g0, b0
             if not hidden:
                 j = k if k + 1 < count else k - 1
@@ -148,7 +148,7 @@ def draw_strands(  # type: ignore[no-untyped-def]
                     r0, g0, b0 = r1, g1, b1
             if k > 0:
                 t = k / (count - 1.0)
-                thick = width[i] * metre * (1.0 if t < taper_from else max(0.25, 1 - (t - taper_from) / (1 - taper_from) * 0.9))
+                thick = width[i] * metre * (1.0 if t < taper_from else 1 - taper * min(0.75, (t - taper_from) / (1 - taper_from) * 0.9))
                 dx, dy = px - px0, py - py0
                 steps = int(max(abs(dx), abs(dy))) + 1
                 if steps < 400:
@@ -161,7 +161,7 @@ def draw_strands(  # type: ignore[no-untyped-def]
                         centre_line = cx if steep else cy
                         low = int(np.floor(centre_line - span * 0.5 + 0.5))
                         high = int(np.floor(centre_line + span * 0.5 + 0.5))
-                        cover = alpha * (1.0 if t < 0.75 else 1 - 2.4 * (t - 0.75))
+                        cover = alpha * (1.0 if t < 0.75 else 1 - 2.4 * taper * (t - 0.75))
                         if high <= low:  # thinner than a pixel: keep some by chance of place
                             high = low + 1
                             cover *= min(1.0, max(0.3, span * 1.2))
