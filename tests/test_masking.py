@@ -25,7 +25,7 @@ def test_training_ratio_is_uniform() -> None:
 
 
 def test_masked_share_follows_the_ratio() -> None:
-    """Over 10,000 draws the share of hidden patches follows U(0.25, 0.75): exactly the ratio, rounded to whole patches (a uniform jitter undoes that)."""
+    """Over 10,000 draws the share of hidden patches follows U(0.25, 0.75); a uniform jitter undoes the rounding to whole patches."""
     n = 16 * 16
     counts = torch.cat([random_patch_mask(500, 16, 1, generator=seeded(i)).flatten(1).sum(1) for i in range(20)])
     jitter = torch.rand(10_000, generator=seeded(99)) - 0.5

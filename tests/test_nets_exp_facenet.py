@@ -237,7 +237,7 @@ def test_mistakes_are_named() -> None:
         ExpFaceNet.from_backbone(model, 7)
     with pytest.raises(UserError, match="does not fit the maps"):
         ExpFaceNet.from_backbone(model, 6, snapshot_maps=("normals",))
-    with pytest.raises(UserError, match="outside 0..3"):
+    with pytest.raises(UserError, match=r"outside 0\.\.3"):
         ExpFaceNet.from_backbone(model, control_blocks=(4,))
     with pytest.raises(UserError, match="prediction_type 'x'"):
         DiffAE(**{**debug_config(), "prediction_type": "x"})

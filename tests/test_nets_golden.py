@@ -12,7 +12,7 @@ from torch import Tensor
 from discontrolface.nets import DiffAE
 from discontrolface.nets.blocks import timestep_embedding
 from discontrolface.weights import import_diffae
-from discontrolface.weights.official import our_key, read_config
+from discontrolface.weights.official import ATTENTION_PARTS, RES_PARTS, our_key, read_config
 
 GOLDENS = Path(__file__).parent / "goldens"
 
@@ -136,7 +136,7 @@ def spellings(ours: str) -> list[str]:
     net, *path = ours.split(".")
     prefix = "encoder." if net == "encoder" else ""
     leaf = path[-1]
-    ends = "in_layers.0 in_layers.2 emb_layers.1 cond_emb_layers.1 out_layers.0 out_layers.3 skip_connection norm qkv proj_out".split()
+    ends = [*RES_PARTS, *ATTENTION_PARTS]
     if path[0] in ("down", "up"):
         side, k = ("input", int(path[1]) + 1) if path[0] == "down" else ("output", int(path[1]))
         return [f"{prefix}{side}_blocks.{k}.{layer}.{end}.{leaf}" for layer in ((0,) if path[2] == "res" else (1,)) for end in ends]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from discontrolface.diffusion.sampling import Step
+from discontrolface.diffusion.sampling import Step, ddim_step
 from discontrolface.diffusion.schedule import spaced_timesteps
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.parametrization import linear_alphas_cumprod, to_x0
@@ -30,9 +30,7 @@ def invert(
         predicted = to_x0(model(x, t, z), x, t, model.prediction_type)
         if clip:
             predicted = predicted.clamp(-1, 1)
-        a, a_next = levels[index], levels[index + 1]
-        eps = (x - a**0.5 * predicted) / (1 - a) ** 0.5
-        after = a_next**0.5 * predicted + (1 - a_next) ** 0.5 * eps
+        after = ddim_step(x, predicted, levels[index], levels[index + 1])
         if callback is not None:
             callback(Step(index, len(timesteps), step_t, x, predicted, after))
         x = after

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from discontrolface.diffusion.sampling import denoise, sample
-from discontrolface.diffusion.schedule import denoising_timesteps, random_timesteps
+from discontrolface.diffusion.schedule import denoising_timesteps, log_snr_timesteps, random_timesteps
 from discontrolface.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.latent import MLPSkipNet
@@ -28,13 +28,16 @@ def _noisy(z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
 def sample_latent(net: MLPSkipNet, noise: Tensor, steps: int = 20, scheduler: str = "ddim") -> Tensor:
     """Codes from noise: (B,Z) ~ N(0, I) -> z_sem (B,Z), denormalised. No clipping, as the official code."""
     alphas = latent_alphas_cumprod()
+    timesteps = denoising_timesteps(steps)
+    if scheduler == "dpm++" and steps > 1:
+        timesteps = log_snr_timesteps(timesteps[0], steps, alphas)
 
     def predict(index: int, z_t: Tensor, t: Tensor) -> Tensor:
         a = alphas[int(t[0])]
         return (z_t - (1 - a) ** 0.5 * net(z_t, t)) / a**0.5
 
     z = noise
-    for step in denoise(predict, noise, denoising_timesteps(steps), alphas, scheduler, clip=False):
+    for step in denoise(predict, noise, timesteps, alphas, scheduler, clip=False):
         z = step.sample
     return net.denormalize(z)
 

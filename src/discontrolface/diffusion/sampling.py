@@ -41,14 +41,18 @@ class Update(Protocol):
     def __call__(self, index: int, x_t: Tensor, x0: Tensor) -> Tensor: ...
 
 
+def ddim_step(x_t: Tensor, x0: Tensor, a: float, a_next: float) -> Tensor:
+    """From alpha-bar a to a_next along the noise that x0 implies (Song et al., 2021, eq. 12, sigma 0), rounding as the official code."""
+    eps = ((1 / a) ** 0.5 * x_t - x0) / (1 / a - 1) ** 0.5
+    return a_next**0.5 * x0 + (1 - a_next) ** 0.5 * eps
+
+
 def ddim_update(timesteps: Sequence[int], alphas_cumprod: Sequence[float]) -> Update:
-    """DDIM with eta = 0 (Song et al., 2021, eq. 12; official `ddim_sample`); the last step ends at alpha-bar 1."""
+    """DDIM with eta = 0 (official `ddim_sample`); the last step ends at alpha-bar 1."""
     levels = [alphas_cumprod[t] for t in timesteps] + [1.0]
 
     def update(index: int, x_t: Tensor, x0: Tensor) -> Tensor:
-        a, a_next = levels[index], levels[index + 1]
-        eps = (x_t - a**0.5 * x0) / (1 - a) ** 0.5  # the noise that the clipped x0 implies
-        return a_next**0.5 * x0 + (1 - a_next) ** 0.5 * eps
+        return ddim_step(x_t, x0, levels[index], levels[index + 1])
 
     return update
 
@@ -129,7 +133,7 @@ def sample(
         raise UserError(f"strength {strength} says how much to change a draft, but no draft was given; pass start as well.")
     if deep_every < 1 or not 1 <= deep_depth <= model.unet.levels:
         raise UserError(f"deep_every {deep_every} must be at least 1 and deep_depth {deep_depth} between 1 and {model.unet.levels}.")
-    timesteps = denoising_timesteps(steps, strength)
+    timesteps = denoising_timesteps(steps, strength, scheduler)
     x = noise
     if start is not None and strength < 1:
         x = add_noise(start, noise, torch.full((len(noise),), timesteps[0], device=noise.device))

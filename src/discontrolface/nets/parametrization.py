@@ -35,10 +35,12 @@ def to_x0(prediction: Tensor, x_t: Tensor, t: Tensor, prediction_type: str) -> T
     """The picture that a prediction implies: (B,C,H,W), x_t (B,C,H,W), t (B,) -> x0 (B,C,H,W), not clipped."""
     if prediction_type == "sample":
         return prediction
-    signal, noise = signal_and_noise(t)
     if prediction_type == "epsilon":
-        return (x_t - noise * prediction) / signal
-    return signal * x_t - noise * prediction
+        a = linear_alphas_cumprod(t.device)[t.long()].view(-1, 1, 1, 1)
+        # sqrt(1/a) x_t - sqrt(1/a - 1) eps, in the official order of rounding: at large t the difference of large numbers
+        return (1 / a).sqrt().to(x_t.dtype) * x_t - (1 / a - 1).sqrt().to(x_t.dtype) * prediction
+    signal, noise = signal_and_noise(t)
+    return signal.to(x_t.dtype) * x_t - noise.to(x_t.dtype) * prediction
 
 
 def from_x0(x0: Tensor, x_t: Tensor, t: Tensor, prediction_type: str) -> Tensor:
@@ -47,8 +49,8 @@ def from_x0(x0: Tensor, x_t: Tensor, t: Tensor, prediction_type: str) -> Tensor:
         return x0
     signal, noise = signal_and_noise(t)
     if prediction_type == "epsilon":
-        return (x_t - signal * x0) / noise
-    return (signal * x_t - x0) / noise
+        return (x_t - signal.to(x_t.dtype) * x0) / noise.to(x_t.dtype)
+    return (signal.to(x_t.dtype) * x_t - x0) / noise.to(x_t.dtype)
 
 
 def training_target(x0: Tensor, noise: Tensor, t: Tensor, prediction_type: str) -> Tensor:
@@ -58,4 +60,4 @@ def training_target(x0: Tensor, noise: Tensor, t: Tensor, prediction_type: str) 
     if prediction_type == "epsilon":
         return noise
     signal, sigma = signal_and_noise(t)
-    return signal * noise - sigma * x0
+    return signal.to(x0.dtype) * noise - sigma.to(x0.dtype) * x0
