@@ -241,10 +241,11 @@ def sample(image, x, y, wx, wy, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def compose(image, triangle, barycentric, faces, flow, light, trusted, layer, paint):  # type: ignore[no-untyped-def]
+def compose(image, triangle, barycentric, faces, flow, light, trusted, layer, paint, teeth, veil):  # type: ignore[no-untyped-def]
     """Fetch the colours: picture (H, W, 3), visibility (H, W), change (H, W) in [0, 1].
 
-    Where the map shrinks the photo's detail to less than a third in some direction (it is smeared) on skin, the paint takes over.
+    Where the map shrinks the photo's detail to less than a third in some direction (it is smeared) on skin, the paint takes over; on lids
+    wherever the photo is not trusted; and on lips in place of the photo's teeth (H, W). veil: (V, 2) = hair (never painted), lids.
     """
     height, width, _ = image.shape
     picture = np.empty((height, width, 3), np.float32)
@@ -276,8 +277,17 @@ def compose(image, triangle, barycentric, faces, flow, light, trusted, layer, pa
             t = trusted[i, j]
             seen = one - smear * (one - t)
             painted = zero
-            if layer[i, j] == SKIN and smear > 0:
-                painted = smear * (one - t)
+            if layer[i, j] == SKIN and (smear > 0 or t < 1):
+                f = triangle[i, j]
+                a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+                wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
+                lid = min(wa * veil[a, 1] + wb * veil[b, 1] + wc * veil[c, 1], one)
+                bare = one - (wa * veil[a, 0] + wb * veil[b, 0] + wc * veil[c, 0])
+                painted = max(smear * bare * (one - t), lid)
+                seen = min(seen, one - painted)
+            if layer[i, j] == SKIN and moved > half:
+                row, col = int(np.float32(i) + dy + half), int(np.float32(j) + dx + half)
+                painted = max(painted, min(teeth[min(max(row, 0), height - 1), min(max(col, 0), width - 1)] * np.float32(1.5), one))
             visibility[i, j] = seen if layer[i, j] == SKIN or layer[i, j] == OFF else zero
             changed = max(changed, painted)
             if changed <= 0:

@@ -32,7 +32,8 @@ class PreviewRig:
     skull, jaw: indices of vertices that move rigidly with the skull and with the jaw.
     eyes: two index arrays, the subject's left eyeball and the right one. eye_centres: (2, 3), where they turn, at rest.
     skin_trust: (V,) 0..1, how well the photo's colour at a vertex stands for the skin around it (low at lashes, ears, lip seam).
-    lid_margin: (2, 2, M) pairs of vertices (edges) on the rim of the upper and lower lids are in `lid_edges`: (L, 2) with `lid_edge_eye` (L,).
+    lid_edges: (L, 2) vertices of the edges on the lids' rims. hair: (V,) 1 on scalp and ears. lids: (V,) 1 on eyelids.
+    teeth: (V, 2) millimetres along the dental arch from its middle (signed), and from the gum line towards the biting edge (negative: gum).
     """
 
     faces: IntArray
@@ -46,12 +47,14 @@ class PreviewRig:
     neighbour_start: IntArray
     bust: FloatArray
     hair: FloatArray
+    lids: FloatArray
     skull: np.ndarray
     jaw: np.ndarray
     eyes: tuple[np.ndarray, np.ndarray]
     eye_centres: FloatArray
     skin_trust: FloatArray
     lid_edges: IntArray
+    teeth: FloatArray
 
     @classmethod
     def of(cls, head: HeadModel) -> PreviewRig:
@@ -94,12 +97,14 @@ class PreviewRig:
             neighbour_start=starts,
             bust=np.ascontiguousarray(weights[:, 0], np.float32),
             hair=part("scalp", "ears").astype(np.float32),
+            lids=part("eyelids").astype(np.float32),
             skull=skull,
             jaw=jaw,
             eyes=(eyes[0], eyes[1]),
             eye_centres=centres.astype(np.float32),
             skin_trust=trust,
             lid_edges=_rim(faces, face_layer, vertex_layer),
+            teeth=_teeth(template, vertex_layer),
         )
 
 
@@ -126,3 +131,25 @@ def _rim(faces: IntArray, face_layer: np.ndarray, vertex_layer: np.ndarray) -> I
     shared = np.intersect1d(key[layer == SKIN], key[layer == SOCKET])
     base = int(faces.max()) + 1
     return np.stack([shared // base, shared % base], 1).astype(np.int32)
+
+
+CROWN = 9.0  # millimetres of a tooth that stand out of the gum
+
+
+def _teeth(template: FloatArray, layer: np.ndarray) -> FloatArray:
+    out = np.zeros((len(template), 2), np.float32)
+    for which, sign in ((UPPER_TEETH, -1.0), (LOWER_TEETH, 1.0)):
+        index = np.flatnonzero(layer == which)
+        if not len(index):
+            continue
+        points = template[index] * 1000.0
+        side, back = np.abs(points[:, 0]), points[:, 2].max() - points[:, 2]
+        edge = (sign * points[:, 1]).max()  # the biting edge
+        rim = sign * points[:, 1] > edge - 0.8 * CROWN
+        line = np.stack([side, back], 1)[rim]
+        line = line[np.argsort(line.sum(1))]  # side + back grows along the arch
+        length = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))]
+        along = np.interp(side + back, line.sum(1), length)
+        out[index, 0] = np.sign(points[:, 0]) * along
+        out[index, 1] = sign * points[:, 1] - (edge - CROWN)
+    return out

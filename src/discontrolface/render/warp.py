@@ -15,9 +15,13 @@ import torch
 
 from discontrolface.render.extend import extend_motion, similarity
 from discontrolface.render.fill import diffuse_over_mesh
-from discontrolface.render.pixels import coarse_anchors, compose, finish, join_motion, mesh_motion, near_occluder, shrink, soften
+from discontrolface.render.inside import Scene, draw_inside
+from discontrolface.render.lids import closing_lids, draw_lashes
+from discontrolface.render.mouth import teeth_shown
+from discontrolface.render.openings import smoothed, soft_mask
+from discontrolface.render.pixels import OFF, coarse_anchors, compose, finish, join_motion, mesh_motion, near_occluder, shrink, soften
 from discontrolface.render.raster import FloatArray, rasterize, visible_vertices
-from discontrolface.render.rig import SKIN, PreviewRig
+from discontrolface.render.rig import MOUTH, SKIN, TONGUE, PreviewRig
 from discontrolface.render.shade import sh_shading, vertex_normals
 
 GRID = 128  # cells a side of the coarse grid for the motion off the mesh
@@ -83,16 +87,16 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     margin = max(1, round(0.008 * height))
     shadowed_before = near_occluder(raster_before.depth, margin)
     shadowed_after = near_occluder(raster_after.depth, margin)
-    flow, trusted, layer = mesh_motion(
+    mesh_flow, sighted, layer = mesh_motion(
         raster_after.triangle, raster_after.barycentric, rig.faces, rig.face_layer, from_pixels, before[:, 2], trust,
         raster_before.depth, shadowed_before, shadowed_after,
     )  # fmt: skip
-    trusted = soften(trusted, layer, margin)
+    trusted = soften(sighted, layer, margin)
 
     # The continuation, on a coarse grid.
     attributes = np.concatenate([log_ratio, rig.hair[:, None], 1.0 - rig.bust[:, None]], 1).astype(np.float32)
     anchor, weight, depth = coarse_anchors(
-        raster_after.triangle, raster_after.barycentric, raster_after.depth, rig.faces, attributes, flow, trusted, layer, GRID
+        raster_after.triangle, raster_after.barycentric, raster_after.depth, rig.faces, attributes, mesh_flow, trusted, layer, GRID
     )
     floor = float(after[rig.skull, 2].mean())
     matrix, shift = similarity(before[rig.skull], after[rig.skull])
@@ -100,14 +104,22 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     outside = extend_motion(anchor, weight, depth, floor, matrix, shift, radius)
 
     # Colours for hidden skin.
-    colours = _vertex_colours(image, before, raster_before.depth, normals_before, shade_before, source.albedo, shadowed_before, rig)
+    layer_before = np.where(raster_before.triangle >= 0, rig.face_layer[raster_before.triangle], np.uint8(OFF))
+    upper_teeth, lower_teeth, not_lips = _teeth_shown(image, layer_before, source, normals_before, rig)
+    colours = _vertex_colours(image, before, raster_before.depth, normals_before, shade_before, source.albedo, shadowed_before, not_lips, rig)
     paint = np.clip(colours * target.albedo[rig.region] * shade_after, 0.0, 1.0).astype(np.float32)
 
     log_ratio = np.ascontiguousarray(log_ratio, np.float32)
-    flow, light = join_motion(raster_after.triangle, raster_after.barycentric, rig.faces, flow, trusted, outside, log_ratio)
+    flow, light = join_motion(raster_after.triangle, raster_after.barycentric, rig.faces, mesh_flow, trusted, outside, log_ratio)
+    veil = np.stack([rig.hair, closing_lids(before, after, matrix, shift, rig)], 1)
     picture, visibility, change = compose(
-        image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, trusted, layer, paint
+        image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, trusted, layer, paint, not_lips, veil
     )
+    scene = Scene(
+        image, before, after, raster_before, raster_after, layer_before, layer, mesh_flow, sighted, light, colours, shade_after, target.albedo, upper_teeth, lower_teeth, matrix, shift
+    )
+    draw_inside(scene, rig, picture, visibility, change)
+    draw_lashes(scene, rig, picture, change, np.ascontiguousarray(veil[:, 1]))
     mask = finish(image, picture, change, max(2, round(0.02 * height)))
     return Preview(picture, visibility, mask, flow)
 
@@ -161,6 +173,7 @@ def _vertex_colours(
     shading: FloatArray,
     albedo: FloatArray,
     shadowed: np.ndarray,
+    shown: FloatArray,
     rig: PreviewRig,
 ) -> FloatArray:
     """(V, 3) the photo's colour over albedo times shading, spread from vertices the photo shows well to all others."""
@@ -170,10 +183,26 @@ def _vertex_colours(
     y = np.clip(np.rint(points[:, 1]).astype(int), 0, small.shape[0] - 1)
     fx = np.clip((x * shadowed.shape[1]) // small.shape[1], 0, shadowed.shape[1] - 1)
     fy = np.clip((y * shadowed.shape[0]) // small.shape[0], 0, shadowed.shape[0] - 1)
-    weight = rig.skin_trust * _smoothstep((normals[:, 2] - 0.15) / 0.3) * ~shadowed[fy, fx]
+    lip = shown[np.minimum(y * shown.shape[0] // small.shape[0], shown.shape[0] - 1), np.minimum(x * shown.shape[1] // small.shape[1], shown.shape[1] - 1)] < 0.1
+    weight = rig.skin_trust * lip * _smoothstep((normals[:, 2] - 0.15) / 0.3) * ~shadowed[fy, fx]
     weight = (weight * visible_vertices(depth, vertices, 0.02) * (rig.vertex_layer == SKIN)).astype(np.float32)
     value = small[y, x] / np.maximum(albedo[rig.region] * shading, 0.02)
     return diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start)
+
+
+def _teeth_shown(
+    image: FloatArray, layer: np.ndarray, source: View, normals: FloatArray, rig: PreviewRig
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """`teeth_shown` for the photo. The skin's colour, for comparison, is the median of the front of the face."""
+    opening = (layer >= MOUTH) & (layer <= TONGUE)
+    height, width = layer.shape
+    points = _to_pixels(source.vertices, height, width).astype(int)
+    inside = (points >= 0).all(1) & (points[:, 0] < width) & (points[:, 1] < height)
+    skin = (rig.region == rig.region.min()) & (normals[:, 2] > 0.6) & inside & (rig.template[:, 2] > 0)
+    cover = soft_mask(opening & skin.any(), max(1, round(0.006 * height)))
+    tone = np.median(image[points[skin, 1], points[skin, 0]], axis=0).astype(np.float32) if skin.any() else np.ones(3, np.float32)
+    upper, lower, not_lips = teeth_shown(image, cover, layer, np.maximum(tone, np.float32(0.02)))
+    return smoothed(upper), smoothed(lower), not_lips
 
 
 def _smoothstep(t: np.ndarray) -> np.ndarray:

@@ -1,0 +1,111 @@
+"""Draw what lies behind the openings of the skin, and lay it under the skin."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from discontrolface.render.eyes import BINS, angle_profile, draw_eyes, eye_directions
+from discontrolface.render.mouth import draw_mouth, mouth_tones
+from discontrolface.render.openings import bounds, lay_under, soft_mask
+from discontrolface.render.raster import FloatArray, Raster
+from discontrolface.render.rig import EYE, MOUTH, TONGUE, UPPER_TEETH, PreviewRig
+
+
+class Scene(NamedTuple):
+    """Everything about one preview that the inside needs. Arrays as in `warp.render_preview`."""
+
+    image: FloatArray  # (H, W, 3) the photo
+    before: FloatArray  # (V, 3) ndc in the photo
+    after: FloatArray  # (V, 3) ndc in the target
+    raster_before: Raster
+    raster_after: Raster
+    layer_before: np.ndarray  # (H, W) layer of the photo's pixels, 255 off the mesh
+    layer: np.ndarray  # (H, W) of the target
+    flow: FloatArray  # (H, W, 2) the mesh's own motion
+    sighted: FloatArray  # (H, W) whether the photo shows the point
+    light: FloatArray  # (H, W, 3) log of the shading ratio
+    colours: FloatArray  # (V, 3) photo over albedo times shading
+    shading: FloatArray  # (V, 3) in the target
+    albedo: FloatArray  # (R, 3)
+    upper_teeth: FloatArray  # (H, W) where the photo shows upper teeth
+    lower_teeth: FloatArray
+    matrix: np.ndarray  # (3, 3), (3,): the skull from target to photo, ndc
+    shift: np.ndarray
+
+
+def plane_affine(matrix: np.ndarray, shift: np.ndarray, depth: float, height: int, width: int) -> FloatArray:
+    """(2, 3) from target pixel (column, row; centres at integers) to photo pixel, for points at this ndc depth that move by matrix, shift."""
+    to_ndc = np.array([[2.0 / width, 0.0, 1.0 / width - 1.0], [0.0, -2.0 / height, 1.0 - 1.0 / height], [0.0, 0.0, depth]])
+    moved = matrix @ to_ndc + np.array([[0.0, 0.0, 1.0]]) * shift[:, None]
+    back = np.array([[0.5 * width, 0.0, 0.5 * width - 0.5], [0.0, -0.5 * height, 0.5 * height - 0.5]])
+    return (back[:, :2] @ moved[:2] + back[:, 2:] * np.array([[0.0, 0.0, 1.0]])).astype(np.float32)
+
+
+def draw_inside(scene: Scene, rig: PreviewRig, picture: FloatArray, visibility: FloatArray, change: FloatArray) -> None:
+    """Draw mouth and eyes into `picture`, `visibility` and `change`, which change in place."""
+    height, width = scene.layer.shape
+    radius = max(1, round(height / 256))
+    lit = _lit(scene, rig)
+    for low, high, draw in ((MOUTH, TONGUE, _mouth), (EYE, EYE, _eyes)):
+        opening = (scene.layer >= low) & (scene.layer <= high)
+        box = bounds(opening, 2 * radius + 1)
+        if box is None:
+            continue
+        canvas = Canvas(
+            np.zeros_like(scene.image), np.zeros((height, width), np.float32), np.zeros((height, width), np.float32), np.zeros((height, width), np.bool_)
+        )
+        before = (scene.layer_before >= low) & (scene.layer_before <= high)
+        draw(scene, rig, canvas, lit, soft_mask(before, radius), soft_mask(opening, 2 * radius))
+        window = [np.ascontiguousarray(a[box.top : box.bottom, box.left : box.right]) for a in canvas]
+        lay_under(picture, visibility, change, *window, box.top, box.left, radius)
+
+
+class Canvas(NamedTuple):
+    """What `draw_mouth` and `draw_eyes` draw on: colour (H, W, 3), visibility, change, and where."""
+
+    inside: FloatArray
+    seen: FloatArray
+    touched: FloatArray
+    drawn: np.ndarray
+
+
+def _mouth(scene: Scene, rig: PreviewRig, canvas: Canvas, lit: FloatArray, cover: FloatArray, room: FloatArray) -> None:
+    height, width = scene.layer.shape
+    lips = rig.region == rig.region_names.index("lips")
+    front_teeth = (rig.vertex_layer == UPPER_TEETH) & (np.abs(rig.teeth[:, 0]) < 15.0)
+    skull = plane_affine(scene.matrix, scene.shift, float(scene.after[front_teeth, 2].mean()), height, width)
+    tones = mouth_tones(scene.albedo, rig.region_names, lit)
+    photo_teeth = np.maximum(scene.upper_teeth, scene.lower_teeth) > 0.6
+    if photo_teeth.sum() > 1e-4 * height * width:
+        tones[1] = np.median(scene.image[photo_teeth], axis=0)
+        tones[2] = 0.9 * tones[1]
+    raster = scene.raster_after
+    draw_mouth(
+        scene.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.sighted, scene.light, skull,
+        scene.layer_before, cover, rig.teeth, raster.depth, float(scene.after[lips, 2].mean()), float(np.ptp(scene.after[lips, 0])), tones,
+        scene.upper_teeth, scene.lower_teeth, max(2, round(0.022 * height)), room, *canvas,
+    )  # fmt: skip
+
+
+def _eyes(scene: Scene, rig: PreviewRig, canvas: Canvas, lit: FloatArray, cover: FloatArray, room: FloatArray) -> None:
+    direction, owner = eye_directions(rig.template, rig.eyes, rig.eye_centres)
+    sclera = scene.albedo[rig.region_names.index("eyes")] if "eyes" in rig.region_names else np.full(3, 0.8, np.float32)
+    before, after = scene.raster_before, scene.raster_after
+    profiles = np.zeros((3, BINS, 3), np.float32)
+    for eye in (1, 2):
+        profiles[eye], _ = angle_profile(
+            scene.image, before.triangle, before.barycentric, rig.faces, direction, cover, owner, eye, lit, np.ascontiguousarray(sclera, np.float32)
+        )
+    draw_eyes(
+        scene.image, scene.layer, after.triangle, after.barycentric, rig.faces, scene.flow, scene.sighted, scene.light, cover, room,
+        direction, owner, profiles, scene.layer_before, *canvas,
+    )  # fmt: skip
+
+
+def _lit(scene: Scene, rig: PreviewRig) -> FloatArray:
+    """(3,) what a white surface facing the camera shows, in the photo's exposure and the target's light: from the face's skin."""
+    skin = (rig.region == rig.region.min()) & (rig.template[:, 2] > 0.0)
+    lit = np.median(scene.colours[skin] * scene.shading[skin], axis=0)
+    return (0.5 * lit + 0.5 * lit.mean()).astype(np.float32)  # the tint is half the lamp's, half a guess at this skin that was off

@@ -1,0 +1,185 @@
+"""The inside of the mouth: the photo's own teeth where it shows them, else the head model's, in the photo's light.
+
+Upper teeth move with the skull and lower teeth with the jaw, so lips slide over them. A fitted mesh does not know where in a smile the
+photo's teeth end; so what is bright and colourless inside the photo's mouth is taken for upper teeth and moves with the skull as a whole.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from discontrolface.render.pixels import sample
+from discontrolface.render.raster import FloatArray, compiled
+from discontrolface.render.rig import LOWER_TEETH, MOUTH, TONGUE, UPPER_TEETH
+
+GUM = (0.72, 0.40, 0.40)  # share of the light that gums give back
+
+
+@compiled
+def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, trust, light, skull_flow, layer_before, cover, teeth, depth, front, width_mouth,
+               tones, shown, shown_lower, reach, room, inside, seen, touched, drawn):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Colours of all target pixels behind the lips, into `inside` (H, W, 3); visibility, change and where, into seen, touched, drawn (H, W).
+
+    mesh_flow, trust: as `mesh_motion` gives them. light: log of the shading ratio. skull_flow: (2, 3) affine, target pixel to photo pixel, of
+    the upper front teeth. layer_before, cover: layer of the photo's pixels, and a soft mask of its mouth opening. teeth: (V, 2) millimetres
+    along the arch and from the gum line. depth: (H, W) ndc; front: depth of the lips; width_mouth: ndc. tones: (5, 3) lit colours of mouth,
+    upper teeth, lower teeth, tongue, gums. shown, shown_lower: (H, W) where the photo shows teeth (`teeth_shown`). reach: pixels by which the photo's
+    teeth are continued towards the gums, where a rising lip uncovers more of them; towards the biting edge they end where the photo ends them. room: (H, W) soft mask of the
+    target's opening: it is darker close to the lips.
+    """
+    height, width = triangle.shape
+    one, zero = np.float32(1.0), np.float32(0.0)
+    wx, wy = np.empty(4, np.float32), np.empty(4, np.float32)
+    model, photo = np.empty(3, np.float32), np.empty(3, np.float32)
+    for i in range(height):
+        for j in range(width):
+            kind = layer[i, j]
+            if kind < MOUTH or kind > TONGUE:
+                continue
+            drawn[i, j] = True
+            f = triangle[i, j]
+            a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+            wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
+
+            # The model's colour: darker the deeper.
+            behind = max((front - depth[i, j]) / width_mouth, zero)
+            if kind == UPPER_TEETH or kind == LOWER_TEETH:
+                along = wa * teeth[a, 0] + wb * teeth[b, 0] + wc * teeth[c, 0]
+                up = wa * teeth[a, 1] + wb * teeth[b, 1] + wc * teeth[c, 1]  # above 0: crown, grows towards the biting edge
+                gap = tooth_gap(abs(along), kind == LOWER_TEETH)
+                shade = np.exp(-np.float32(1.3) * max(behind - np.float32(0.25), zero))
+                crease = one - np.float32(0.45) * np.exp(-(gap * gap) / np.float32(0.12))
+                crown = min(max(up * np.float32(1.5) + np.float32(0.3) + np.float32(0.5) * min(gap, one), zero), one)
+                row = 1 if kind == UPPER_TEETH else 2
+                for k in range(3):
+                    model[k] = shade * (tones[4, k] * np.float32(0.8) + crown * (tones[row, k] * crease - tones[4, k] * np.float32(0.8)))
+            elif kind == TONGUE:
+                shade = np.exp(-np.float32(1.6) * max(behind - np.float32(0.15), zero))
+                for k in range(3):
+                    model[k] = shade * tones[3, k]
+            else:
+                shade = np.float32(0.3) + np.float32(0.7) * np.exp(-np.float32(2.5) * max(behind - np.float32(0.1), zero))
+                for k in range(3):
+                    model[k] = shade * tones[0, k]
+
+            # The photo's own teeth, with the skull.
+            known = zero
+            px, py = np.float32(j), np.float32(i)
+            x = skull_flow[0, 0] * px + skull_flow[0, 1] * py + skull_flow[0, 2]
+            y = skull_flow[1, 0] * px + skull_flow[1, 1] * py + skull_flow[1, 2]
+            flow_x, flow_y = mesh_flow[i, j, 0], mesh_flow[i, j, 1]
+            still = trust[i, j] > 0 and abs(flow_x) + abs(flow_y) < np.float32(0.3)
+            if not still and 1 <= x < width - 2 and 1 <= y < height - 2:
+                row, col = int(y + np.float32(0.5)), int(x + np.float32(0.5))
+                part = shown[row, col]
+                if kind == UPPER_TEETH and part < 0.5:
+                    down = 0
+                    while down < reach and row + down < height - 1 and shown[row + down, col] < 0.5:
+                        down += 1
+                    if shown[row + down, col] >= 0.5:
+                        y = min(y + np.float32(down + 2), np.float32(height - 3))
+                        part = one - max(np.float32(down) / np.float32(reach) - np.float32(0.5), zero) * np.float32(2.0)
+                    else:
+                        above = 0
+                        while above < 2 * reach and row - above > 0 and shown[row - above, col] < 0.5:
+                            above += 1
+                        if shown[row - above, col] >= 0.5:
+                            for k in range(3):
+                                model[k] = np.float32(0.5) * tones[0, k]
+                if part > 0:
+                    sample(image, x, y, wx, wy, photo)
+                    known = part
+                    for k in range(3):
+                        model[k] += known * (photo[k] * np.exp(light[i, j, k]) - model[k])
+            # What else the photo shows, through the mesh.
+            if known < one and trust[i, j] > 0:
+                x, y = px + flow_x, py + flow_y
+                row, col = min(max(int(y + np.float32(0.5)), 0), height - 1), min(max(int(x + np.float32(0.5)), 0), width - 1)
+                share = min(max(cover[row, col] * np.float32(2.5) - np.float32(0.9), zero), one)
+                if still:
+                    share = one
+                if share > 0 and layer_before[row, col] == kind or still:
+                    sample(image, x, y, wx, wy, photo)
+                    if not still and kind == UPPER_TEETH:
+                        share = zero  # seen above, or hidden
+                    elif not still:
+                        share *= shown_lower[row, col] if kind == LOWER_TEETH else one - max(shown[row, col], shown_lower[row, col])
+                    share *= one - known
+                    for k in range(3):
+                        model[k] += share * (photo[k] * np.exp(light[i, j, k]) - model[k])
+                    known += share
+            if not still:
+                shade = min(max((room[i, j] - np.float32(0.3)) * np.float32(1.8), zero), one)
+                shade = np.float32(0.35) + np.float32(0.65) * shade
+                shade += known * np.float32(0.4) * (one - shade)
+                for k in range(3):
+                    model[k] *= shade
+            brightest = max(abs(light[i, j, 0]), abs(light[i, j, 1]), abs(light[i, j, 2]))
+            moved = max(abs(flow_x), abs(flow_y)) if known > np.float32(0.99) and still else one
+            touched[i, j] = min(max(max((moved - np.float32(0.04)) * np.float32(4.0), (brightest - np.float32(0.004)) * np.float32(50.0)), zero), one)
+            seen[i, j] = known
+            for k in range(3):
+                inside[i, j, k] = min(max(model[k], zero), one)
+
+
+@compiled
+def tooth_gap(along, lower):  # type: ignore[no-untyped-def]
+    """Millimetres from a place on the arch (distance from its middle) to the nearest gap between two teeth. Mean widths of human teeth."""
+    least = along  # the gap in the middle
+    edge = np.float32(0.0)
+    for n in range(7):
+        if lower:
+            edge += np.float32(5.3) if n == 0 else (np.float32(5.9) if n == 1 else (np.float32(6.9) if n < 5 else np.float32(11.0)))
+        else:
+            edge += np.float32(8.5) if n == 0 else (np.float32(6.6) if n == 1 else (np.float32(7.4) if n < 5 else np.float32(10.0)))
+        least = min(least, abs(along - edge))
+    return least
+
+
+@compiled
+def tooth_like(colour, skin_light, skin_blue):  # type: ignore[no-untyped-def]
+    """0..1: bright and less red than the skin."""
+    light = (colour[0] + colour[1] + colour[2]) / np.float32(3.0)
+    blue = colour[2] / max(colour[0], np.float32(0.02))
+    bright = min(max((light / max(skin_light, np.float32(0.02)) - np.float32(0.4)) * np.float32(4.0), np.float32(0.0)), np.float32(1.0))
+    pale = min(max((blue / max(skin_blue, np.float32(0.05)) - np.float32(1.0)) * np.float32(6.0), np.float32(0.0)), np.float32(1.0))
+    return bright * pale
+
+
+@compiled
+def teeth_shown(image, cover, layer, skin):  # type: ignore[no-untyped-def]
+    """What the photo shows in the mouth's opening or close to it, three maps (H, W) 0..1: upper teeth; lower teeth; teeth or the dark of the
+    mouth, so not lips.
+
+    Teeth are the lower ones where the mesh has lower teeth, unless they go on from the upper ones without a gap (in a smile they do, and the
+    mesh may well be wrong about where the upper ones end). cover: (H, W) soft mask of the opening, wide enough for the fit's error.
+    layer: (H, W) of the photo's pixels. skin: (3,) colour of the skin around.
+    """
+    height, width = cover.shape
+    skin_light = (skin[0] + skin[1] + skin[2]) / np.float32(3.0)
+    skin_blue = skin[2] / max(skin[0], np.float32(0.02))
+    one, zero = np.float32(1.0), np.float32(0.0)
+    upper, lower, other = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
+    for i in range(height):
+        for j in range(width):
+            if cover[i, j] > 0:
+                near = min(cover[i, j] * np.float32(6.0), one)
+                light = (image[i, j, 0] + image[i, j, 1] + image[i, j, 2]) / np.float32(3.0)
+                dark = min(max((np.float32(0.42) - light / skin_light) * np.float32(8.0), zero), one)
+                tooth = near * tooth_like(image[i, j], skin_light, skin_blue)
+                other[i, j] = max(tooth, near * dark)
+                if layer[i, j] != LOWER_TEETH and (i == 0 or lower[i - 1, j] == 0) or i > 0 and upper[i - 1, j] > 0.4:
+                    upper[i, j] = tooth
+                else:
+                    lower[i, j] = tooth
+    return upper, lower, other
+
+
+def mouth_tones(albedo: FloatArray, region_names: tuple[str, ...], lit: FloatArray) -> FloatArray:
+    """(5, 3) lit colours of mouth, upper teeth, lower teeth, tongue and gums. lit: (3,) what a white surface shows in this light."""
+    rows = []
+    for name, default in (("mouth_inside", (0.3, 0.12, 0.11)), ("upper_teeth", (0.85, 0.82, 0.76)), ("lower_teeth", (0.8, 0.77, 0.71)),
+                          ("tongue", (0.62, 0.32, 0.32))):  # fmt: skip
+        rows.append(albedo[region_names.index(name)] if name in region_names else np.array(default, np.float32))
+    rows.append(np.array(GUM, np.float32) * 0.8)
+    return np.ascontiguousarray(np.stack(rows) * lit, np.float32)
