@@ -28,10 +28,12 @@ LEGACY_PROTOCOL = 1001
 # Modules whose classes appear in Lightning files as markers. None of them is imported.
 _MODULES = """
 pytorch_lightning lightning lightning_fabric lightning_utilities torchmetrics omegaconf argparse pathlib numpy collections enum
+typing copyreg copy_reg yacs gdl
 choices config config_base dataset experiment experiment_classifier templates templates_cls templates_latent model diffusion
 """
 INERT_MODULES = frozenset(_MODULES.split())
-INERT_BUILTINS = frozenset({"set", "frozenset", "slice", "complex", "bytearray"})  # of `builtins`, in old pickles `__builtin__`
+_BUILTINS = "set frozenset slice complex bytearray object type int float bool str bytes list dict tuple"
+INERT_BUILTINS = frozenset(_BUILTINS.split())  # of `builtins`, in old pickles `__builtin__`
 DTYPES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -205,10 +207,20 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict):
         raise UserError(f"{path} holds no state dict; give an official Lightning checkpoint (last.ckpt).")
-    refs = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, TensorRef)}
+    refs = _flat(state)
     if not refs:
         raise UserError(f"{path} holds no tensors; give an official Lightning checkpoint (last.ckpt).")
     return Checkpoint(path, refs, spans)
+
+
+def _tensors(state: Mapping[Any, Any]) -> dict[str, TensorRef]:
+    return {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, TensorRef)}
+
+
+def _flat(state: Mapping[Any, Any]) -> dict[str, TensorRef]:
+    """The tensors of a state dict. A file with one state dict for each network (DECA's): keys get the network's name and a dot before them."""
+    nets = {name: _tensors(net) for name, net in state.items() if isinstance(name, str) and isinstance(net, dict)}
+    return _tensors(state) or {f"{name}.{key}": ref for name, net in nets.items() for key, ref in net.items()}
 
 
 DAMAGE = (
