@@ -77,7 +77,9 @@ def parse_numbers(text: str | None, what: str, count: int) -> tuple[float, ...] 
 PhotoArgument = Annotated[Path, typer.Argument(help="The photo.", metavar="PHOTO")]
 PresetOption = Annotated[str, typer.Option("--preset", help="'open', or a folder with other weights.")]
 DeviceOption = Annotated[str, typer.Option(help="Where the networks run, as PyTorch names it.")]
-CacheOption = Annotated[Path | None, typer.Option("--cache-dir", help="Where personal weights are kept. [default: the user's cache folder]")]
+CacheOption = Annotated[
+    Path | None, typer.Option("--cache-dir", help="Where personal weights are kept. [default: the user's cache folder]")
+]
 FaceOption = Annotated[int | None, typer.Option("--face", help="Which face: 0 is the largest.")]
 BoxOption = Annotated[str | None, typer.Option("--face-box", help="The face's box in pixels: left,top,right,bottom.", metavar="L,T,R,B")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
@@ -190,7 +192,9 @@ def run_personalize(editor: Editor, person: Person, seed: int, quiet: bool) -> P
 def edit(
     photo: PhotoArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="The edited photo: .png, .jpg or .webp.")],
-    expression: Annotated[str, typer.Option(help="Actions or short names, 0 to 1.5: jawOpen=0.6,smile=0.8.", metavar="NAME=VALUE,...")] = "",
+    expression: Annotated[
+        str, typer.Option(help="Actions or short names, 0 to 1.5: jawOpen=0.6,smile=0.8.", metavar="NAME=VALUE,...")
+    ] = "",
     yaw: Annotated[float | None, typer.Option(help="Where the face turns, degrees; positive: to the image's right.")] = None,
     pitch: Annotated[float | None, typer.Option(help="Degrees; positive: looks up.")] = None,
     roll: Annotated[float | None, typer.Option(help="Degrees; positive: tilts clockwise.")] = None,
@@ -214,7 +218,9 @@ def edit(
     masking: Annotated[str, typer.Option(help="Masking schedule: A to F, linear, linear-up.")] = "linear",
     scheduler: Annotated[str, typer.Option(help="ddim or dpm++.")] = "ddim",
     seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 0,
-    personal: Annotated[bool, typer.Option("--personal/--no-personal", help="Adapt the networks to the person first (minutes, once).")] = True,
+    personal: Annotated[
+        bool, typer.Option("--personal/--no-personal", help="Adapt the networks to the person first (minutes, once).")
+    ] = True,
     preset: PresetOption = "open",
     device: DeviceOption = "cpu",
     cache_dir: CacheOption = None,
@@ -310,7 +316,9 @@ def train(
             seen.append(loss)
             if (step + 1) % 50 == 0:
                 left = (settings.steps - step - 1) * seconds / 60
-                typer.echo(f"step {step + 1}  loss {sum(seen[-50:]) / len(seen[-50:]):.5f}  {seconds:.2f} s a step, about {left:.0f} min left")
+                typer.echo(
+                    f"step {step + 1}  loss {sum(seen[-50:]) / len(seen[-50:]):.5f}  {seconds:.2f} s a step, about {left:.0f} min left"
+                )
 
         typer.echo(f"weights in {run(settings, pairs, output, backbone, device, threads, report)}")
 

@@ -1,9 +1,9 @@
 """The main job: read a photo, personalize, edit.
 
-    editor = Editor.load("open")
-    person = editor.read("photo.jpg")
-    result = editor.edit(person, person.parameters.edit(expression={"smile": 0.8}, yaw=15))
-    result.image.save("edited.png")
+editor = Editor.load("open")
+person = editor.read("photo.jpg")
+result = editor.edit(person, person.parameters.edit(expression={"smile": 0.8}, yaw=15))
+result.image.save("edited.png")
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Editor:
         self.reader = reader
         self.device = device
         self.cache = cache
-        self.size = int(preset.model.config.image_size)
+        self.size = int(preset.model.config["image_size"])
         self.base_id = weights_id(preset.model, preset.control)
 
     @classmethod
@@ -83,7 +83,7 @@ class Editor:
         loaded = load_preset(open_folder() if preset == "open" else Path(preset), device)
         if loaded.head != "open":
             raise UserError(f"preset {loaded.name!r} wants head model {loaded.head!r}; known: open")
-        size = int(loaded.model.config.image_size)
+        size = int(loaded.model.config["image_size"])
         return cls(loaded, reader or Reader.open(size), device, Path(cache) if cache is not None else default_cache())
 
     def read(self, photo: str | Path | Photo, face: int | None = None, face_box: Box | None = None) -> Person:
@@ -175,7 +175,7 @@ class Editor:
     ) -> tuple[Tensor, Snapshot]:
         model, control = self.preset.model, self._control(person)
         preview = person.draft(target, self.size)
-        snapshot = person.geometry.snapshot(target, self.size, control.config.snapshot_maps, preview)
+        snapshot = person.geometry.snapshot(target, self.size, control.config["snapshot_maps"], preview)
         crop = to_network(to_float(person.crop.image)).to(self.device)
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(crop.shape, generator=generator).to(self.device)
@@ -184,9 +184,7 @@ class Editor:
         taken = len(denoising_timesteps(steps, strength))
         condition = EditCondition(model, control, crop, snapshot.image.to(self.device), taken, masking, generator)
         draft = to_network(preview.image).to(self.device) if start == "draft" else None
-        x0 = sample(
-            model, noise, steps=steps, condition=condition, start=draft, strength=strength, scheduler=scheduler, callback=callback
-        )
+        x0 = sample(model, noise, steps=steps, condition=condition, start=draft, strength=strength, scheduler=scheduler, callback=callback)
         return x0, snapshot
 
     def _result(

@@ -68,7 +68,7 @@ class Person:
 
 def to_float(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """A uint8 picture as float32 in [0, 1]."""
-    return image.astype(np.float32) / 255
+    return np.asarray(image / np.float32(255), np.float32)
 
 
 def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:

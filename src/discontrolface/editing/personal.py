@@ -6,14 +6,15 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from discontrolface.errors import UserError
 
 
-def weights_id(*networks: nn.Module) -> str:
+def weights_id(*networks: Any) -> str:
     """16 hex digits that name these weights: the SHA-256 of all parameters' names and float32 bytes."""
     digest = hashlib.sha256()
     for network in networks:
@@ -31,13 +32,15 @@ class PersonalWeights:
     difference: dict[str, Tensor]
 
     @classmethod
-    def between(cls, base_id: str, before: dict[str, Tensor], after: nn.Module) -> PersonalWeights:
+    def between(cls, base_id: str, before: dict[str, Tensor], after: Any) -> PersonalWeights:
         """What training changed: `after` minus `before` (a state_dict), rounded to float16."""
-        difference = {k: (v - before[k]).half() for k, v in after.state_dict().items() if v.is_floating_point() and not torch.equal(v, before[k])}
+        difference = {
+            k: (v - before[k]).half() for k, v in after.state_dict().items() if v.is_floating_point() and not torch.equal(v, before[k])
+        }
         return cls(base_id, difference)
 
     @torch.no_grad()
-    def apply(self, network: nn.Module, base_id: str) -> None:
+    def apply(self, network: Any, base_id: str) -> None:
         """Add the difference to a network with the base weights, in place."""
         if base_id != self.base:
             raise UserError(f"these personal weights belong to base weights {self.base}, not to {base_id}; personalize the photo again")

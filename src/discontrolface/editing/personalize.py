@@ -55,15 +55,15 @@ class Example:
 
 def own_example(person: Person, control: ExpFaceNet) -> Example:
     """The paper's pair: the photo is source and target."""
-    size = control.config.image_size
+    size = control.config["image_size"]
     photo = to_network(to_float(person.crop.image))
-    snapshot = person.geometry.snapshot(person.parameters, size, control.config.snapshot_maps, person.draft(person.parameters, size))
+    snapshot = person.geometry.snapshot(person.parameters, size, control.config["snapshot_maps"], person.draft(person.parameters, size))
     return Example(photo, photo, snapshot.image, torch.ones_like(photo[:, :1]))
 
 
 def warp_examples(person: Person, control: ExpFaceNet, count: int, rng: np.random.Generator) -> tuple[list[Example], list[Example]]:
     """`count` random looks, each as two pairs: (photo as the target, warp as the target)."""
-    size, maps, geometry = control.config.image_size, control.config.snapshot_maps, person.geometry
+    size, maps, geometry = control.config["image_size"], control.config["snapshot_maps"], person.geometry
     photo = to_network(to_float(person.crop.image))
     back, forth = [], []
     for _ in range(count):
@@ -92,7 +92,7 @@ def one_shot(
     back, forth = warp_examples(person, control, settings.warps, rng) if settings.warps else ([own], [own])
     before = {k: v.clone() for k, v in control.state_dict().items()}
     optimizer = torch.optim.AdamW(control.parameters(), lr=settings.lr, weight_decay=0.0)
-    size = control.config.image_size
+    size = control.config["image_size"]
     device, like = model.device, torch.channels_last
     control.train()
     for step in range(settings.iterations):
@@ -101,7 +101,8 @@ def one_shot(
             pool = back if rng.random() < settings.photo_as_target else forth
             chosen.append(pool[int(rng.integers(len(pool)))])
         source, target, snapshot, weight = (
-            torch.cat([getattr(e, name) for e in chosen]).to(device=device, memory_format=like) for name in ("source", "target", "snapshot", "weight")
+            torch.cat([getattr(e, name) for e in chosen]).to(device=device, memory_format=like)
+            for name in ("source", "target", "snapshot", "weight")
         )
         mask = random_patch_mask(settings.batch, size, settings.mask_patch, generator=generator)
         loss = diffusion_loss(model, target, control, snapshot, source=source, mask=mask, weight=weight, generator=generator).loss

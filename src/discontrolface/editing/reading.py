@@ -47,13 +47,15 @@ class Reader:
     def person(self, photo: Photo, landmarks: Landmarks, like: Person | None = None) -> Person:
         """The person of known landmarks. like: somebody whose identity (shape) is to be kept, as when an edited picture is read again."""
         crop = make_crop(photo.array, landmarks, self.size)
-        points = crop.to_crop(landmarks.points[:, :2])
-        iris = None if landmarks.iris is None else crop.to_crop(landmarks.iris)
-        shape = None if like is None else like.parameters.shape
-        parameters, fit = read_face(to_float(crop.image), points, self.geometry.head, iris, shape=shape)
+        points = np.concatenate([crop.to_crop(landmarks.points[:, :2]), landmarks.points[:, 2:] * crop.scale], 1)
+        iris, eyes = (None if a is None else crop.to_crop(a) for a in (landmarks.iris, landmarks.eyes))
+        known = {} if like is None else {"shape": like.parameters.shape, "offsets": like.fit.offsets}
+        parameters, fit = read_face(to_float(crop.image), points, self.geometry.head, iris, eyes=eyes, **known)
         return Person(photo, crop, parameters, landmarks, fit, self.geometry)
 
     def reread(self, person: Person, image: Image.Image) -> Person:
         """Read an edited picture of the same person again, identity fixed: what did the edit really do?"""
         photo = replace(person.photo, array=np.ascontiguousarray(np.asarray(image.convert("RGB"))))
-        return self.person(photo, self.landmarker.find_face(photo.array, box=person.landmarks.box, source="the edited picture"), like=person)
+        return self.person(
+            photo, self.landmarker.find_face(photo.array, box=person.landmarks.box, source="the edited picture"), like=person
+        )

@@ -30,7 +30,9 @@ def contact_sheet(tiles: Sequence[tuple[str, Image.Image]], columns: int, tile: 
     for k, (label, picture) in enumerate(tiles):
         x, y = k % columns * tile, k // columns * (tile + LABEL)
         scale = tile / max(picture.size)
-        small = picture.convert("RGB").resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS)
+        small = picture.convert("RGB").resize(
+            (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS
+        )
         sheet.paste(small, (x + (tile - small.width) // 2, y + LABEL + (tile - small.height) // 2))
         draw.text((x + tile / 2, y + LABEL / 2), label, INK, font, anchor="mm")
     return sheet

@@ -26,9 +26,7 @@ EXPRESSION_JITTER = 0.03
 MAPS = ("normals", "lambertian")
 
 
-def jittered(
-    parameters: FaceParameters, shape: NDArray[np.floating], expression: NDArray[np.floating]
-) -> FaceParameters:
+def jittered(parameters: FaceParameters, shape: NDArray[np.floating], expression: NDArray[np.floating]) -> FaceParameters:
     """The parameters as an imperfect fit would read them; the same offsets for both sides of a pair (one person, one reader)."""
     actions = np.where(parameters.expression > 0, np.clip(parameters.expression + expression, 0, 1.5), parameters.expression)
     return parameters.with_(shape=np.clip(parameters.shape + shape, -4, 4), expression=actions)
