@@ -1,0 +1,43 @@
+"""The face: head model, landmarks, parameters, and the fit between them. Names load on first use, so that importing the package stays light."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from discontrolface.face.expressions import EXPRESSION_ALIASES as EXPRESSION_ALIASES
+    from discontrolface.face.fit import FaceReading as FaceReading
+    from discontrolface.face.fit import FitReport as FitReport
+    from discontrolface.face.fit import fit_landmarks as fit_landmarks
+    from discontrolface.face.fit import fit_many as fit_many
+    from discontrolface.face.fit import landmark_error as landmark_error
+    from discontrolface.face.fit import read_face as read_face
+    from discontrolface.face.fit_light import fit_light as fit_light
+    from discontrolface.face.fit_light import fit_lights as fit_lights
+    from discontrolface.face.head import HeadModel as HeadModel
+    from discontrolface.face.landmarks import FaceLandmarker as FaceLandmarker
+    from discontrolface.face.landmarks import Landmarks as Landmarks
+    from discontrolface.face.parameters import FaceParameters as FaceParameters
+
+_HOME = {
+    "EXPRESSION_ALIASES": "expressions",
+    "FaceLandmarker": "landmarks",
+    "FaceParameters": "parameters",
+    "FaceReading": "fit",
+    "FitReport": "fit",
+    "HeadModel": "head",
+    "Landmarks": "landmarks",
+    "fit_landmarks": "fit",
+    "fit_light": "fit_light",
+    "fit_lights": "fit_light",
+    "fit_many": "fit",
+    "landmark_error": "fit",
+    "read_face": "fit",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -89,12 +89,12 @@ def face_width(points: NDArray[np.floating]) -> float:
 
 
 def fit_landmarks(
-    landmarks: NDArray[np.floating],  # (L, 2 or 3) pixels of the crop; z (smaller is nearer, any zero) is trusted little, it steadies the pose
+    landmarks: NDArray[np.floating],  # (L, 2 or 3) pixels of the crop; z (smaller is nearer, any zero) steadies the pose
     head: HeadModel | LandmarkBasis,
     size: int | tuple[int, int],  # of the crop in pixels, or (height, width)
     iris: NDArray[np.floating] | None = None,  # (2, 5, 2) pixels, Landmarks.iris; without it the eyes look straight ahead
     shape: NDArray[np.floating] | None = None,  # (S,) the identity if it is known: held
-    offsets: NDArray[np.floating] | None = None,  # (L, 3) where this person's landmarks lie off the model: FitReport.offsets of another picture
+    offsets: NDArray[np.floating] | None = None,  # (L, 3) FitReport.offsets of the person's first reading
     eyes: NDArray[np.floating] | None = None,  # (2, 71, 2) pixels, Landmarks.eyes; without it blinks are hardly seen
 ) -> LandmarkFit:
     """Fit a head to one face. Raises UserError for landmarks of another set than the head's, or that are not finite.
@@ -249,7 +249,12 @@ def _hold_gaze(basis: LandmarkBasis, state: _State, priors: Priors, gaze: tuple[
 
 
 def _result(
-    basis: LandmarkBasis, state: _State, landmarks: NDArray[np.floating], size: int | tuple[int, int], gaze: tuple[float, float], iterations: int
+    basis: LandmarkBasis,
+    state: _State,
+    landmarks: NDArray[np.floating],
+    size: int | tuple[int, int],
+    gaze: tuple[float, float],
+    iterations: int,
 ) -> LandmarkFit:
     pose = np.zeros((5, 3), np.float32)
     pose[GLOBAL] = to_axis_angle(state.rotation)
@@ -290,3 +295,35 @@ def _to_ndc(pixels: Array, size: int | tuple[int, int]) -> Array:
 def _to_pixels(ndc: Array, size: int | tuple[int, int]) -> Array:
     height, width = (size, size) if isinstance(size, int) else size
     return np.stack([(ndc[..., 0] + 1) / 2 * width, (1 - ndc[..., 1]) / 2 * height], -1)
+
+
+def read_face(
+    crop: NDArray[np.floating],  # (H, W, 3) in [0, 1]
+    landmarks: NDArray[np.floating],  # (468, 2 or 3) pixels of the crop; a z is in its pixels too
+    head: HeadModel,
+    iris: NDArray[np.floating] | None = None,  # (2, 5, 2) pixels of the crop
+    *,
+    shape: NDArray[np.floating] | None = None,  # (S,) the identity if it is known
+    offsets: NDArray[np.floating] | None = None,  # (L, 3) FitReport.offsets of the same person's first reading
+    eyes: NDArray[np.floating] | None = None,  # (2, 71, 2) pixels of the crop
+) -> FaceReading:
+    """All parameters of one face: `fit_landmarks`, then `fit_light`. Raises UserError for landmarks or pictures of another form."""
+    from discontrolface.face.colours import region_colours
+    from discontrolface.face.fit_light import fit_light
+
+    picture = np.asarray(crop)
+    if picture.ndim != 3 or picture.shape[2] != 3:
+        raise UserError(f"the crop must be a (height, width, 3) picture in [0, 1], not {picture.shape}")
+    fit = fit_landmarks(landmarks, head, picture.shape[:2], iris, shape, offsets, eyes)
+    face = FaceParameters(
+        shape=fit.shape,
+        expression=fit.expression,
+        pose=fit.pose,
+        camera=fit.camera,
+        light=np.zeros((9, 3), np.float32),
+        albedo=region_colours(head.region_names),
+        head=head.name,
+        expression_names=head.expression_names,
+    )
+    lit = fit_light(picture, head, face)
+    return FaceReading(face.with_(light=lit.light, albedo=lit.albedo), fit.report)

@@ -88,7 +88,7 @@ class FaceParameters:
             raise UserError(f"face parameters: albedo must lie in [0, 1], not in [{self.albedo.min():g}, {self.albedo.max():g}]")
         names = tuple(str(n) for n in self.expression_names)
         if names and (len(names) != len(self.expression) or len(set(names)) != len(names)):
-            raise UserError(f"face parameters: {len(names)} expression names for {len(self.expression)} coefficients, or a name given twice")
+            raise UserError(f"face parameters: {len(self.expression)} coefficients for {len(names)} expression names, or a name twice")
         object.__setattr__(self, "expression_names", names)
 
     def __eq__(self, other: object) -> bool:
@@ -165,7 +165,7 @@ class FaceParameters:
     def edit(
         self,
         *,
-        expression: Mapping[str, float] | None = None,  # named actions or EXPRESSION_ALIASES, 0..1.5 (numbers, +-4, on a head without names)
+        expression: Mapping[str, float] | None = None,  # actions or EXPRESSION_ALIASES, 0..1.5 (without names: numbers, +-4)
         yaw: float | None = None,  # degrees, +-60
         pitch: float | None = None,  # degrees, +-45
         roll: float | None = None,  # degrees, +-60
@@ -193,9 +193,10 @@ class FaceParameters:
             self._set_expression(actions, pose, expression, gaze is not None)
         if gaze is not None:
             angles = _numbers("gaze", gaze, 2)
-            angles = [checked("gaze yaw", angles[0], -GAZE_YAW, GAZE_YAW, " degrees"), checked("gaze pitch", angles[1], -GAZE_PITCH, GAZE_PITCH, " degrees")]
-            pose[list(EYES.values())] = to_axis_angle(head_rotation(*angles))
-            apply_gaze(actions, self.expression_names, dict.fromkeys(EYES, (angles[0], angles[1])))
+            across = checked("gaze yaw", angles[0], -GAZE_YAW, GAZE_YAW, " degrees")
+            up = checked("gaze pitch", angles[1], -GAZE_PITCH, GAZE_PITCH, " degrees")
+            pose[list(EYES.values())] = to_axis_angle(head_rotation(across, up))
+            apply_gaze(actions, self.expression_names, dict.fromkeys(EYES, (across, up)))
         if jaw is not None:
             pose[JAW] = (math.radians(checked("jaw", jaw, *JAW_RANGE, " degrees")), 0, 0)
         if any(value is not None for value in (yaw, pitch, roll, turn)):
@@ -263,7 +264,9 @@ class FaceParameters:
             raise UserError(f"unknown part {unknown[0]!r} of a face; known are {', '.join(PARTS)}")
         sizes = [(p.head, p.expression_names, *(getattr(p, name).shape for name in ARRAYS)) for p in (self, other)]
         if sizes[0] != sizes[1]:
-            raise UserError(f"the two faces were read with different head models, {self.head!r} and {other.head!r}; read both with one model")
+            raise UserError(
+                f"the two faces were read with different head models, {self.head!r} and {other.head!r}; read both with one model"
+            )
         changes: dict[str, Any] = {part: getattr(other, part) for part in parts if part in ("light", "shape", "albedo")}
         actions, pose = self.expression.copy(), self.pose.copy()
         if "expression" in parts:

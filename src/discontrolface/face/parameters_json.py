@@ -99,7 +99,8 @@ def _numbers(value: Any, name: str) -> Any:
 
 def _changes(document: dict[str, Any], face: FaceParameters) -> dict[str, Any]:
     """The arguments of `edit` for what the readable part says otherwise than `face`."""
-    now, out = face.readable(), {}
+    now = face.readable()
+    out: dict[str, Any] = {}
     for key in ("yaw", "pitch", "roll", "jaw"):
         if key in document and document[key] != now[key]:
             out[key] = document[key]
