@@ -32,7 +32,7 @@ from discontrolface.training.portrait.hair import CENTRE, HairStyle, grow, hairl
 from discontrolface.training.portrait.light import key_of, random_light
 from discontrolface.training.portrait.noise import noise_tile
 from discontrolface.training.portrait.skin import Skin, make_skin
-from discontrolface.training.portrait.strands import Strands, detach, draw_strands, splat_depth
+from discontrolface.training.portrait.strands import Strands, carry, detach, draw_strands, splat_depth
 
 HELD_OUT = 1_000_000  # seeds from here on are never trained on
 SUPERSAMPLE = 2
@@ -254,10 +254,33 @@ def _framed(parameters: FaceParameters) -> Array:
 
 
 def edit_parameters(parameters: FaceParameters, rng: np.random.Generator) -> FaceParameters:
-    """The same face after one to three edits as a user makes them (expression, head, gaze, light). The bust and the camera stay."""
+    """The same face after one to three edits as a user makes them (expression, head, gaze, light). The bust and the camera stay.
+
+    An edit that shows little (a smile where there was one, the gaze of closed eyes) is drawn again, a few times.
+    """
+    result = parameters
+    for _ in range(5):
+        result = _edited(parameters, rng)
+        if visible_change(parameters, result) > 0.35:
+            break
+    return result
+
+
+def visible_change(before: FaceParameters, after: FaceParameters) -> float:
+    """About how much an edit shows: 1 is one action in full, or 15 degrees of the head, or the key lamp on the other side."""
+    names = before.expression_names
+    looks = np.array([name.startswith("eyeLook") for name in names])
+    actions = np.abs(after.expression - before.expression)[~looks].sum()
+    turn = max(abs(after.yaw - before.yaw), abs(after.pitch - before.pitch), abs(after.roll - before.roll)) / 15
+    lids = max(after.expression[names.index("eyeBlinkLeft")], before.expression[names.index("eyeBlinkLeft")])
+    gaze = float(np.hypot(*np.subtract(after.gaze, before.gaze))) / 25 * float(lids < 0.5)
+    return float(actions + turn + gaze + np.abs(after.light - before.light).mean() * 3)
+
+
+def _edited(parameters: FaceParameters, rng: np.random.Generator) -> FaceParameters:
     kinds = ["mouth", "brows", "eyes", "head", "gaze", "light", "neutral"]
     weights = np.array([3.0, 1.0, 1.5, 3.0, 1.0, 1.2, 0.5])
-    count = int(rng.choice([1, 2, 3], p=[0.45, 0.35, 0.2]))
+    count = int(rng.choice([1, 2, 3], p=[0.4, 0.35, 0.25]))
     chosen = rng.choice(kinds, count, replace=False, p=weights / weights.sum())
     result = parameters
     for kind in sorted(map(str, chosen), key=["neutral", *kinds[:-1]].index):
@@ -401,11 +424,8 @@ def _posed_hair(scene: Scene, parameters: FaceParameters, rest_joints: Array, jo
             both = a.head.neutral(moved).numpy()
         corners = a.faces[hair.triangle]
         points = points + np.einsum("nkc,nk->nc", (both[0] - both[1])[corners], hair.barycentric)[:, None]
-    on_head = (points - rest_joints[1]) @ rotations[1].T + joints[1]
-    on_bust = (points - rest_joints[0]) @ rotations[0].T + joints[0]
-    share = np.clip((points[..., 1:2] + 0.19) / 0.10, 0, 1)
-    share = share * share * (3 - 2 * share)
-    return np.ascontiguousarray(on_bust + share * (on_head - on_bust), np.float32)
+    shifts = [joints[j] - rotations[j] @ rest_joints[j] for j in (1, 0)]
+    return carry(np.ascontiguousarray(points, np.float32), rotations[1], shifts[0], rotations[0], shifts[1])
 
 
 def _finish(scene: Scene, parameters: FaceParameters, image: Array, labels: NDArray[np.uint8], vertices: Array, size: int) -> Portrait:
@@ -414,7 +434,7 @@ def _finish(scene: Scene, parameters: FaceParameters, image: Array, labels: NDAr
     def halve(field: NDArray[np.floating]) -> Array:
         return (0.25 * (field[::2, ::2] + field[1::2, ::2] + field[::2, 1::2] + field[1::2, 1::2])).astype(np.float32)
 
-    shown = halve(to_srgb(image))
+    shown = to_srgb(halve(np.minimum(image, 1.5)))
     masks = {
         name: halve((labels == label).astype(np.float32))
         for name, label in (("face", pixels.FACE), ("hair", pixels.HAIR), ("background", pixels.BACKGROUND))

@@ -165,7 +165,7 @@ def grow(style: HairStyle, rest: Array, rng: np.random.Generator, count: int) ->
     colour = base * vary * (1 + streaks * rng.random((n, 1)))
     if 0.06 < style.colour.mean() < 0.5 and rng.random() < 0.12:  # greying
         grey = rng.random(n) < rng.uniform(0.1, 0.5)
-        colour[grey] = 0.45
+        colour[grey] = 0.5 * colour[grey] + 0.16
     width = (rng.uniform(0.0006, 0.0014, n) * np.sqrt(12000 / count)).astype(np.float32)
     return Strands(points, colour.astype(np.float32), width, shade, pick.astype(np.int64), bary)
 
@@ -216,6 +216,7 @@ def _grow(roots, layer, length, count, code, part, volume, shell, tile, shift, w
         dx, dy, dz = ox / r, oy / r, oz / r
         u = layer[i]
         low = r
+        sx, sy, sz = 0.08 * np.random.randn(), 0.04 * np.random.randn(), 0.08 * np.random.randn()
         side = 1.0 if x + 0.002 * np.random.randn() > part else -1.0
         if part > 1:
             side = 1.0 if x > 0 else -1.0
@@ -265,9 +266,9 @@ def _grow(roots, layer, length, count, code, part, volume, shell, tile, shift, w
             sample_noise(tile, x * 28 + shift[0], y * 28 + shift[1], z * 28 + shift[2], noise)
             w = (0.55 if code < 7 else 1.3) * wild
             fx, fy, fz = (
-                fx + w * noise[0] + 0.10 * np.random.randn(),
-                fy + w * noise[1] + 0.05 * np.random.randn(),
-                fz + w * noise[2] + 0.10 * np.random.randn(),
+                fx + w * noise[0] + sx,
+                fy + w * noise[1] + sy,
+                fz + w * noise[2] + sz,
             )
             keep = 0.55 if k > 0 else 0.25
             dx, dy, dz = (
@@ -295,35 +296,68 @@ def _gather_and_curl(style: HairStyle, points: Array, layer: Array, rng: np.rand
     from scipy.spatial import cKDTree
 
     n, count = points.shape[:2]
-    t = np.linspace(0, 1, count, dtype=np.float32)[None, :, None]
     guides = rng.choice(n, max(1, min(n, int(n / rng.uniform(20, 60)))), replace=False)
     middle = count // 3
     _, near = cKDTree(points[guides, middle]).query(points[:, middle])
-    along = np.arange(count, dtype=np.float32)[None] * np.float32(style.length / (count - 1))
-    shade = (0.42 + 0.58 * layer)[:, None] * np.ones((1, count), np.float32)
-    if style.kind != "buzz":
-        pull = style.lock * (0.05 + 0.8 * t) * rng.uniform(0.5, 1.0, (n, 1, 1)).astype(np.float32)
-        spread = np.linalg.norm(points - points[guides][near], axis=2, keepdims=True)
-        pull = np.where(spread < 0.03, pull, 0)
-        points += (pull * (points[guides][near] - points)).astype(np.float32)
-        if style.curl > 0:
-            phase = rng.uniform(0, 6.28, len(guides))[near][:, None] + rng.normal(0, 0.35, (n, 1))
-            pitch = style.curl_pitch * rng.uniform(0.8, 1.25, len(guides))[near][:, None]
-            turn = 6.283 * along / pitch + phase
-            radius = style.curl * np.minimum(1, along / 0.025)
-            out = points - CENTRE
-            out /= np.linalg.norm(out, axis=2, keepdims=True) + 1e-9
-            down = np.gradient(points, axis=1)
-            down /= np.linalg.norm(down, axis=2, keepdims=True) + 1e-9
-            across = np.cross(out, down)
-            points += ((radius * np.cos(turn))[..., None] * across + (radius * (0.7 + np.sin(turn)))[..., None] * out * 0.6).astype(
-                np.float32
-            )
-            shade = shade * (0.78 + 0.22 * np.sin(turn + 0.8)).astype(np.float32)
-        lock_shade = np.exp(rng.normal(0, 0.14, len(guides)))[near].astype(np.float32)
-        shade = shade * lock_shade[:, None]
-        offset = np.linalg.norm(points - points[guides][near], axis=2)
-        shade = shade * (1.06 - 0.25 * np.clip(offset / 0.006, 0, 1))
-    wave = np.cumsum(rng.normal(0, 1, points.shape), axis=1) / np.sqrt(count)
-    points += (style.frizz * wave).astype(np.float32)
-    return np.ascontiguousarray(np.clip(shade, 0.12, 1.25), np.float32)
+    buzz = style.kind == "buzz"
+    locks = len(guides)
+    lock_values = np.stack(
+        [rng.uniform(0, 6.28, locks), style.curl_pitch * rng.uniform(0.8, 1.25, locks), np.exp(rng.normal(0, 0.14, locks))], 1
+    )
+    shade = np.empty((n, count), np.float32)
+    _curl(
+        points,
+        points[guides],
+        near,
+        lock_values.astype(np.float32),
+        layer,
+        0.0 if buzz else style.lock,
+        0.0 if buzz else style.curl,
+        style.frizz,
+        style.length / (count - 1),
+        shade,
+        int(rng.integers(1, 2**31)),
+    )
+    return shade
+
+
+@compiled
+def _curl(points, guides, near, lock, layer, pull, radius, frizz, step, shade, seed):  # type: ignore[no-untyped-def]
+    np.random.seed(seed)
+    n, count = points.shape[0], points.shape[1]
+    for i in range(n):
+        g = near[i]
+        share = pull * np.random.uniform(0.5, 1.0)
+        phase = lock[g, 0] + 0.35 * np.random.randn()
+        wx, wy, wz = 0.0, 0.0, 0.0
+        vx, vy, vz = np.random.randn(), np.random.randn(), np.random.randn()
+        px, py, pz = points[i, 0, 0], points[i, 0, 1], points[i, 0, 2]
+        base = (0.42 + 0.58 * layer[i]) * lock[g, 2]
+        for k in range(count):
+            t = k / (count - 1.0)
+            x, y, z = points[i, k, 0], points[i, k, 1], points[i, k, 2]
+            dx, dy, dz = guides[g, k, 0] - x, guides[g, k, 1] - y, guides[g, k, 2] - z
+            apart = np.sqrt(dx * dx + dy * dy + dz * dz)
+            value = base
+            f = share * (0.05 + 0.8 * t) if apart < 0.03 else 0.0
+            value *= 1.06 - 0.25 * min(1.0, apart * (1 - f) / 0.006)
+            qx, qy, qz = x + f * dx, y + f * dy, z + f * dz
+            ax, ay, az = x - px, y - py, z - pz
+            px, py, pz = x, y, z
+            if radius > 0 and k > 0:
+                ox, oy, oz = x - CENTRE[0], y - CENTRE[1], z - CENTRE[2]
+                r = np.sqrt(ox * ox + oy * oy + oz * oz) + 1e-9
+                ox, oy, oz = ox / r, oy / r, oz / r
+                cx, cy, cz = oy * az - oz * ay, oz * ax - ox * az, ox * ay - oy * ax
+                r = np.sqrt(cx * cx + cy * cy + cz * cz) + 1e-9
+                turn = 6.283 * k * step / lock[g, 1] + phase
+                size = radius * min(1.0, k * step / 0.025)
+                c, s = size * np.cos(turn) / r, size * 0.6 * (0.7 + np.sin(turn))
+                qx, qy, qz = qx + c * cx + s * ox, qy + c * cy + s * oy, qz + c * cz + s * oz
+                value *= 0.78 + 0.22 * np.sin(turn + 0.8)
+            if k % 4 == 3:
+                vx, vy, vz = np.random.randn(), np.random.randn(), np.random.randn()
+            wx, wy, wz = wx + vx, wy + vy, wz + vz
+            f = frizz * 0.5 / np.sqrt(count)
+            points[i, k, 0], points[i, k, 1], points[i, k, 2] = qx + f * wx, qy + f * wy, qz + f * wz
+            shade[i, k] = min(1.25, max(0.12, value))

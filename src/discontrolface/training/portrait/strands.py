@@ -196,3 +196,21 @@ def splat_depth(points, rotation, scale, offset, near):  # type: ignore[no-untyp
             b = int((1 - scale * (v + offset[1])) * 0.5 * size)
             if 0 <= a < size and 0 <= b < size and near[b, a] < w:
                 near[b, a] = w
+
+
+@compiled
+def carry(points, head_rotation, head_shift, bust_rotation, bust_shift):  # type: ignore[no-untyped-def]
+    """Points (N, P, 3) of the rest head in view space: rigid with the head above the jaw, with the bust on the shoulders, mixed between."""
+    moved = np.empty_like(points)
+    for i in range(points.shape[0]):
+        for k in range(points.shape[1]):
+            x, y, z = points[i, k, 0], points[i, k, 1], points[i, k, 2]
+            share = min(1.0, max(0.0, (y + 0.19) / 0.10))
+            share = share * share * (3 - 2 * share)
+            for c in range(3):
+                value = head_shift[c] + head_rotation[c, 0] * x + head_rotation[c, 1] * y + head_rotation[c, 2] * z
+                if share < 1:
+                    bust = bust_shift[c] + bust_rotation[c, 0] * x + bust_rotation[c, 1] * y + bust_rotation[c, 2] * z
+                    value = bust + share * (value - bust)
+                moved[i, k, c] = value
+    return moved
