@@ -1,0 +1,244 @@
+"""Ours beside the official Diff-AE code, in one process, the same weights, interleaved: time, memory, agreement.
+
+    python benchmarks/vs_official.py PATH_TO_DIFFAE_CHECKOUT --network ffhq256 --rounds 5 --threads 2 --output table.md
+    python benchmarks/vs_official.py PATH_TO_DIFFAE_CHECKOUT --network tiny          # a minute, to see that it works
+
+PATH is a checkout of github.com/phizaz/diffae (its `model/` and `diffusion/` are imported; nothing of it is in this repository).
+Weights are random, the same for both. Every round runs each official case and then ours, or the other way round in every second round; medians are
+reported. Memory is the growth of the peak resident size during one call (Linux). `--open` adds the open preset's quality table.
+"""
+
+import argparse
+import ctypes
+import importlib
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from discontrolface.diffusion import EditCondition, sample
+from discontrolface.nets import DiffAE, ExpFaceNet
+from discontrolface.weights import import_diffae
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "tiny": {"image_size": 64, "model_channels": 32, "channel_mult": (1, 1, 2, 2), "enc_channel_mult": (1, 1, 2, 2, 2), "width": 64},
+    "celeba64": {"image_size": 64, "model_channels": 64, "channel_mult": (1, 2, 4, 8), "enc_channel_mult": (1, 2, 4, 8, 8), "width": 512},
+    "ffhq128": {
+        "image_size": 128,
+        "model_channels": 128,
+        "channel_mult": (1, 1, 2, 3, 4),
+        "enc_channel_mult": (1, 1, 2, 3, 4, 4),
+        "width": 512,
+    },
+    "ffhq256": {
+        "image_size": 256,
+        "model_channels": 128,
+        "channel_mult": (1, 1, 2, 2, 4, 4),
+        "enc_channel_mult": (1, 1, 2, 2, 4, 4, 4),
+        "width": 512,
+    },
+}
+
+
+class Official:
+    """The official networks and sampler, from a checkout."""
+
+    def __init__(self, checkout: Path, network: dict[str, Any], steps: int) -> None:
+        if not (checkout / "model" / "unet_autoenc.py").is_file():
+            sys.exit(f"{checkout} is no checkout of phizaz/diffae: it has no model/unet_autoenc.py")
+        sys.path.insert(0, str(checkout))
+        unet, base, spaced, choices = (
+            importlib.import_module(m) for m in ("model.unet_autoenc", "diffusion.base", "diffusion.diffusion", "choices")
+        )
+        numbers = {key: value for key, value in network.items() if key != "width"}
+        self.model: nn.Module = unet.BeatGANsAutoencConfig(
+            **numbers,
+            embed_channels=network["width"],
+            enc_out_channels=network["width"],
+            enc_pool="adaptivenonzero",
+            resnet_two_cond=True,
+            resblock_updown=True,
+        ).make_model()
+        self.sampler = self.make_sampler(base, spaced, choices, steps)
+
+    @staticmethod
+    def make_sampler(base: ModuleType, spaced: ModuleType, choices: ModuleType, steps: int) -> Any:
+        return spaced.SpacedDiffusionBeatGansConfig(
+            gen_type=base.GenerativeType.ddim,
+            betas=base.get_named_beta_schedule("linear", 1000),
+            model_type=choices.ModelType.autoencoder,
+            model_mean_type=base.ModelMeanType.eps,
+            model_var_type=base.ModelVarType.fixed_large,
+            loss_type=base.LossType.mse,
+            rescale_timesteps=False,
+            fp16=False,
+            use_timesteps=spaced.space_timesteps(1000, f"ddim{steps}"),
+        ).make_sampler()
+
+
+def fill(model: nn.Module) -> None:
+    """Random weights everywhere, also where the official start is zero, small enough that 20 steps stay finite."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) / parameter[0].numel() ** 0.5)
+
+
+def peak_growth(call: Callable[[], object]) -> float:
+    """MB by which the resident size grows at most during the call."""
+
+    def status(name: str) -> int:
+        return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = status("VmRSS:")
+    call()
+    return (status("VmHWM:") - before) / 1024
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def compare(cases: dict[str, tuple[Callable[[], object], Callable[[], object]]], rounds: int) -> dict[str, tuple[float, float]]:
+    """Median seconds of (official, ours) per case, interleaved."""
+    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in cases}
+    for official, ours in cases.values():  # warm up
+        official(), ours()
+    for turn in range(rounds):
+        for name, pair in cases.items():
+            for which in (0, 1) if turn % 2 == 0 else (1, 0):
+                times[name][which].append(seconds(pair[which]))
+    return {name: (statistics.median(a), statistics.median(b)) for name, (a, b) in times.items()}
+
+
+@torch.inference_mode()
+def measure(args: argparse.Namespace) -> list[str]:
+    network = NETWORKS[args.network]
+    official = Official(args.checkout, network, args.steps)
+    fill(official.model)
+    theirs = official.model.eval()
+    ours: DiffAE = import_diffae(dict(theirs.state_dict()), image_size=network["image_size"])
+    control = ExpFaceNet.from_backbone(ours).eval()
+    fill(control)
+    ours, control = (m.to(memory_format=torch.channels_last) for m in (ours, control))
+
+    size, generator = network["image_size"], torch.Generator().manual_seed(1)
+    x0 = torch.rand(1, 3, size, size, generator=generator) * 2 - 1
+    noise = torch.randn(1, 3, size, size, generator=generator)
+    snapshot = torch.rand(1, 6, size, size, generator=generator) * 2 - 1
+    t = torch.tensor([500])
+    z = ours.encode(x0)
+
+    def official_sample() -> Tensor:
+        return official.sampler.sample(theirs, noise=noise, cond=z, x_start=x0)
+
+    def our_edit() -> Tensor:
+        condition = EditCondition(ours, control, x0, snapshot, args.steps, generator=torch.Generator().manual_seed(2))
+        return sample(ours, noise, steps=args.steps, condition=condition)
+
+    decode, edit = f"decode, {args.steps} steps", f"edit with Exp-FaceNet, {args.steps} steps / official decode"
+    forward: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+        "U-Net forward": (lambda: theirs(noise, t, cond=z).pred, lambda: ours(noise, t, z)),
+        "encoder": (lambda: theirs.encoder(x0), lambda: ours.encode(x0)),
+        decode: (official_sample, lambda: sample(ours, noise, z, args.steps)),
+    }
+    errors = {name: (a() - b()).abs().max().item() for name, (a, b) in forward.items()}
+    times = compare(forward | {edit: (official_sample, our_edit)}, args.rounds)
+    memory = {
+        name: tuple(statistics.median(peak_growth(call) for _ in range(3)) for call in forward[name])
+        for name in ("U-Net forward", "encoder")
+    }
+
+    lines = [
+        f"{args.network}: {size} px, batch 1, float32, {args.threads} threads, torch {torch.__version__}, median of {args.rounds} interleaved runs",
+        "",
+        "| case | official | ours | ours / official | largest difference |",
+        "|---|---|---|---|---|",
+    ]
+    for name, (a, b) in times.items():
+        lines.append(f"| {name} | {a:.3f} s | {b:.3f} s | {b / a:.2f} | {f'{errors[name]:.1e}' if name in errors else ''} |")
+    for name, (a, b) in memory.items():
+        lines.append(f"| {name}, peak memory | {a:.0f} MB | {b:.0f} MB | {b / a:.2f} | |")
+    return lines
+
+
+def ssim(a: Tensor, b: Tensor) -> float:
+    """Mean structural similarity of pictures in [-1, 1]: 11x11 Gaussian window, sigma 1.5 (Wang et al., 2004)."""
+    g = torch.exp(-(torch.arange(11.0) - 5).square() / (2 * 1.5**2))
+    window = (g[:, None] * g[None] / g.sum() ** 2).expand(3, 1, 11, 11)
+    blur = lambda x: torch.nn.functional.conv2d(x, window, groups=3)  # noqa: E731
+    ma, mb = blur(a), blur(b)
+    va, vb, cov = blur(a * a) - ma * ma, blur(b * b) - mb * mb, blur(a * b) - ma * mb
+    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    return float(((2 * ma * mb + c1) * (2 * cov + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2))).mean())
+
+
+@torch.inference_mode()
+def quality(folder: Path, pictures: list[Path]) -> list[str]:
+    """How close cheaper settings come to 20-step DDIM, with trained weights (the open preset's backbone) and given crops."""
+    import numpy as np
+    from PIL import Image
+
+    model = DiffAE.from_pretrained(folder).eval().to(memory_format=torch.channels_last)
+    size = model.image_size
+    crops = [np.asarray(Image.open(p).convert("RGB").resize((size, size), Image.Resampling.LANCZOS)) for p in pictures]
+    x0 = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    z = model.encode(x0)
+    reference = sample(model, noise, z, 20)
+    lines = [
+        f"{folder.name}, {len(crops)} crops: similarity to the 20-step DDIM result from the same noise",
+        "",
+        "| setting | SSIM | time / 20-step DDIM |",
+        "|---|---|---|",
+    ]
+    base = statistics.median(seconds(lambda: sample(model, noise, z, 20)) for _ in range(3))
+    settings: dict[str, dict[str, Any]] = {
+        "DDIM, 10 steps": {"steps": 10},
+        "DPM-Solver++, 10 steps": {"steps": 10, "scheduler": "dpm++"},
+        "DPM-Solver++, 20 steps": {"steps": 20, "scheduler": "dpm++"},
+        "DDIM, 20 steps, deep features every 2nd step": {"steps": 20, "deep_every": 2},
+        "DDIM, 20 steps, deep features every 3rd step": {"steps": 20, "deep_every": 3},
+        "DDIM, 20 steps, all but the lowest level, every 2nd step": {"steps": 20, "deep_every": 2, "deep_depth": model.unet.levels - 1},
+    }
+    for name, options in settings.items():
+        cost = statistics.median(seconds(lambda options=options: sample(model, noise, z, **options)) for _ in range(3))
+        lines.append(f"| {name} | {ssim(sample(model, noise, z, **options), reference):.4f} | {cost / base:.2f} |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=Path, help="a checkout of github.com/phizaz/diffae")
+    parser.add_argument("--network", choices=NETWORKS, default="ffhq256")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--open", type=Path, help="folder of a trained DiffAE (save_pretrained): adds the quality table")
+    parser.add_argument("--crops", type=Path, nargs="*", default=[], help="aligned pictures for the quality table")
+    parser.add_argument("--output", type=Path, help="Markdown file; without it the table is printed only")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    lines = measure(args)
+    if args.open is not None:
+        if not args.crops:
+            parser.error("--open needs --crops, pictures to rebuild")
+        lines += ["", *quality(args.open, args.crops)]
+    print("\n".join(lines))
+    if args.output is not None:
+        args.output.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
