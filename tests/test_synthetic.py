@@ -74,6 +74,28 @@ def test_faces_are_framed_as_ffhq_frames_them():
         assert 0.25 < np.ptp(columns) / SIZE < 0.75
 
 
+def test_most_edits_show_and_few_are_wild():
+    """At least nine in ten targets differ from their source by more than the noise; none is another picture."""
+    changes = []
+    for seed in range(HELD_OUT + 40, HELD_OUT + 52):
+        pair = make_pair(seed, 64)
+        changes.append(float(np.abs(pair.source - pair.target).mean()))
+    assert np.mean(np.array(changes) > 0.002) >= 0.9
+    assert max(changes) < 0.35
+
+
+def test_landmarks_lie_on_the_face(scene):
+    """Where the head has landmarks, those of a frontal face lie on its mask (grown by a few pixels)."""
+    from scipy.ndimage import binary_dilation
+
+    portrait = render_scene(scene, random_parameters(scene, np.random.default_rng(3)).edit(yaw=0, pitch=0, roll=0, neutral=True), SIZE)
+    if portrait.landmarks is None:
+        pytest.skip("this head model has no landmark embedding")
+    near = binary_dilation((portrait.masks["head"] + portrait.masks["hair"]) > 0.5, iterations=3)
+    at = np.clip(portrait.landmarks.astype(int), 0, SIZE - 1)
+    assert near[at[:, 1], at[:, 0]].mean() > 0.97
+
+
 def test_negative_seeds_are_refused():
     with pytest.raises(UserError, match="-1"):
         make_scene(-1)

@@ -68,7 +68,7 @@ def anatomy() -> Anatomy:
     on_face = head.region_mask(
         "skin", "lips", "brows", "eyelids", "eyes", "eye_socket", "mouth_inside", "upper_teeth", "lower_teeth", "tongue"
     )
-    face = on_face[faces].all(1)
+    face = np.asarray(on_face[faces].all(1))
     front = _smooth(faces, head.region_mask("skin", "lips", "brows", "eyelids").astype(np.float32), 4)
     lips = _smooth(faces, head.region_mask("lips").astype(np.float32), 1)
     return Anatomy(

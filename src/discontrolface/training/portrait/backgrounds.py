@@ -15,7 +15,7 @@ _SIZE = 128  # backgrounds are out of focus: drawn small and enlarged
 def make_background(rng: np.random.Generator, pictures: Sequence[NDArray[np.uint8]] = ()) -> Array:
     """(128, 128, 3) sRGB in [0, 1]. pictures: (H, W, 3) uint8; if there are any, one background in three is a blurred cut of one."""
     if pictures and rng.random() < 0.35:
-        return _from_picture(rng, pictures[rng.integers(len(pictures))])
+        return _from_picture(rng, pictures[int(rng.integers(len(pictures)))])
     kind = rng.choice(["studio", "indoor", "bokeh", "foliage", "wall", "sky"], p=[0.24, 0.22, 0.14, 0.18, 0.12, 0.10])
     image = {"studio": _studio, "indoor": _indoor, "bokeh": _bokeh, "foliage": _foliage, "wall": _wall, "sky": _sky}[str(kind)](rng)
     return np.clip(image, 0, 1).astype(np.float32)

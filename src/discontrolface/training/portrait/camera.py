@@ -44,10 +44,14 @@ def make_camera(rng: np.random.Generator) -> Camera:
 
 
 def to_srgb(linear: Array) -> Array:
-    """Linear colour (..., 3) to display values: gamma 2.2 with a soft shoulder, so that highlights do not clip hard."""
+    """Linear colour (..., 3) to display values: gamma 2.2 with a soft shoulder, so that highlights neither clip hard nor turn grey."""
     value = np.power(np.maximum(linear, 0), np.float32(1 / 2.2))
-    over = value > 0.85
-    return np.where(over, 0.85 + 0.15 * np.tanh((value - 0.85) / 0.22), value).astype(np.float32)
+
+    def shoulder(x: Array) -> Array:
+        return np.where(x > 0.72, 0.72 + 0.28 * np.tanh((x - 0.72) / 0.36), x).astype(np.float32)
+
+    peak = np.maximum(value.max(-1, keepdims=True), 1e-4)
+    return (0.35 * shoulder(value) + 0.65 * value * (shoulder(peak) / peak)).astype(np.float32)
 
 
 def develop(camera: Camera, image: Array) -> Array:
@@ -58,10 +62,10 @@ def develop(camera: Camera, image: Array) -> Array:
     image = image * camera.balance * camera.exposure
     grey = image @ np.array([0.3, 0.59, 0.11], np.float32)
     image = grey[..., None] + camera.saturation * (image - grey[..., None])
-    image = 0.5 + (image - 0.5) * camera.contrast
+    image = (0.5 + (image - 0.5) * camera.contrast).astype(np.float32)
     if camera.vignette:
         at = (np.arange(size) + 0.5) / size * 2 - 1
-        image = image * (1 - camera.vignette * 0.5 * (at[:, None] ** 2 + at[None] ** 2))[..., None]
+        image = image * (1 - camera.vignette * 0.5 * (at[:, None] ** 2 + at[None] ** 2)).astype(np.float32)[..., None]
     if camera.blur * size / 256 > 0.3:
         image = gaussian_filter(image, (camera.blur * size / 256, camera.blur * size / 256, 0))
     if camera.sharpen > 0.1:
@@ -69,7 +73,7 @@ def develop(camera: Camera, image: Array) -> Array:
     if camera.noise > 0.001:
         random = np.random.default_rng(camera.noise_seed).standard_normal(image.shape, np.float32)
         image = image + camera.noise * (0.75 * random + 0.35 * gaussian_filter(random, (0.8, 0.8, 0)))
-    image = np.clip(image, 0, 1).astype(np.float32)
+    image = np.asarray(np.clip(image, 0, 1), np.float32)
     if camera.quality:
         from PIL import Image
 

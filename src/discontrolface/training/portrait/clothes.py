@@ -30,7 +30,7 @@ def make_clothes(rng: np.random.Generator) -> Array:
             return np.array([0.05, 0.07, 0.14]) * rng.uniform(0.5, 3.0, 3)
         return rng.uniform(0.02, 0.5) * (0.3 + 0.7 * rng.random(3))
 
-    pattern = int(rng.choice([0, 1, 2, 3, 4, 5], p=[0.58, 0.12, 0.1, 0.05, 0.05, 0.1]))
+    pattern = int(rng.choice([0, 1, 2, 3, 4, 5, 6], p=[0.46, 0.12, 0.1, 0.04, 0.04, 0.08, 0.16]))
     garment = np.zeros(18, np.float32)
     garment[:4] = [line, slope, depth, rng.uniform(0.03, 0.06)]
     garment[4:7], garment[7:10] = colour(), colour()

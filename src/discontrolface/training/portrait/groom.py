@@ -98,7 +98,7 @@ def make_brows(rng: np.random.Generator, colour: Array, count: int) -> Strands:
         bend.astype(np.float32),
         0.0004,
         shade,
-        rng.uniform(0.0003, 0.0006, n),
+        rng.uniform(0.0003, 0.0006, n).astype(np.float32),
         4,
     )
 
@@ -168,5 +168,5 @@ def make_beard(rng: np.random.Generator, kind: str, colour: Array, length: float
     bend = 0.35 * rng.standard_normal((n, 3)) + np.array([0, -0.3, 0])
     shade = colour**2.2 * np.exp(rng.normal(0, 0.3, (n, 1)))
     size = length * rng.uniform(0.5, 1.1, n) * np.where(on_lip, 0.6, 1.0)
-    width = rng.uniform(0.0005, 0.0010, n) if length > 0.004 else rng.uniform(0.0003, 0.0005, n)
+    width = (rng.uniform(0.0005, 0.0010, n) if length > 0.004 else rng.uniform(0.0003, 0.0005, n)).astype(np.float32)
     return _strands(triangle, bary, direction.astype(np.float32), size.astype(np.float32), bend.astype(np.float32), 0.0003, shade, width, 5)

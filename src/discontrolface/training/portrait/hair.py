@@ -158,6 +158,11 @@ def grow(style: HairStyle, rest: Array, rng: np.random.Generator, count: int) ->
         np.float32(rng.uniform(0.3, 1.0)),
         int(rng.integers(1, 2**31)),
     )
+    if style.kind in ("long", "bob", "curly"):  # few stray hairs across the face
+        strays = ((np.abs(points[..., 0]) < 0.048) & (points[..., 2] > -0.03) & (points[..., 1] < 0.055)).any(1)
+        stays = ~strays | (rng.random(n) < 0.015)
+        points, layer, pick, bary = (np.ascontiguousarray(part[stays]) for part in (points, layer, pick, bary))
+        n = len(points)
     shade = _gather_and_curl(style, points, layer, rng)
     base = style.colour**2.2
     vary = np.exp(rng.normal(0, 0.16, (n, 1)) + 0.12 * np.repeat(rng.normal(0, 1, (n + 15) // 16), 16)[:n, None])
@@ -177,6 +182,7 @@ def head_shell(rest: Array, with_ears: bool) -> Array:
     r = np.linalg.norm(p, axis=1)
     chart = np.stack([np.arctan2(p[:, 0], p[:, 2]) / np.pi, np.arcsin(p[:, 1] / r) / (np.pi / 2), r], 1)
     use = a.head.region_mask("skin", "scalp", "neck", "brows", "eyelids", "lips", *(["ears"] if with_ears else []))[a.faces].all(1)
+    use &= a.template[a.faces, 1].min(1) > -0.11  # hair hangs past the shoulders, not over a tent between them and the jaw
     faces = a.faces[use]
     wraps = np.ptp(chart[faces][..., 0], axis=1) > 1
     raster = rasterize(chart, faces[~wraps], ELEVATIONS, AZIMUTHS, cull=False)

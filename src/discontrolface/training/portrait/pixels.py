@@ -270,6 +270,8 @@ def _cloth_colour(tile, cloth, x, y, z, below, base, n4):  # type: ignore[no-unt
         mix = 1.0 if u * u + v * v < 0.06 else 0.0
     elif pattern == 5:
         mix = min(1.0, max(0.0, 0.5 + 1.5 * n4[3]))
+    elif pattern == 6:  # an open jacket over a shirt
+        mix = 1.0 if abs(x) > 0.022 + 0.55 * below else 0.0
     if below < cloth[12]:  # a hem or rib of the second colour
         mix = cloth[15] + (1 - cloth[15]) * mix
     fold = 1 + cloth[16] * n4[0]
