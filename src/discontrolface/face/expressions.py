@@ -63,6 +63,8 @@ def actions_gaze(actions: Mapping[str, float], side: str) -> tuple[float, float]
 def checked(what: str, value: object, low: float, high: float, unit: str = "") -> float:
     """`value` as a float in [low, high]; UserError that names what, the value and the range."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         raise UserError(f"{what} must be a number from {low:g} to {high:g}{unit}, not {value!r}") from None

@@ -38,7 +38,12 @@ RIDGE: Final = np.array([1e-6] + [0.0005] * 8)
 TINT_RIDGE: Final = 0.02  # on what a channel does unlike the mean of the three
 LIT_REGIONS: Final = ("skin",)  # what the light is read from
 COVERED_REGIONS: Final = ("neck", "ears")  # often under clothes or hair: skin, unless they look like it
-HIDDEN_REGIONS: Final = ("mouth_inside", "upper_teeth", "lower_teeth", "tongue")  # small, and lips or teeth lie where the fit has them: plain
+HIDDEN_REGIONS: Final = (
+    "mouth_inside",
+    "upper_teeth",
+    "lower_teeth",
+    "tongue",
+)  # small, and lips or teeth lie where the fit has them: plain
 LEAST_REGION_PIXELS: Final = 12
 
 

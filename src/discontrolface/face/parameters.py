@@ -186,9 +186,9 @@ class FaceParameters:
         """
         actions, pose = self.expression.copy(), self.pose.copy()
         if neutral:
-            actions[:] = 0
+            looks = [name.startswith("eyeLook") for name in self.expression_names]
+            actions[~np.array(looks, bool) if looks else slice(None)] = 0
             pose[JAW] = 0
-            apply_gaze(actions, self.expression_names, {side: _gaze_of(pose[row]) for side, row in EYES.items()})
         if expression:
             self._set_expression(actions, pose, expression, gaze is not None)
         if gaze is not None:
@@ -342,10 +342,6 @@ def batch_tensors(
     import torch
 
     return {name: torch.tensor(np.stack([getattr(face, name) for face in faces]), device=device, dtype=dtype) for name in ARRAYS}
-
-
-def _gaze_of(axis_angle: Floats) -> tuple[float, float]:
-    return head_angles(to_matrix(axis_angle))[:2]
 
 
 def _rounded(value: float) -> float:
