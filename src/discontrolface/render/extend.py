@@ -67,9 +67,13 @@ def extend_motion(
     screen = (0.6 / head_radius) ** 2 * (1.0 - near) + (0.15 / head_radius) ** 2
     rest = membrane(anchor - rigid, weight, screen.astype(np.float32))
     total = (rigid + rest) * _smoothstep((border - 1.0) / (0.03 * size))[..., None]
+    total[..., 2:] *= _smoothstep(1.0 - (distance - 0.1 * head_radius) / (0.7 * head_radius))[..., None]  # light stays near the head
     total = np.ascontiguousarray(total, np.float32)
     _unfold(total, np.float32(cell), 40)
-    return total
+    padded = np.pad(total, ((1, 1), (0, 0), (0, 0)))
+    total = 0.5 * total + 0.25 * (padded[:-2] + padded[2:])
+    padded = np.pad(total, ((0, 0), (1, 1), (0, 0)))
+    return 0.5 * total + 0.25 * (padded[:, :-2] + padded[:, 2:])
 
 
 def membrane(value: FloatArray, weight: FloatArray, screen: FloatArray) -> FloatArray:

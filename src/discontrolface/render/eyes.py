@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from discontrolface.render.pixels import sample
+from discontrolface.render.pixels import relit, sample
 from discontrolface.render.raster import FloatArray, compiled
 from discontrolface.render.rig import EYE
 
@@ -80,7 +80,7 @@ def angle_bin(weights, direction, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def draw_eyes(image, layer, triangle, barycentric, faces, mesh_flow, trust, light, cover, room, direction, owner, profiles, layer_before,
+def draw_eyes(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow, trust, light, cover, room, direction, owner, profiles, layer_before,
               inside, seen, touched, drawn):  # type: ignore[no-untyped-def]  # fmt: skip
     """Colours of all target pixels that show an eyeball, into `inside` (H, W, 3); visibility, change and where, into seen, touched, drawn.
 
@@ -111,7 +111,7 @@ def draw_eyes(image, layer, triangle, barycentric, faces, mesh_flow, trust, ligh
             if 1 <= x < width - 2 and 1 <= y < height - 2 and trust[i, j] > 0:
                 row, col = int(y + np.float32(0.5)), int(x + np.float32(0.5))
                 known = min(max(cover[row, col] * np.float32(3.0) - np.float32(1.5), zero), one)
-                if moved < np.float32(0.5) and layer_before[row, col] == EYE:
+                if moved + abs(skin_flow[i, j, 0]) + abs(skin_flow[i, j, 1]) < np.float32(0.5) and layer_before[row, col] == EYE:
                     known = one
                 if known > 0:
                     sample(image, x, y, wx, wy, photo)
@@ -121,7 +121,7 @@ def draw_eyes(image, layer, triangle, barycentric, faces, mesh_flow, trust, ligh
             seen[i, j] = known
             brightest = max(abs(light[i, j, 0]), abs(light[i, j, 1]), abs(light[i, j, 2]))
             for m in range(3):
-                inside[i, j, m] = min(max(model[m] * np.exp(light[i, j, m]), zero), one)
+                inside[i, j, m] = min(max(relit(model[m], light[i, j, m]), zero), one)
             touched[i, j] = min(
                 max(
                     (moved - np.float32(0.04)) * np.float32(4.0),

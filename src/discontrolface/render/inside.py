@@ -24,6 +24,7 @@ class Scene(NamedTuple):
     layer_before: np.ndarray  # (H, W) layer of the photo's pixels, 255 off the mesh
     layer: np.ndarray  # (H, W) of the target
     flow: FloatArray  # (H, W, 2) the mesh's own motion
+    skin_flow: FloatArray  # (H, W, 2) the final motion of the skin, continued over openings
     sighted: FloatArray  # (H, W) whether the photo shows the point
     light: FloatArray  # (H, W, 3) log of the shading ratio
     colours: FloatArray  # (V, 3) photo over albedo times shading
@@ -83,7 +84,7 @@ def _mouth(scene: Scene, rig: PreviewRig, canvas: Canvas, lit: FloatArray, cover
         tones[2] = 0.9 * tones[1]
     raster = scene.raster_after
     draw_mouth(
-        scene.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.sighted, scene.light, skull,
+        scene.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, scene.light, skull,
         scene.layer_before, cover, rig.teeth, raster.depth, float(scene.after[lips, 2].mean()), float(np.ptp(scene.after[lips, 0])), tones,
         scene.upper_teeth, scene.lower_teeth, max(2, round(0.022 * height)), room, *canvas,
     )  # fmt: skip
@@ -99,7 +100,7 @@ def _eyes(scene: Scene, rig: PreviewRig, canvas: Canvas, lit: FloatArray, cover:
             scene.image, before.triangle, before.barycentric, rig.faces, direction, cover, owner, eye, lit, np.ascontiguousarray(sclera, np.float32)
         )
     draw_eyes(
-        scene.image, scene.layer, after.triangle, after.barycentric, rig.faces, scene.flow, scene.sighted, scene.light, cover, room,
+        scene.image, scene.layer, after.triangle, after.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, scene.light, cover, room,
         direction, owner, profiles, scene.layer_before, *canvas,
     )  # fmt: skip
 

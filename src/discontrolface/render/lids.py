@@ -23,7 +23,7 @@ def closing_lids(before: FloatArray, after: FloatArray, matrix: np.ndarray, shif
     radius = float(np.linalg.norm(after[eye] - after[eye].mean(0), axis=1).mean())
     moved = np.linalg.norm((after[lids] @ matrix.T + shift - before[lids])[:, :2], axis=1) / max(radius, 1e-6)
     t = np.clip((moved - 0.12) / 0.28, 0.0, 1.0)
-    out[lids] = t * t * (3.0 - 2.0 * t)
+    out[lids] = rig.lids[lids] * t * t * (3.0 - 2.0 * t)
     return out
 
 
@@ -73,7 +73,7 @@ def _lash_colour(scene: Scene, edges: np.ndarray) -> FloatArray:
 def _lines(picture, change, points, edges, strength, colour, radius):  # type: ignore[no-untyped-def]
     """Dark soft lines along the edges, thin above and fading out below (lashes hang down). Lines of one eye do not add up: the darkest counts."""
     height, width, _ = picture.shape
-    above, below = np.float32(0.035) * radius + np.float32(0.35), np.float32(0.1) * radius + np.float32(0.35)
+    above, below = np.float32(0.035) * radius + np.float32(0.35), np.float32(0.07) * radius + np.float32(0.35)
     reach = int(below * np.float32(2.5)) + 1
     left, right, top, bottom = width, -1, height, -1
     for e in range(len(edges)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from discontrolface.render.pixels import sample
+from discontrolface.render.pixels import relit, sample
 from discontrolface.render.raster import FloatArray, compiled
 from discontrolface.render.rig import LOWER_TEETH, MOUTH, TONGUE, UPPER_TEETH
 
@@ -16,11 +16,11 @@ GUM = (0.72, 0.40, 0.40)  # share of the light that gums give back
 
 
 @compiled
-def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, trust, light, skull_flow, layer_before, cover, teeth, depth, front, width_mouth,
+def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow, trust, light, skull_flow, layer_before, cover, teeth, depth, front, width_mouth,
                tones, shown, shown_lower, reach, room, inside, seen, touched, drawn):  # type: ignore[no-untyped-def]  # fmt: skip
     """Colours of all target pixels behind the lips, into `inside` (H, W, 3); visibility, change and where, into seen, touched, drawn (H, W).
 
-    mesh_flow, trust: as `mesh_motion` gives them. light: log of the shading ratio. skull_flow: (2, 3) affine, target pixel to photo pixel, of
+    mesh_flow, trust: as `mesh_motion` gives them; skin_flow: the motion of the skin around, continued over the opening. light: log of the shading ratio. skull_flow: (2, 3) affine, target pixel to photo pixel, of
     the upper front teeth. layer_before, cover: layer of the photo's pixels, and a soft mask of its mouth opening. teeth: (V, 2) millimetres
     along the arch and from the gum line. depth: (H, W) ndc; front: depth of the lips; width_mouth: ndc. tones: (5, 3) lit colours of mouth,
     upper teeth, lower teeth, tongue, gums. shown, shown_lower: (H, W) where the photo shows teeth (`teeth_shown`). reach: pixels by which the photo's
@@ -68,16 +68,16 @@ def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, trust, lig
             x = skull_flow[0, 0] * px + skull_flow[0, 1] * py + skull_flow[0, 2]
             y = skull_flow[1, 0] * px + skull_flow[1, 1] * py + skull_flow[1, 2]
             flow_x, flow_y = mesh_flow[i, j, 0], mesh_flow[i, j, 1]
-            still = trust[i, j] > 0 and abs(flow_x) + abs(flow_y) < np.float32(0.3)
+            still = trust[i, j] > 0 and abs(flow_x) + abs(flow_y) + abs(skin_flow[i, j, 0]) + abs(skin_flow[i, j, 1]) < np.float32(0.4)
             if not still and 1 <= x < width - 2 and 1 <= y < height - 2:
                 row, col = int(y + np.float32(0.5)), int(x + np.float32(0.5))
                 part = shown[row, col]
-                if kind == UPPER_TEETH and part < 0.5:
+                if kind == UPPER_TEETH and part < 0.85:
                     down = 0
-                    while down < reach and row + down < height - 1 and shown[row + down, col] < 0.5:
+                    while down < reach and row + down < height - 1 and shown[row + down, col] < 0.85:
                         down += 1
-                    if shown[row + down, col] >= 0.5:
-                        y = min(y + np.float32(down + 2), np.float32(height - 3))
+                    if shown[row + down, col] >= 0.85:
+                        y = min(y + np.float32(down + 1), np.float32(height - 3))
                         part = one - max(np.float32(down) / np.float32(reach) - np.float32(0.5), zero) * np.float32(2.0)
                     else:
                         above = 0
@@ -90,7 +90,7 @@ def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, trust, lig
                     sample(image, x, y, wx, wy, photo)
                     known = part
                     for k in range(3):
-                        model[k] += known * (photo[k] * np.exp(light[i, j, k]) - model[k])
+                        model[k] += known * (relit(photo[k], light[i, j, k]) - model[k])
             # What else the photo shows, through the mesh.
             if known < one and trust[i, j] > 0:
                 x, y = px + flow_x, py + flow_y
@@ -106,7 +106,7 @@ def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, trust, lig
                         share *= shown_lower[row, col] if kind == LOWER_TEETH else one - max(shown[row, col], shown_lower[row, col])
                     share *= one - known
                     for k in range(3):
-                        model[k] += share * (photo[k] * np.exp(light[i, j, k]) - model[k])
+                        model[k] += share * (relit(photo[k], light[i, j, k]) - model[k])
                     known += share
             if not still:
                 shade = min(max((room[i, j] - np.float32(0.3)) * np.float32(1.8), zero), one)

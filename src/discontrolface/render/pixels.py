@@ -241,11 +241,30 @@ def sample(image, x, y, wx, wy, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def relit(value, log_ratio):  # type: ignore[no-untyped-def]
+    """A picture value in new light: value * ratio, with a shoulder above 0.8 where it gets brighter, so that highlights keep their drawing."""
+    bright = value * np.exp(log_ratio)
+    if log_ratio <= 0:
+        return bright
+    return value + shoulder(bright) - shoulder(value)
+
+
+@compiled
+def shoulder(value):  # type: ignore[no-untyped-def]
+    """The identity up to 0.8, then bending to 1."""
+    over = value - np.float32(0.8)
+    if over <= 0:
+        return value
+    return np.float32(0.8) + np.float32(0.2) * (np.float32(1.0) - np.exp(-np.float32(5.0) * over))
+
+
+@compiled
 def compose(image, triangle, barycentric, faces, flow, light, trusted, layer, paint, teeth, veil):  # type: ignore[no-untyped-def]
     """Fetch the colours: picture (H, W, 3), visibility (H, W), change (H, W) in [0, 1].
 
     Where the map shrinks the photo's detail to less than a third in some direction (it is smeared) on skin, the paint takes over; on lids
-    wherever the photo is not trusted; and on lips in place of the photo's teeth (H, W). veil: (V, 2) = hair (never painted), lids.
+    wherever the photo is not trusted; and on lips in place of the photo's teeth (H, W). veil: (V, 3) = hair (never painted), lids, lips.
+    Where lips have closed, the map skips what lay between them; there is a dark seam.
     """
     height, width, _ = image.shape
     picture = np.empty((height, width, 3), np.float32)
@@ -285,6 +304,12 @@ def compose(image, triangle, barycentric, faces, flow, light, trusted, layer, pa
                 bare = one - (wa * veil[a, 0] + wb * veil[b, 0] + wc * veil[c, 0])
                 painted = max(smear * bare * (one - t), lid)
                 seen = min(seen, one - painted)
+            seam = zero
+            if layer[i, j] == SKIN and yy > 2.0:
+                f = triangle[i, j]
+                a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+                lip = barycentric[i, j, 0] * veil[a, 2] + barycentric[i, j, 1] * veil[b, 2] + barycentric[i, j, 2] * veil[c, 2]
+                seam = lip * min((yy - np.float32(2.0)) * np.float32(0.2), np.float32(0.4))
             if layer[i, j] == SKIN and moved > half:
                 row, col = int(np.float32(i) + dy + half), int(np.float32(j) + dx + half)
                 painted = max(painted, min(teeth[min(max(row, 0), height - 1), min(max(col, 0), width - 1)] * np.float32(1.5), one))
@@ -298,7 +323,7 @@ def compose(image, triangle, barycentric, faces, flow, light, trusted, layer, pa
             change[i, j] = min(changed, one)
             sample(image, np.float32(j) + dx, np.float32(i) + dy, wx, wy, colour)
             for k in range(3):
-                colour[k] *= np.exp(light[i, j, k])
+                colour[k] = relit(colour[k], light[i, j, k])
             if painted > 0:
                 f = triangle[i, j]
                 a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -306,7 +331,7 @@ def compose(image, triangle, barycentric, faces, flow, light, trusted, layer, pa
                 for k in range(3):
                     colour[k] += painted * (wa * paint[a, k] + wb * paint[b, k] + wc * paint[c, k] - colour[k])
             for k in range(3):
-                picture[i, j, k] = min(max(colour[k], zero), one)
+                picture[i, j, k] = min(max(colour[k] * (one - seam), zero), one)
     return picture, visibility, change
 
 

@@ -32,7 +32,8 @@ class PreviewRig:
     skull, jaw: indices of vertices that move rigidly with the skull and with the jaw.
     eyes: two index arrays, the subject's left eyeball and the right one. eye_centres: (2, 3), where they turn, at rest.
     skin_trust: (V,) 0..1, how well the photo's colour at a vertex stands for the skin around it (low at lashes, ears, lip seam).
-    lid_edges: (L, 2) vertices of the edges on the lids' rims. hair: (V,) 1 on scalp and ears. lids: (V,) 1 on eyelids.
+    lid_edges: (L, 2) vertices of the edges on the lids' rims. hair: (V,) 1 on scalp and ears. lids: (V,) 1 on the lids, falling to 0 before the brows. lips: (V,) 1 on
+    lips. unpainted: (V,) 1 where hidden skin is not painted: hair, ears and the neck (who knows what clothes and hair lie on it).
     teeth: (V, 2) millimetres along the dental arch from its middle (signed), and from the gum line towards the biting edge (negative: gum).
     """
 
@@ -48,6 +49,8 @@ class PreviewRig:
     bust: FloatArray
     hair: FloatArray
     lids: FloatArray
+    lips: FloatArray
+    unpainted: FloatArray
     skull: np.ndarray
     jaw: np.ndarray
     eyes: tuple[np.ndarray, np.ndarray]
@@ -82,7 +85,8 @@ class PreviewRig:
         centres = (head.joint_regressor.numpy() @ template)[3:5]
         trust = np.ones(len(template), np.float32)
         trust[vertex_layer != SKIN] = 0.0
-        trust[part("eyelids")] = 0.02
+        lids = _around_eyes(template, eyes, centres) * (vertex_layer == SKIN)
+        trust *= 1.0 - lids
         trust[part("ears")] = 0.1
         trust[_ring(neighbours, starts, vertex_layer != SKIN)] = 0.0  # lashes, the seam of the lips
         return cls(
@@ -97,7 +101,9 @@ class PreviewRig:
             neighbour_start=starts,
             bust=np.ascontiguousarray(weights[:, 0], np.float32),
             hair=part("scalp", "ears").astype(np.float32),
-            lids=part("eyelids").astype(np.float32),
+            lids=lids.astype(np.float32),
+            lips=part("lips").astype(np.float32),
+            unpainted=part("scalp", "ears", "neck").astype(np.float32),
             skull=skull,
             jaw=jaw,
             eyes=(eyes[0], eyes[1]),
@@ -106,6 +112,17 @@ class PreviewRig:
             lid_edges=_rim(faces, face_layer, vertex_layer),
             teeth=_teeth(template, vertex_layer),
         )
+
+
+def _around_eyes(template: FloatArray, eyes: tuple[np.ndarray, ...], centres: np.ndarray) -> np.ndarray:
+    """(V,) 1 within 1.15 eyeball radii of an eye's centre, 0 beyond 1.45."""
+    out = np.zeros(len(template), np.float32)
+    for index, centre in zip(eyes, centres, strict=True):
+        if len(index):
+            radius = np.linalg.norm(template[index] - centre, axis=1).mean()
+            t = np.clip((1.45 - np.linalg.norm(template - centre, axis=1) / radius) / 0.3, 0.0, 1.0)
+            out = np.maximum(out, t * t * (3.0 - 2.0 * t))
+    return out.astype(np.float32)
 
 
 def _graph(faces: IntArray, count: int) -> tuple[IntArray, IntArray]:

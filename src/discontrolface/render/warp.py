@@ -111,12 +111,12 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
 
     log_ratio = np.ascontiguousarray(log_ratio, np.float32)
     flow, light = join_motion(raster_after.triangle, raster_after.barycentric, rig.faces, mesh_flow, trusted, outside, log_ratio)
-    veil = np.stack([rig.hair, closing_lids(before, after, matrix, shift, rig)], 1)
+    veil = np.stack([rig.unpainted, closing_lids(before, after, matrix, shift, rig), rig.lips], 1)
     picture, visibility, change = compose(
         image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, trusted, layer, paint, not_lips, veil
     )
     scene = Scene(
-        image, before, after, raster_before, raster_after, layer_before, layer, mesh_flow, sighted, light, colours, shade_after, target.albedo, upper_teeth, lower_teeth, matrix, shift
+        image, before, after, raster_before, raster_after, layer_before, layer, mesh_flow, flow, sighted, light, colours, shade_after, target.albedo, upper_teeth, lower_teeth, matrix, shift
     )
     draw_inside(scene, rig, picture, visibility, change)
     draw_lashes(scene, rig, picture, change, np.ascontiguousarray(veil[:, 1]))
@@ -130,7 +130,9 @@ def _normals(vertices: FloatArray, rig: PreviewRig) -> FloatArray:
 
 def _shading(normals: FloatArray, light: FloatArray) -> FloatArray:
     """Shading per vertex (V, 3), kept above a tenth of its mean: a fitted light may go to zero or below where no photo checked it."""
-    shading = sh_shading(torch.from_numpy(normals)[None], torch.from_numpy(np.array(light, np.float32))[None])[0].numpy()
+    bent = np.concatenate([normals[:, :2], np.maximum(normals[:, 2:], 0.25)], 1)  # at the outline a fitted normal means little
+    bent = (bent / np.linalg.norm(bent, axis=1, keepdims=True)).astype(np.float32)
+    shading = sh_shading(torch.from_numpy(bent)[None], torch.from_numpy(np.array(light, np.float32))[None])[0].numpy()
     front = np.clip(normals[:, 2:], 0.0, 1.0)
     least = np.maximum(0.15 * (shading * front).sum(0) / max(float(front.sum()), 1e-6), 1e-3)
     soft = 0.5 * (shading - least) + np.sqrt(0.25 * (shading - least) ** 2 + (0.5 * least) ** 2)  # a smooth max(shading - least, 0)
@@ -187,6 +189,10 @@ def _vertex_colours(
     weight = rig.skin_trust * lip * _smoothstep((normals[:, 2] - 0.15) / 0.3) * ~shadowed[fy, fx]
     weight = (weight * visible_vertices(depth, vertices, 0.02) * (rig.vertex_layer == SKIN)).astype(np.float32)
     value = small[y, x] / np.maximum(albedo[rig.region] * shading, 0.02)
+    skin = (rig.region == rig.region.min()) & (weight > 0.5)
+    if skin.any():  # brows, strands of hair and nostrils do not stand for skin
+        bright = value.sum(1)
+        weight = np.where((rig.region == rig.region.min()) & (bright < 0.75 * np.median(bright[skin])), 0.05 * weight, weight).astype(np.float32)
     return diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start)
 
 
