@@ -24,6 +24,14 @@ def test_pairs_follow_from_the_seed_alone():
     assert np.abs(first.source - other.source).mean() > 0.05
 
 
+def test_the_person_does_not_depend_on_the_size():
+    """A small picture is the large one made small, within what fewer strands and noise change."""
+    large, small = make_pair(HELD_OUT + 3, 192), make_pair(HELD_OUT + 3, 96)
+    assert large.target_parameters == small.target_parameters
+    shrunk = large.source.reshape(96, 2, 96, 2, 3).mean((1, 3))
+    assert np.abs(shrunk - small.source).mean() < 0.03
+
+
 def test_pictures_and_masks_are_whole():
     for seed in range(HELD_OUT + 10, HELD_OUT + 14):
         pair = make_pair(seed, SIZE)

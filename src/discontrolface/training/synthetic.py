@@ -105,7 +105,8 @@ def picture_backgrounds() -> list[NDArray[np.uint8]]:
 def make_scene(seed: int, pictures: Sequence[NDArray[np.uint8]] = (), detail: float = 1.0) -> Scene:
     """Draw a person, a place and a camera.
 
-    pictures: (H, W, 3) uint8 to cut backgrounds from (`picture_backgrounds()`); the scene depends on them. detail: share of the strands to grow.
+    pictures: (H, W, 3) uint8 to cut backgrounds from (`picture_backgrounds()`); the scene depends on them. detail: share of the strands to grow
+    (small pictures need fewer); the person is the same.
     """
     if seed < 0:
         raise UserError(f"the seed of a scene must not be negative, got {seed}")
@@ -117,7 +118,12 @@ def make_scene(seed: int, pictures: Sequence[NDArray[np.uint8]] = (), detail: fl
     shape = (rng.standard_normal(a.head.shape_count) * 0.85).clip(-2.3, 2.3).astype(np.float32)
     style = make_style(rng, melanin, age, mature)
     neutral = posed(shape, np.zeros(a.head.expression_count, np.float32), np.zeros((5, 3), np.float32))[0]
-    hair = grow(style, neutral, rng, int({"buzz": 14000, "long": 13000, "bob": 12000}.get(style.kind, 11000) * detail))
+    hair = grow(
+        style,
+        neutral,
+        np.random.default_rng([seed, 473]),
+        int({"buzz": 14000, "long": 13000, "bob": 12000}.get(style.kind, 11000) * detail),
+    )
     grown = style.colour if style.kind != "bald" and np.ptp(style.colour) < 0.35 else np.array([0.16, 0.11, 0.08], np.float32)
     brow_colour = np.clip(np.minimum(grown, 0.5) * rng.uniform(0.55, 1.0), 0.03, 1).astype(np.float32)
     surface = [
@@ -138,7 +144,10 @@ def make_scene(seed: int, pictures: Sequence[NDArray[np.uint8]] = (), detail: fl
             length = float(rng.uniform(0.0012, 0.0025)) if kind == "stubble" else float(rng.uniform(0.004, 0.016))
             count = int((5000 if kind in ("full", "stubble") else 1800) * max(detail, 0.6))
             surface.append(
-                (make_beard(rng, kind, np.clip(grown * rng.uniform(0.7, 1.0), 0.03, 1), length, count), 0.8 if length > 0.003 else 0.5)
+                (
+                    make_beard(np.random.default_rng([seed, 474]), kind, np.clip(grown * rng.uniform(0.7, 1.0), 0.03, 1), length, count),
+                    0.8 if length > 0.003 else 0.5,
+                )
             )
             cover[:, 1] = np.maximum(cover[:, 1], beard_mask(kind) * (0.75 if length > 0.003 else 0.3))
     names = a.head.expression_names

@@ -79,5 +79,5 @@ def develop(camera: Camera, image: Array) -> Array:
 
         file = io.BytesIO()
         Image.fromarray((image * 255 + 0.5).astype(np.uint8)).save(file, "JPEG", quality=camera.quality)
-        image = np.asarray(Image.open(file), np.float32) / 255
+        image = np.asarray(Image.open(file), np.float32) / np.float32(255)
     return image

@@ -117,6 +117,7 @@ def grow(style: HairStyle, rest: Array, rng: np.random.Generator, count: int) ->
     if style.kind == "bald":
         return None
     a = anatomy()
+    traits = np.random.default_rng(rng.integers(2**31))  # what does not depend on how many strands there are
     line = hairline_of(style)
     corner = line[a.faces]
     allowed = np.flatnonzero(corner.max(1) > 0)
@@ -133,14 +134,14 @@ def grow(style: HairStyle, rest: Array, rng: np.random.Generator, count: int) ->
     pick, bary = pick[keep][:count], bary[keep][:count]
     roots = np.einsum("nkc,nk->nc", rest[a.faces[pick]], bary).astype(np.float32)
     template_roots = np.einsum("nkc,nk->nc", a.template[a.faces[pick]], bary).astype(np.float32)
-    shell = head_shell(rest, style.kind in ("long", "bob", "curly", "afro") and bool(rng.random() < 0.7))
+    shell = head_shell(rest, style.kind in ("long", "bob", "curly", "afro") and bool(traits.random() < 0.7))
     n = len(roots)
     layer = rng.random(n).astype(np.float32) ** 0.7
     points_each = {"buzz": 3, "short": 7, "afro": 10}.get(style.kind, 13 if style.length < 0.12 else 20)
     length = (style.length * rng.uniform(0.75, 1.0, n)).astype(np.float32)
     if style.kind in ("short", "side", "back", "fringe"):  # sides and back are cut shorter
         side = np.clip((0.075 - template_roots[:, 1]) / 0.06, 0, 1)
-        length *= 1 - side * float(rng.uniform(0.3, 0.9)) * (style.kind != "fringe") - 0.4 * side * (style.kind == "fringe")
+        length *= 1 - side * float(traits.uniform(0.3, 0.9)) * (style.kind != "fringe") - 0.4 * side * (style.kind == "fringe")
     codes = {"buzz": 0, "short": 1, "side": 2, "back": 3, "fringe": 4, "bob": 5, "long": 5, "tied": 6, "curly": 7, "afro": 8}
     code = codes[style.kind]
     part = style.part if abs(style.part) < 0.1 else 9.0
@@ -154,8 +155,8 @@ def grow(style: HairStyle, rest: Array, rng: np.random.Generator, count: int) ->
         np.float32(style.volume),
         shell,
         noise_tile(),
-        rng.uniform(0, 30, 3).astype(np.float32),
-        np.float32(rng.uniform(0.3, 1.0)),
+        traits.uniform(0, 30, 3).astype(np.float32),
+        np.float32(traits.uniform(0.3, 1.0)),
         int(rng.integers(1, 2**31)),
     )
     if style.kind in ("long", "bob", "curly"):  # few stray hairs across the face
@@ -166,10 +167,10 @@ def grow(style: HairStyle, rest: Array, rng: np.random.Generator, count: int) ->
     shade = _gather_and_curl(style, points, layer, rng)
     base = style.colour**2.2
     vary = np.exp(rng.normal(0, 0.16, (n, 1)) + 0.12 * np.repeat(rng.normal(0, 1, (n + 15) // 16), 16)[:n, None])
-    streaks = float(rng.uniform(0, 0.35)) * (style.colour.mean() > 0.15)
+    streaks = float(traits.uniform(0, 0.35)) * (style.colour.mean() > 0.15)
     colour = base * vary * (1 + streaks * rng.random((n, 1)))
-    if 0.06 < style.colour.mean() < 0.5 and rng.random() < 0.12:  # greying
-        grey = rng.random(n) < rng.uniform(0.1, 0.5)
+    if 0.06 < style.colour.mean() < 0.5 and traits.random() < 0.12:  # greying
+        grey = rng.random(n) < traits.uniform(0.1, 0.5)
         colour[grey] = 0.5 * colour[grey] + 0.16
     width = (rng.uniform(0.0006, 0.0014, n) * np.sqrt(12000 / count)).astype(np.float32)
     return Strands(points, colour.astype(np.float32), width, shade, pick.astype(np.int64), bary)
