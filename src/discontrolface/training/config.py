@@ -33,6 +33,7 @@ class TrainConfig:
     grad_clip: float = 1.0  # norm
     colour_jitter: float = 0.0  # standard deviation of a per-channel gain on the pictures (log scale)
     flip: bool = True  # mirror half of the pictures
+    crop: int = 0  # train on random squares of this many pixels near the face; the encoder sees the whole source; 0: on the whole picture
     seed: int = 0
     checkpoint_minutes: float = 4.0
 

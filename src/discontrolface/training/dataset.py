@@ -72,7 +72,18 @@ class PairDataset:
         reverse = torch.rand(config.batch, generator=generator) < 0.5
         mirrored = (torch.rand(config.batch, generator=generator) < 0.5) & config.flip
         gain = torch.exp(config.colour_jitter * torch.randn(config.batch, 3, 1, 1, generator=generator))
-        return assemble(pairs, reverse, mirrored, gain, config.snapshot_maps)
+        batch = assemble(pairs, reverse, mirrored, gain, config.snapshot_maps)
+        return cropped(batch, config.crop, generator) if config.crop else batch
+
+
+def cropped(batch: Batch, size: int, generator: torch.Generator) -> Batch:
+    """Target and snapshot cut to one random square of `size` pixels, more often about the face; on the grid of the networks' patches."""
+    height, width = batch.target.shape[-2:]
+    centre = torch.tensor([0.54 * height, 0.5 * width]) + 0.1 * height * torch.randn(2, generator=generator)
+    top, left = ((centre - size / 2) / 8).round().long().mul(8).clamp(0, height - size).tolist()
+    window = (..., slice(top, top + size), slice(left, left + size))
+    parts = (t[window].contiguous(memory_format=torch.channels_last) for t in (batch.target, batch.snapshot))
+    return Batch(batch.source, *parts)
 
 
 def assemble(pairs: Tensor, reverse: Tensor, mirrored: Tensor, gain: Tensor, maps: Sequence[str]) -> Batch:
