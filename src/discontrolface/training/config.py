@@ -40,6 +40,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise UserError(f"stage {self.stage!r} is not known; choose one of {', '.join(STAGES)}")
+        if self.crop and self.stage == "diffae":
+            raise UserError("crop is for stage expfacenet: the backbone learns whole pictures")
         for name in ("steps", "batch", "mask_patch"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")

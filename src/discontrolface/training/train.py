@@ -73,7 +73,7 @@ def batch_loss(config: TrainConfig, model: DiffAE, control: ExpFaceNet | None, b
     """The loss of one step: the backbone rebuilds the target; Exp-FaceNet makes the target from the masked source and the target's snapshot."""
     mask = encoder_mask(config, len(batch.source), batch.source.shape[-1], generator)
     if control is None:
-        return diffusion_loss(model, batch.target, source=batch.source if config.crop else None, mask=mask, generator=generator).loss
+        return diffusion_loss(model, batch.target, mask=mask, generator=generator).loss
     return diffusion_loss(
         model, batch.target, control, batch.snapshot, source=batch.source, mask=mask, generator=generator
     ).loss
