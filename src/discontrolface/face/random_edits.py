@@ -20,6 +20,8 @@ EXPRESSIONS: dict[str, tuple[float, float]] = {
     "eyeSquintLeft": (0.2, 0.9),
     "eyeSquintRight": (0.2, 0.9),
     "cheekPuff": (0.3, 1.0),
+    "upperLipUp": (0.2, 0.8),
+    "lowerLipDown": (0.2, 0.8),
 }
 
 
@@ -27,7 +29,7 @@ def random_edit(parameters: FaceParameters, generator: np.random.Generator, ligh
     """Another look of the same face: head turned by up to 25 degrees, expressions, gaze, and in one of four cases another light."""
     yaw, pitch, roll = generator.uniform(-25, 25), generator.uniform(-14, 14), generator.uniform(-10, 10)
     turned = generator.random() < 0.7
-    names = generator.choice(list(EXPRESSIONS), size=int(generator.integers(0, 3)), replace=False)
+    names = generator.choice(list(EXPRESSIONS), size=int(generator.integers(0, 4)), replace=False)
     expression = {str(n): float(generator.uniform(*EXPRESSIONS[str(n)])) for n in names}
     gaze = (float(generator.uniform(-20, 20)), float(generator.uniform(-10, 10))) if generator.random() < 0.3 else None
     preset = str(generator.choice(["left", "right", "top", "front"])) if light and generator.random() < 0.25 else None

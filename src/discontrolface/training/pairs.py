@@ -62,7 +62,8 @@ def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, floa
         rng = np.random.default_rng((seed, 7))
         scene = synthetic.make_scene(seed, pictures)
         a = synthetic.random_parameters(scene, rng)
-        b = synthetic.edit_parameters(a, rng) if rng.random() < 0.4 else random_edit(a, rng)
+        a = random_edit(a, rng, light=False) if rng.random() < 0.4 else a
+        b = synthetic.edit_parameters(a, rng) if rng.random() < 0.3 else random_edit(a, rng)
         images = {side: synthetic.render_scene(scene, p, size).image for side, p in (("a", a), ("b", b))}
         shape = rng.normal(0, SHAPE_JITTER, a.shape.shape)
         expression = rng.normal(0, EXPRESSION_JITTER, a.expression.shape)
