@@ -1,5 +1,6 @@
 """Sampling, loss, attributes and interpolation where the answer is known without the official code."""
 
+import copy
 import math
 
 import pytest
@@ -179,6 +180,46 @@ def test_deep_reuse_is_exact_when_every_step_is_computed_and_close_otherwise(pai
     handle.remove()
     assert len(ran) == 30
     assert not torch.equal(reused, full)
+
+
+def test_deep_reuse_in_an_edit(pair: tuple[DiffAE, ExpFaceNet]) -> None:
+    """Both networks skip their middle at every second step; the steps that are computed in full see the control's deep features."""
+    model, control = pair
+    crop, snapshot, noise = crop_and_snapshot()
+    ran = []
+    handles = [net.unet.middle.register_forward_hook(lambda *_: ran.append(1)) for net in pair]
+    results = [
+        sample(
+            model,
+            noise,
+            steps=6,
+            condition=EditCondition(model, control, crop, snapshot, 6, "A", deep_every=every, deep_depth=2),
+            deep_every=every,
+            deep_depth=2,
+        )
+        for every in (1, 2)
+    ]
+    for handle in handles:
+        handle.remove()
+    assert len(ran) == 2 * 6 + 2 * 3
+    assert not torch.equal(*results)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_number_types(pair: tuple[DiffAE, ExpFaceNet], dtype: torch.dtype) -> None:
+    """Everything follows the model's dtype; in float64 the result agrees with float32."""
+    model, control = (copy.deepcopy(net).to(dtype) for net in pair)
+    crop, snapshot, noise = crop_and_snapshot()
+
+    def edit(model: DiffAE, control: ExpFaceNet, dtype: torch.dtype) -> Tensor:
+        condition = EditCondition(model, control, crop.to(dtype), snapshot.to(dtype), 3, "A")
+        return sample(model, noise.to(dtype), steps=3, condition=condition)
+
+    result = edit(model, control, dtype)
+    assert result.dtype == dtype
+    if dtype == torch.float64:
+        torch.testing.assert_close(result.float(), edit(*pair, torch.float32), atol=1e-4, rtol=0)
+    assert diffusion_loss(model, crop.to(dtype), control, snapshot.to(dtype), generator=seeded()).loss.isfinite()
 
 
 def test_loss_is_zero_for_the_perfect_prediction(pair: tuple[DiffAE, ExpFaceNet], monkeypatch: pytest.MonkeyPatch) -> None:

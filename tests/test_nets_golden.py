@@ -12,7 +12,7 @@ from torch import Tensor
 from discontrolface.nets import DiffAE
 from discontrolface.nets.blocks import timestep_embedding
 from discontrolface.weights import import_diffae
-from discontrolface.weights.official import ATTENTION_PARTS, RES_PARTS, our_key, read_config
+from discontrolface.weights.official import official_key, our_key, read_config
 
 GOLDENS = Path(__file__).parent / "goldens"
 
@@ -115,32 +115,8 @@ def test_configuration_is_read_back_from_official_keys(name: str) -> None:
     config = getattr(presets, name)()
     with torch.device("meta"):
         model = DiffAE(**config)
-    shapes = official_shapes(model)
-    found = read_config(shapes, config.get("image_size", 256))
+    ours = model.state_dict()
+    found = read_config({official_key(key, ours): tuple(value.shape) for key, value in ours.items()}, config.get("image_size", 256))
     for key, value in found.items():
         expected = model.config[key]
         assert (tuple(expected) if isinstance(expected, list | tuple) else expected) == value, key
-
-
-def official_shapes(model: DiffAE) -> dict[str, tuple[int, ...]]:
-    """Every official key that could map to one of ours, by trying the official spellings."""
-    shapes = {}
-    for ours, tensor in model.state_dict().items():
-        candidates = [key for key in spellings(ours) if our_key(key) == ours]
-        assert len(candidates) == 1, ours
-        shapes[candidates[0]] = tuple(tensor.shape)
-    return shapes
-
-
-def spellings(ours: str) -> list[str]:
-    net, *path = ours.split(".")
-    prefix = "encoder." if net == "encoder" else ""
-    leaf = path[-1]
-    ends = [*RES_PARTS, *ATTENTION_PARTS]
-    if path[0] in ("down", "up"):
-        side, k = ("input", int(path[1]) + 1) if path[0] == "down" else ("output", int(path[1]))
-        return [f"{prefix}{side}_blocks.{k}.{layer}.{end}.{leaf}" for layer in ((0,) if path[2] == "res" else (1,)) for end in ends]
-    if path[0] == "middle":
-        return [f"{prefix}middle_block.{layer}.{end}.{leaf}" for layer in range(3) for end in ends]
-    heads = ["input_blocks.0.0", "out.0", "out.2", "out.3", "time_embed.time_embed.0", "time_embed.time_embed.2"]
-    return [f"{prefix}{head}.{leaf}" for head in heads]

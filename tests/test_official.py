@@ -22,7 +22,7 @@ from torch import Tensor
 from discontrolface.errors import UserError
 from discontrolface.weights import import_attributes, import_diffae, import_latent
 from discontrolface.weights.checkpoint import open_checkpoint
-from discontrolface.weights.official import CELEBA_ATTRIBUTES
+from discontrolface.weights.official import CELEBA_ATTRIBUTES, official_key, our_key
 
 GOLDENS = Path(__file__).parent / "goldens"
 SHAPES: dict[str, list[int]] = json.loads((GOLDENS / "diffae_tiny.json").read_text())["lit_keys"]
@@ -109,8 +109,17 @@ def test_missing_and_unexpected_keys_are_named(state: dict[str, Tensor]) -> None
     broken["ema_model.input_blocks.1.1.norm.weight"] = torch.zeros(32)
     with pytest.raises(UserError) as error:
         import_diffae(broken)
-    for name in ("unet.head.bias", "encoder.head.weight", "surprise.weight", "input_blocks.1.1.norm.weight"):
-        assert name in str(error.value)
+    missing, unexpected = str(error.value).split("unexpected")
+    assert "'ema_model.out.2.bias'" in missing
+    assert "'ema_model.encoder.out.3.weight'" in missing
+    assert "'ema_model.surprise.weight'" in unexpected
+    assert "'ema_model.input_blocks.1.1.norm.weight'" in unexpected
+    assert str(error.value).count("ema_model") == 4
+
+
+def test_key_map_inverts() -> None:
+    ours = {our_key(key.removeprefix("ema_model.")): key.removeprefix("ema_model.") for key in SHAPES if key.startswith("ema_model.")}
+    assert {key: official_key(key, ours) for key in ours} == ours
 
 
 def test_wrong_shapes_and_numbers_are_named(state: dict[str, Tensor]) -> None:
@@ -259,7 +268,7 @@ def test_latent_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no conds_mean"):
         import_latent(weights)
     del state["ema_model.latent_net.layers.2.norm.bias"]
-    with pytest.raises(UserError, match=r"missing \['layers.2.norm.bias'\]"):
+    with pytest.raises(UserError, match=r"missing \['ema_model.latent_net.layers.2.norm.bias'\]"):
         import_latent(state)
     with pytest.raises(UserError, match="has no key"):
         import_latent({"x": torch.zeros(2)})

@@ -9,6 +9,7 @@ from discontrolface.diffusion.masking import PATCH, apply_mask, masking_schedule
 from discontrolface.nets.control import Control
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.nets.unet import DeepFeatures
 
 
 class EditCondition:
@@ -29,10 +30,13 @@ class EditCondition:
         patch: int = PATCH,  # in pixels
         fill: str = "zero",  # see `apply_mask`
         region: Tensor | None = None,  # (B,1,H,W): mask only patches that touch this (the face)
+        deep_every: int = 1,  # as `sample`'s, and to be given the same value: Exp-FaceNet's deep levels only at every n-th step
+        deep_depth: int = 1,  # as `sample`'s
     ) -> None:
         self.model, self.control, self.crop, self.snapshot = model, control, crop, snapshot
         self.ratios = masking_schedule(masking, steps)
         self.generator, self.patch, self.fill, self.region = generator, patch, fill, region
+        self.deep_every, self.deep = deep_every, DeepFeatures(deep_depth) if deep_every > 1 else None
         self.stem: Tensor | None = None
         self.unmasked: Tensor | None = None
 
@@ -52,4 +56,6 @@ class EditCondition:
         assert self.snapshot is not None
         if self.stem is None:
             self.stem = self.control.read(self.snapshot)
-        return z, self.control(x_t, t, z, self.snapshot, backbone=self.model, stem=self.stem)
+        if self.deep is not None and step % self.deep_every == 0:
+            self.deep.stored = None
+        return z, self.control(x_t, t, z, self.snapshot, backbone=self.model, stem=self.stem, deep=self.deep)

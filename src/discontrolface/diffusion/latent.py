@@ -9,7 +9,7 @@ from discontrolface.diffusion.schedule import denoising_timesteps, log_snr_times
 from discontrolface.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.latent import MLPSkipNet
-from discontrolface.nets.parametrization import TRAIN_TIMESTEPS
+from discontrolface.nets.parametrization import TRAIN_TIMESTEPS, at_timesteps
 
 BETA = 0.008  # every step's beta (official schedule "const0.008")
 
@@ -20,8 +20,8 @@ def latent_alphas_cumprod() -> list[float]:
 
 
 def _noisy(z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    a = torch.tensor(latent_alphas_cumprod(), dtype=torch.float64, device=z.device)[t.long()][:, None]
-    return a.sqrt().to(z.dtype) * z + (1 - a).sqrt().to(z.dtype) * noise
+    a = torch.tensor(latent_alphas_cumprod(), dtype=torch.float64)
+    return at_timesteps(a.sqrt(), t, z) * z + at_timesteps((1 - a).sqrt(), t, z) * noise
 
 
 @torch.no_grad()

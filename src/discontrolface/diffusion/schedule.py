@@ -57,8 +57,8 @@ def denoising_timesteps(steps: int, strength: float = 1.0, scheduler: str = "ddi
 
 def add_noise(x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """x_t = sqrt(a) x0 + sqrt(1 - a) noise (Ho et al., 2020, eq. 4): (B,C,H,W), t (B,) -> (B,C,H,W)."""
-    signal, sigma = signal_and_noise(t)
-    return signal.to(x0.dtype) * x0 + sigma.to(x0.dtype) * noise
+    signal, sigma = signal_and_noise(t, x0)
+    return signal * x0 + sigma * noise
 
 
 def random_timesteps(batch: int, generator: torch.Generator | None = None) -> Tensor:

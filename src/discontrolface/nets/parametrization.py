@@ -19,16 +19,21 @@ def check_prediction_type(name: str) -> str:
     return name
 
 
-def linear_alphas_cumprod(device: torch.device | str = "cpu") -> Tensor:
-    """alpha-bar of t = 0..999 for betas linear from 1e-4 to 0.02, float64 (official `get_named_beta_schedule("linear", 1000)`)."""
-    betas = torch.linspace(1e-4, 0.02, TRAIN_TIMESTEPS, dtype=torch.float64, device=device)
+def linear_alphas_cumprod() -> Tensor:
+    """alpha-bar of t = 0..999 for betas linear from 1e-4 to 0.02, float64 on the CPU (official `get_named_beta_schedule("linear", 1000)`)."""
+    betas = torch.linspace(1e-4, 0.02, TRAIN_TIMESTEPS, dtype=torch.float64)
     return (1 - betas).cumprod(0)
 
 
-def signal_and_noise(t: Tensor) -> tuple[Tensor, Tensor]:
-    """sqrt(alpha-bar(t)) and sqrt(1 - alpha-bar(t)) for integer t (B,): each (B,1,1,1) float32."""
-    a = linear_alphas_cumprod(t.device)[t.long()].view(-1, 1, 1, 1)
-    return a.sqrt().float(), (1 - a).sqrt().float()
+def at_timesteps(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
+    """table[t] with the dtype and device of `like`, shaped to multiply it: table (1000,), t (B,) integer -> (B,1,...,1)."""
+    return table.to(like.dtype).to(like.device)[t.long()].view(-1, *(1,) * (like.ndim - 1))
+
+
+def signal_and_noise(t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """sqrt(alpha-bar(t)) and sqrt(1 - alpha-bar(t)), shaped to multiply `like`."""
+    a = linear_alphas_cumprod()
+    return at_timesteps(a.sqrt(), t, like), at_timesteps((1 - a).sqrt(), t, like)
 
 
 def to_x0(prediction: Tensor, x_t: Tensor, t: Tensor, prediction_type: str) -> Tensor:
@@ -36,21 +41,21 @@ def to_x0(prediction: Tensor, x_t: Tensor, t: Tensor, prediction_type: str) -> T
     if prediction_type == "sample":
         return prediction
     if prediction_type == "epsilon":
-        a = linear_alphas_cumprod(t.device)[t.long()].view(-1, 1, 1, 1)
+        a = linear_alphas_cumprod()
         # sqrt(1/a) x_t - sqrt(1/a - 1) eps, in the official order of rounding: at large t the difference of large numbers
-        return (1 / a).sqrt().to(x_t.dtype) * x_t - (1 / a - 1).sqrt().to(x_t.dtype) * prediction
-    signal, noise = signal_and_noise(t)
-    return signal.to(x_t.dtype) * x_t - noise.to(x_t.dtype) * prediction
+        return at_timesteps((1 / a).sqrt(), t, x_t) * x_t - at_timesteps((1 / a - 1).sqrt(), t, x_t) * prediction
+    signal, noise = signal_and_noise(t, x_t)
+    return signal * x_t - noise * prediction
 
 
 def from_x0(x0: Tensor, x_t: Tensor, t: Tensor, prediction_type: str) -> Tensor:
     """The prediction that implies this picture: the inverse of `to_x0`."""
     if prediction_type == "sample":
         return x0
-    signal, noise = signal_and_noise(t)
+    signal, noise = signal_and_noise(t, x_t)
     if prediction_type == "epsilon":
-        return (x_t - signal.to(x_t.dtype) * x0) / noise.to(x_t.dtype)
-    return (signal.to(x_t.dtype) * x_t - x0) / noise.to(x_t.dtype)
+        return (x_t - signal * x0) / noise
+    return (signal * x_t - x0) / noise
 
 
 def training_target(x0: Tensor, noise: Tensor, t: Tensor, prediction_type: str) -> Tensor:
@@ -59,5 +64,5 @@ def training_target(x0: Tensor, noise: Tensor, t: Tensor, prediction_type: str) 
         return x0
     if prediction_type == "epsilon":
         return noise
-    signal, sigma = signal_and_noise(t)
-    return signal.to(x0.dtype) * noise - sigma.to(x0.dtype) * x0
+    signal, sigma = signal_and_noise(t, x0)
+    return signal * noise - sigma * x0

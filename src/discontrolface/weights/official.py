@@ -1,7 +1,7 @@
 """Official Diff-AE checkpoints in: autoencoder, latent DPM, attribute classifier. Files from outside: nothing in them is executed."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def our_key(official: str) -> str | None:
         return f"{net}.stem.{leaf}"
     if net == "unet" and (found := re.fullmatch(r"time_embed\.time_embed\.([02])", path)):
         return f"unet.time_embed.{found[1]}.{leaf}"
-    found = re.fullmatch(r"(?:(input|output)_blocks\.(\d+)|middle_block)\.(\d+)\.(.+)", path)
+    found = re.fullmatch(r"(?:(input|output)_blocks\.(\d{1,4})|middle_block)\.(\d{1,4})\.(.+)", path)
     if found is None or found[4] not in {**RES_PARTS, **ATTENTION_PARTS}:
         return None
     side, index, layer = found[1], int(found[2] or 0), int(found[3])
@@ -63,6 +63,34 @@ def our_key(official: str) -> str | None:
     if side == "input":
         return f"{net}.down.{index - 1}.{kind}.{part}.{leaf}" if index > 0 else None
     return f"{net}.up.{index}.{kind}.{part}.{leaf}"
+
+
+def official_key(ours: str, all_ours: Container[str]) -> str:
+    """The inverse of `our_key`; `all_ours` says which blocks have attention, because the official layers are numbered."""
+    net, *path, leaf = ours.split(".")
+    prefix = "encoder." if net == "encoder" else ""
+    parts = {value: key for key, value in RES_PARTS.items()}
+    attention = {value: key for key, value in ATTENTION_PARTS.items()}
+    match path:
+        case ["time_embed", layer]:
+            name = f"time_embed.time_embed.{layer}"
+        case ["stem"]:
+            name = "input_blocks.0.0"
+        case ["norm"]:
+            name = "out.0"
+        case ["head"]:
+            name = "out.3" if net == "encoder" else "out.2"
+        case ["middle", "attention", part]:
+            name = f"middle_block.1.{attention[part]}"
+        case ["middle", res, part]:
+            name = f"middle_block.{MIDDLE_PARTS.index(res)}.{parts[part]}"
+        case [side, k, kind, part]:
+            layer = {"res": 0, "attention": 1, "resample": 2 if f"{net}.up.{k}.attention.norm.weight" in all_ours else 1}[kind]
+            block = f"input_blocks.{int(k) + 1}" if side == "down" else f"output_blocks.{k}"
+            name = f"{block}.{layer}.{attention[part] if kind == 'attention' else parts[part]}"
+        case _:
+            raise KeyError(ours)
+    return f"{prefix}{name}.{leaf}"
 
 
 def read_config(shapes: Mapping[str, tuple[int, ...]], image_size: int | None = None) -> dict[str, Any]:
@@ -103,7 +131,7 @@ def _layers(shapes: Iterable[str], blocks: str) -> dict[int, dict[int, set[str]]
     """Block number -> layer number -> names of the parts that have a weight."""
     found: dict[int, dict[int, set[str]]] = {}
     for key in shapes:
-        if match := re.fullmatch(rf"{re.escape(blocks)}\.(\d+)\.(\d+)\.(.+)\.weight", key):
+        if match := re.fullmatch(rf"{re.escape(blocks)}\.(\d{{1,4}})\.(\d{{1,4}})\.(.+)\.weight", key):
             found.setdefault(int(match[1]), {}).setdefault(int(match[2]), set()).add(match[3])
     return found
 
@@ -157,16 +185,16 @@ def _chosen_prefix(shapes: Mapping[str, tuple[int, ...]], weights: str, marker: 
     raise UserError(f"{name} has no key {weights}.{marker}; give an official Diff-AE checkpoint (last.ckpt) or its state dict.")
 
 
-def _load(module: nn.Module, tensors: dict[str, Tensor], official: dict[str, str], unexpected: list[str], name: str) -> None:
-    """Fills `module` (on the meta device) with the tensors, by our keys; every missing, unexpected or misshapen key is named."""
+def _load(module: nn.Module, tensors: dict[str, Tensor], official: Callable[[str], str], unexpected: list[str], name: str) -> None:
+    """Fills `module` (on the meta device) with the tensors, by our keys; every missing, unexpected or misshapen official key is named."""
     wanted = module.state_dict()
-    missing = [key for key in wanted if key not in tensors]
-    unexpected = unexpected + [official[key] for key in tensors if key not in wanted]
+    missing = [official(key) for key in wanted if key not in tensors]
+    unexpected = unexpected + [official(key) for key in tensors if key not in wanted]
     if missing or unexpected:
         raise UserError(f"{name} does not fit the network: missing {missing or 'nothing'}, unexpected {unexpected or 'nothing'}.")
     # the official attention has 1x1 convolutions where ours has linear layers
     fits = {key: tensors[key].numel() == w.numel() and _squeezed(tensors[key].shape) == _squeezed(w.shape) for key, w in wanted.items()}
-    wrong = [f"{official[key]} {list(tensors[key].shape)} instead of {list(wanted[key].shape)}" for key, fit in fits.items() if not fit]
+    wrong = [f"{official(key)} {list(tensors[key].shape)} instead of {list(wanted[key].shape)}" for key, fit in fits.items() if not fit]
     if wrong:
         raise UserError(f"{name} has wrong shapes: {', '.join(wrong)}.")
     module.load_state_dict({key: tensors[key].reshape(w.shape) for key, w in wanted.items()}, assign=True)
@@ -197,8 +225,10 @@ def import_diffae(source: Source, weights: str = "ema_model", image_size: int | 
     tensors = {ours: reader.read(prefix + key) for key, ours in names.items() if ours is not None}
     with torch.device("meta"):
         model = DiffAE(**config)
-    official = {ours: key for key, ours in names.items() if ours is not None}
-    _load(model, tensors, official, [key for key, ours in names.items() if ours is None], reader.name)
+    given = {ours: prefix + key for key, ours in names.items() if ours is not None}
+    every = {*model.state_dict()}
+    unknown = [prefix + key for key, ours in names.items() if ours is None]
+    _load(model, tensors, lambda ours: given.get(ours) or prefix + official_key(ours, every), unknown, reader.name)
     return model.eval()
 
 
@@ -214,8 +244,8 @@ def import_latent(source: Source, weights: str = "ema_model") -> MLPSkipNet:
     shapes = reader.shapes()
     prefix = _chosen_prefix(shapes, weights, "latent_net.layers.0.linear.weight", reader.name) + "latent_net."
     own = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
-    count = 1 + max(int(m[1]) for key in own if (m := re.match(r"layers\.(\d+)\.", key)))
     try:
+        count = 1 + max(int(m[1]) for key in own if (m := re.match(r"layers\.(\d{1,4})\.", key)))
         hidden, channels = own["layers.0.linear.weight"]
         widths = [own[f"layers.{i}.linear.weight"][1] for i in range(count)]
         config = {
@@ -237,7 +267,13 @@ def import_latent(source: Source, weights: str = "ema_model") -> MLPSkipNet:
         tensors[ours] = reader.read(key).flatten()
     with torch.device("meta"):
         net = MLPSkipNet(**config)
-    _load(net, tensors, {ours: key for key, ours in renamed.items()}, [], reader.name)
+
+    def official(ours: str) -> str:
+        if ours in ("mean", "std"):
+            return f"conds_{ours}"
+        return prefix + ours.replace("head.", f"layers.{count - 1}.linear.").replace("condition.", "cond_layers.1.")
+
+    _load(net, tensors, official, [], reader.name)
     return net.eval()
 
 
