@@ -286,4 +286,7 @@ def _read_legacy(file: BinaryIO) -> tuple[Any, dict[str, tuple[int, int]]]:
             raise ValueError("negative count")
         spans[str(key)] = (file.tell(), count * dtype.itemsize)
         file.seek(count * dtype.itemsize, os.SEEK_CUR)
+    needed = file.tell()
+    if needed > file.seek(0, os.SEEK_END):
+        raise EOFError
     return content, spans

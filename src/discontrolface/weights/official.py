@@ -72,8 +72,8 @@ def official_key(ours: str, all_ours: Container[str]) -> str:
     parts = {value: key for key, value in RES_PARTS.items()}
     attention = {value: key for key, value in ATTENTION_PARTS.items()}
     match path:
-        case ["time_embed", layer]:
-            name = f"time_embed.time_embed.{layer}"
+        case ["time_embed", linear]:
+            name = f"time_embed.time_embed.{linear}"
         case ["stem"]:
             name = "input_blocks.0.0"
         case ["norm"]:
