@@ -40,7 +40,7 @@ def extend_motion(
 
     The first two channels are an offset in ndc, x right and y *down*; all others are continued by the membrane only.
     anchor: (G, G, 2 + C) what the mesh asks for, weight: (G, G) how strongly (0: free).
-    depth: (G, G) ndc depth of the head where it is, -inf elsewhere; floor: the depth far from it. matrix, shift: target to source (`similarity`).
+    depth: (G, G) ndc depth of the head where it is, -inf elsewhere; floor: the depth far from it (that of the pivot: hair there stays). matrix, shift: target to source (`similarity`).
     head_radius: of the head in cells.
     """
     size = len(weight)
@@ -48,10 +48,9 @@ def extend_motion(
     turn = np.sqrt(matrix[0, 2] ** 2 + matrix[1, 2] ** 2) / max(abs(matrix[2, 2]), 1e-3)
     slope = min(1.2, 0.55 / max(turn, 1e-3))
     inside = np.isfinite(depth)
-    rounded = np.where(inside, depth, floor).astype(np.float32)
+    rounded = np.where(inside, np.maximum(depth, floor), floor).astype(np.float32)
     _cone(rounded, np.float32(slope * cell))
-    distance = np.where(inside, 0.0, 1e6).astype(np.float32)
-    _chamfer(distance)
+    distance = distance_to(inside)
     index = np.arange(size) + 0.5
     border = np.minimum(index, size - index)
     border = np.minimum(border[:, None], border[None, :]).astype(np.float32)
@@ -67,13 +66,25 @@ def extend_motion(
     screen = (0.6 / head_radius) ** 2 * (1.0 - near) + (0.15 / head_radius) ** 2
     rest = membrane(anchor - rigid, weight, screen.astype(np.float32))
     total = (rigid + rest) * _smoothstep((border - 1.0) / (0.03 * size))[..., None]
-    total[..., 2:] *= _smoothstep(1.0 - (distance - 0.1 * head_radius) / (0.7 * head_radius))[..., None]  # light stays near the head
+    total[..., 2:] *= _smoothstep(1.0 - (distance - 0.4 * head_radius) / (1.2 * head_radius))[..., None]
     total = np.ascontiguousarray(total, np.float32)
     _unfold(total, np.float32(cell), 40)
     padded = np.pad(total, ((1, 1), (0, 0), (0, 0)))
     total = 0.5 * total + 0.25 * (padded[:-2] + padded[2:])
     padded = np.pad(total, ((0, 0), (1, 1), (0, 0)))
     return 0.5 * total + 0.25 * (padded[:, :-2] + padded[:, 2:])
+
+
+def pivot(matrix: np.ndarray, shift: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """(3,) the point nearest to `centre` that the similarity leaves in place; `centre` itself if nothing turns."""
+    return centre + np.linalg.pinv(matrix - np.eye(3), rcond=1e-2) @ (centre - matrix @ centre - shift)
+
+
+def distance_to(inside: np.ndarray) -> FloatArray:
+    """(G, G) distance in cells to the True ones (nearly Euclidean)."""
+    distance = np.where(inside, 0.0, 1e6).astype(np.float32)
+    _chamfer(distance)
+    return distance
 
 
 def membrane(value: FloatArray, weight: FloatArray, screen: FloatArray) -> FloatArray:

@@ -34,6 +34,7 @@ class Scene(NamedTuple):
     lower_teeth: FloatArray
     matrix: np.ndarray  # (3, 3), (3,): the skull from target to photo, ndc
     shift: np.ndarray
+    overall: FloatArray  # (3,) log of how much brighter the target's light is on the whole face
 
 
 def plane_affine(matrix: np.ndarray, shift: np.ndarray, depth: float, height: int, width: int) -> FloatArray:
@@ -83,8 +84,9 @@ def _mouth(scene: Scene, rig: PreviewRig, canvas: Canvas, lit: FloatArray, cover
         tones[1] = np.median(scene.image[photo_teeth], axis=0)
         tones[2] = 0.9 * tones[1]
     raster = scene.raster_after
+    light = scene.overall + np.float32(0.25) * (scene.light - scene.overall)  # the lips' normals say little about what lies behind them
     draw_mouth(
-        scene.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, scene.light, skull,
+        scene.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, light, skull,
         scene.layer_before, cover, rig.teeth, raster.depth, float(scene.after[lips, 2].mean()), float(np.ptp(scene.after[lips, 0])), tones,
         scene.upper_teeth, scene.lower_teeth, max(2, round(0.022 * height)), room, *canvas,
     )  # fmt: skip

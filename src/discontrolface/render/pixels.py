@@ -169,12 +169,18 @@ def coarse_anchors(triangle, barycentric, depth, faces, attributes, flow, truste
 
 
 @compiled
-def join_motion(triangle, barycentric, faces, flow, trusted, outside, log_ratio):  # type: ignore[no-untyped-def]
-    """The motion of every pixel: the mesh's where it is trusted, the continuation elsewhere. flow (H, W, 2) pixels, log ratio (H, W, 3)."""
+def join_motion(triangle, barycentric, faces, flow, trusted, outside, log_ratio, matte):  # type: ignore[no-untyped-def]
+    """The motion of every pixel: the mesh's where it is trusted, the continuation elsewhere. flow (H, W, 2) pixels, log ratio (H, W, 3);
+    and (H, W) how far what it fetches belongs to the head.
+
+    matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit.
+    """
     height, width = triangle.shape
     grid = outside.shape[0]
     total = np.empty((height, width, 2), np.float32)
     light = np.empty((height, width, 3), np.float32)
+    belongs = np.ones((height, width), np.float32)
+    half = np.float32(0.5)
     half_x, half_y = np.float32(0.5 * width), np.float32(0.5 * height)
     value = np.empty(5, np.float32)
     for i in range(height):
@@ -203,12 +209,24 @@ def join_motion(triangle, barycentric, faces, flow, trusted, outside, log_ratio)
                 for k in range(3):
                     mesh = wa * log_ratio[a, k] + wb * log_ratio[b, k] + wc * log_ratio[c, k]
                     value[2 + k] += t * (mesh - value[2 + k])
+            if t < 1 or max(abs(value[2]), abs(value[3]), abs(value[4])) > 0.002:
+                mx = (np.float32(j) + half + value[0]) * np.float32(grid) / np.float32(width) - half
+                my = (np.float32(i) + half + value[1]) * np.float32(grid) / np.float32(height) - half
+                mx, my = min(max(mx, np.float32(0.0)), np.float32(grid - 1)), min(max(my, np.float32(0.0)), np.float32(grid - 1))
+                p, q = min(int(my), grid - 2), min(int(mx), grid - 2)
+                my, mx = my - np.float32(p), mx - np.float32(q)
+                upper = matte[p, q] + mx * (matte[p, q + 1] - matte[p, q])
+                lower = matte[p + 1, q] + mx * (matte[p + 1, q + 1] - matte[p + 1, q])
+                share = upper + my * (lower - upper)
+                for k in range(2, 5):
+                    value[k] *= share
+                belongs[i, j] = share
             # not beyond the picture
             value[0] = min(max(value[0], np.float32(-j)), np.float32(width - 1 - j))
             value[1] = min(max(value[1], np.float32(-i)), np.float32(height - 1 - i))
             total[i, j, 0], total[i, j, 1] = value[0], value[1]
             light[i, j, 0], light[i, j, 1], light[i, j, 2] = value[2], value[3], value[4]
-    return total, light
+    return total, light, belongs
 
 
 @compiled
@@ -259,11 +277,12 @@ def shoulder(value):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def compose(image, triangle, barycentric, faces, flow, light, trusted, layer, paint, teeth, veil):  # type: ignore[no-untyped-def]
+def compose(image, triangle, barycentric, faces, flow, light, belongs, trusted, layer, paint, teeth, veil):  # type: ignore[no-untyped-def]
     """Fetch the colours: picture (H, W, 3), visibility (H, W), change (H, W) in [0, 1].
 
     Where the map shrinks the photo's detail to less than a third in some direction (it is smeared) on skin, the paint takes over; on lids
-    wherever the photo is not trusted; and on lips in place of the photo's teeth (H, W). veil: (V, 3) = hair (never painted), lids, lips.
+    wherever the photo is not trusted; and on lips in place of the photo's teeth (H, W); but background
+    (`belongs`, from `join_motion`) is not painted. veil: (V, 3) = hair (never painted), lids, lips.
     Where lips have closed, the map skips what lay between them; there is a dark seam.
     """
     height, width, _ = image.shape
@@ -302,7 +321,7 @@ def compose(image, triangle, barycentric, faces, flow, light, trusted, layer, pa
                 wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
                 lid = min(wa * veil[a, 1] + wb * veil[b, 1] + wc * veil[c, 1], one)
                 bare = one - (wa * veil[a, 0] + wb * veil[b, 0] + wc * veil[c, 0])
-                painted = max(smear * bare * (one - t), lid)
+                painted = max(smear * bare * (one - t) * belongs[i, j], lid)
                 seen = min(seen, one - painted)
             seam = zero
             if layer[i, j] == SKIN and yy > 2.0:

@@ -13,16 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from discontrolface.render.extend import extend_motion, similarity
+from discontrolface.render.extend import distance_to, extend_motion, pivot, similarity
 from discontrolface.render.fill import diffuse_over_mesh
 from discontrolface.render.inside import Scene, draw_inside
 from discontrolface.render.lids import closing_lids, draw_lashes
+from discontrolface.render.matte import head_matte
 from discontrolface.render.mouth import teeth_shown
 from discontrolface.render.openings import smoothed, soft_mask
 from discontrolface.render.pixels import OFF, coarse_anchors, compose, finish, join_motion, mesh_motion, near_occluder, shrink, soften
 from discontrolface.render.raster import FloatArray, rasterize, visible_vertices
 from discontrolface.render.rig import MOUTH, SKIN, TONGUE, PreviewRig
-from discontrolface.render.shade import sh_shading, vertex_normals
+from discontrolface.render.shade import mean_face_shading, sh_shading, vertex_normals
 
 GRID = 128  # cells a side of the coarse grid for the motion off the mesh
 HAIR_RELIGHT = 0.7  # hair follows a change of light this far (exponent of the ratio)
@@ -98,8 +99,9 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     anchor, weight, depth = coarse_anchors(
         raster_after.triangle, raster_after.barycentric, raster_after.depth, rig.faces, attributes, mesh_flow, trusted, layer, GRID
     )
-    floor = float(after[rig.skull, 2].mean())
     matrix, shift = similarity(before[rig.skull], after[rig.skull])
+    centre = after[rig.skull].astype(np.float64).mean(0)
+    floor = float(np.clip(pivot(matrix, shift, centre)[2], after[rig.skull, 2].min(), after[rig.skull, 2].max()))
     radius = float(np.sqrt(max(np.isfinite(depth).sum(), 4) / np.pi))
     outside = extend_motion(anchor, weight, depth, floor, matrix, shift, radius)
 
@@ -110,13 +112,15 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     paint = np.clip(colours * target.albedo[rig.region] * shade_after, 0.0, 1.0).astype(np.float32)
 
     log_ratio = np.ascontiguousarray(log_ratio, np.float32)
-    flow, light = join_motion(raster_after.triangle, raster_after.barycentric, rig.faces, mesh_flow, trusted, outside, log_ratio)
+    matte = _matte(image, raster_before.triangle, rig)
+    flow, light, belongs = join_motion(raster_after.triangle, raster_after.barycentric, rig.faces, mesh_flow, trusted, outside, log_ratio, matte)
     veil = np.stack([rig.unpainted, closing_lids(before, after, matrix, shift, rig), rig.lips], 1)
     picture, visibility, change = compose(
-        image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, trusted, layer, paint, not_lips, veil
+        image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, belongs, trusted, layer, paint, not_lips, veil
     )
+    overall = np.log(_mean_shading(target.light) / _mean_shading(source.light)).astype(np.float32)
     scene = Scene(
-        image, before, after, raster_before, raster_after, layer_before, layer, mesh_flow, flow, sighted, light, colours, shade_after, target.albedo, upper_teeth, lower_teeth, matrix, shift
+        image, before, after, raster_before, raster_after, layer_before, layer, mesh_flow, flow, sighted, light, colours, shade_after, target.albedo, upper_teeth, lower_teeth, matrix, shift, overall
     )
     draw_inside(scene, rig, picture, visibility, change)
     draw_lashes(scene, rig, picture, change, np.ascontiguousarray(veil[:, 1]))
@@ -137,6 +141,11 @@ def _shading(normals: FloatArray, light: FloatArray) -> FloatArray:
     least = np.maximum(0.15 * (shading * front).sum(0) / max(float(front.sum()), 1e-6), 1e-3)
     soft = 0.5 * (shading - least) + np.sqrt(0.25 * (shading - least) ** 2 + (0.5 * least) ** 2)  # a smooth max(shading - least, 0)
     return (least + soft).astype(np.float32)
+
+
+def _mean_shading(light: FloatArray) -> FloatArray:
+    """(3,) how bright a light makes a face on average."""
+    return np.maximum(mean_face_shading(torch.from_numpy(np.array(light, np.float32))).numpy(), 0.02)
 
 
 def _to_pixels(vertices: FloatArray, height: int, width: int) -> FloatArray:
@@ -194,6 +203,15 @@ def _vertex_colours(
         bright = value.sum(1)
         weight = np.where((rig.region == rig.region.min()) & (bright < 0.75 * np.median(bright[skin])), 0.05 * weight, weight).astype(np.float32)
     return diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start)
+
+
+def _matte(image: FloatArray, triangle: np.ndarray, rig: PreviewRig) -> FloatArray:
+    """`head_matte` of the photo on the coarse grid."""
+    rows = (np.arange(GRID) * 2 + 1) * triangle.shape[0] // (2 * GRID)
+    columns = (np.arange(GRID) * 2 + 1) * triangle.shape[1] // (2 * GRID)
+    on_head = np.append(rig.bust[rig.faces].mean(1) < 0.5, False)
+    head = on_head[triangle[rows][:, columns]]
+    return head_matte(image[rows][:, columns], head, distance_to(head), distance_to(~head), float(np.sqrt(max(head.sum(), 4) / np.pi)))
 
 
 def _teeth_shown(

@@ -1,0 +1,68 @@
+"""How likely the surroundings of the head are hair rather than background: light must change on hair, but not on the wall behind."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from discontrolface.render.raster import FloatArray, compiled
+
+SAMPLES = 96  # colours that stand for the head, and as many for the background
+
+
+def head_matte(small: FloatArray, head: np.ndarray, distance: FloatArray, depth: FloatArray, radius: float) -> FloatArray:
+    """(G, G) 0..1 for cells of the photo: 1 well within the head, elsewhere as far as the colour is nearer to the head's than to the
+    background's.
+
+    small: (G, G, 3) the photo. head: (G, G) bool, the mesh's head. distance: (G, G) cells to it; depth: cells to the nearest cell off it.
+    radius: of the head in cells. The mesh's outline is a few cells off the real one, so cells close to it are judged by colour, too.
+    The background's colours are read far from the head, above its lowest point. Where there are none: 0.5.
+    """
+    rows = np.flatnonzero(head.any(1))
+    fade = _smoothstep(1.6 - distance / max(0.8 * radius, 1.0))
+    if not len(rows):
+        return np.zeros(head.shape, np.float32)
+    above = np.arange(len(head))[:, None] < rows[-1] - 0.2 * radius
+    away = (distance > 0.75 * radius) & above
+    if away.sum() < 30:
+        away = (distance > 0.5 * radius) & above
+    inner = depth > 0.09 * radius
+    if away.sum() < 10 or inner.sum() < 10:
+        return np.where(head, 1.0, 0.5 * fade).astype(np.float32)
+    band = ~inner & (fade > 0)
+    own, other = _spread(small[inner]), _spread(small[away])
+    share = np.zeros(head.shape, np.float32)
+    share[band] = _nearer(np.ascontiguousarray(small[band]), own, other)
+    matte = np.where(inner, 1.0, _smoothstep((share - 0.25) / 0.5) * fade)
+    padded = np.pad(matte, 1, mode="edge")
+    soft = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] + 2.0 * matte) / 6.0
+    return np.where(inner, 1.0, soft).astype(np.float32)
+
+
+def _spread(colours: FloatArray) -> FloatArray:
+    """At most SAMPLES colours, evenly taken from the list sorted by brightness."""
+    order = np.argsort(colours.sum(1), kind="stable")
+    return np.ascontiguousarray(colours[order[np.linspace(0, len(order) - 1, min(SAMPLES, len(order))).astype(int)]])
+
+
+@compiled
+def _nearer(colours, own, other):  # type: ignore[no-untyped-def]
+    """Squared distance to the nearest of `other`, as a share of that and the one to the nearest of `own`."""
+    out = np.empty(len(colours), np.float32)
+    for n in range(len(colours)):
+        best = np.empty(2, np.float32)
+        for which in range(2):
+            least = np.float32(1e9)
+            for m in range(len(own) if which == 0 else len(other)):
+                d = np.float32(0.0)
+                for k in range(3):
+                    e = colours[n, k] - (own[m, k] if which == 0 else other[m, k])
+                    d += e * e
+                least = min(least, d)
+            best[which] = least + np.float32(1e-4)
+        out[n] = best[1] / (best[0] + best[1])
+    return out
+
+
+def _smoothstep(t: np.ndarray) -> np.ndarray:
+    t = np.clip(t, 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
