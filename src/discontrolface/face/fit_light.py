@@ -155,7 +155,8 @@ def _hue(colour: Array, skin: Array) -> Array:
 
 
 def _hue_spread(colour: Array, skin: Array) -> float:
-    return max(1.48 * float(np.median(_hue(colour, skin))), 0.03)
+    """How far the hue of skin wanders in this picture."""
+    return max(1.48 * float(np.median(_hue(colour, skin))), 0.03) if len(colour) else 0.03
 
 
 def _like_skin(colour: Array, skin: Array, spread: float) -> Array:

@@ -23,7 +23,7 @@ RARE: Final = ("jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "
                "mouthShrugLower", "mouthShrugUpper", "mouthFunnel", "noseSneer", "mouthDimple", "mouthPress", "cheekSquint")  # fmt: skip
 # Points between the lips: on a closed mouth it is a guess which lip they lie on, and the mesh's may not be the detector's.
 BETWEEN_LIPS: Final = (89, 178, 95, 96, 319, 324, 325)
-MILD: Final = ("mouthLowerDown", "mouthUpperUp")  # jawOpen and smile come first
+MILD: Final = ("mouthLowerDown", "mouthUpperUp", "eyeSquint")  # jawOpen, smile and blink come first
 AGAINST: Final = (("eyeBlink", "eyeWide"), ("eyeSquint", "eyeWide"), ("browDown", "browOuterUp"))  # hardly at once, on one side
 ALONE: Final = ("eyeBlink",)  # left and right act on their own: winks
 ANTAGONISTS: Final = ("jaw", "mouth")  # jawLeft is not the left half of jawRight
@@ -67,7 +67,7 @@ def coefficient_priors(shape_count: int, expression_count: int, names: Sequence[
             for side in ("Left", "Right"):
                 if {f"{one}{side}", f"{other}{side}"} <= set(names):
                     i, j = (list(names).index(f"{stem}{side}") + shape_count for stem in (one, other))
-                    together = np.sqrt(precision[i, i] * precision[j, j])  # x_i x_j costs as much as keeps the whole convex
+                    together = np.sqrt(precision[i, i] * precision[j, j]) / 2  # no action has more than two: still convex
                     precision[[i, j], [j, i]] += together
         for left, right in _pairs(names):
             i, j = left + shape_count, right + shape_count
