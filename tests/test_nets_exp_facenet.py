@@ -9,7 +9,7 @@ from torch import Tensor
 from discontrolface.diffusion import diffusion_loss
 from discontrolface.errors import UserError
 from discontrolface.nets import Control, DeepFeatures, DiffAE, ExpFaceNet
-from discontrolface.nets.exp_facenet import OPEN_MAPS, map_slice, snapshot_width
+from discontrolface.nets.exp_facenet import OPEN_MAPS, InwardClamp, map_slice, snapshot_width
 from discontrolface.nets.presets import debug_config
 
 T = torch.tensor([950, 50])
@@ -158,6 +158,15 @@ def test_an_open_gate_copies_the_preview(prediction_type: str) -> None:
             gated = model(x, T, z, control=Control(none, gate=torch.full((2, 1, 32, 32), value), preview=preview))
             expected = own + value * (preview - own)
             torch.testing.assert_close(to_x0(gated, x, T, prediction_type), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_shut_gate_can_open_again() -> None:
+    x = torch.tensor([-0.5, -0.5, 0.0, 0.5, 1.0, 1.5, 1.5], requires_grad=True)
+    gradient = torch.tensor([1.0, -1.0, 1.0, 2.0, -1.0, 1.0, -1.0])
+    y = InwardClamp.apply(x)
+    y.backward(gradient)
+    assert y.tolist() == [0, 0, 0, 0.5, 1, 1, 1]
+    assert x.grad.tolist() == [0, -1, 1, 2, -1, 1, 0]
 
 
 def test_gate_at_visibility_shows_the_preview_where_it_is_visible() -> None:

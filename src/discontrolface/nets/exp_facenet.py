@@ -40,6 +40,24 @@ def map_slice(maps: Sequence[str], name: str) -> slice:
     return slice(start, start + MAP_CHANNELS[name])
 
 
+class InwardClamp(torch.autograd.Function):
+    """clamp(x, 0, 1) whose gradient also passes outside the range where descending it leads back inside.
+
+    With the plain gradient a gate that has once been pushed below 0 would stay shut for ever.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        outward = ((x < 0) & (gradient > 0)) | ((x > 1) & (gradient < 0))
+        return gradient.masked_fill(outward, 0)
+
+
 class ExpFaceNet(ModelMixin, ConfigMixin):
     """The control network; make one with `ExpFaceNet.from_backbone(model)`.
 
@@ -163,4 +181,4 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
         maps = self.snapshot_maps
         if self.preview_gate == "visibility":
             gate = gate + snapshot[:, map_slice(maps, "visibility")]
-        return Control(features, gate=torch.clamp(gate, 0, 1), preview=snapshot[:, map_slice(maps, "preview")])
+        return Control(features, gate=InwardClamp.apply(gate), preview=snapshot[:, map_slice(maps, "preview")])
