@@ -13,7 +13,7 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ def flame_arrays(without: tuple[str, ...] = ("jaw", "mouthClose")) -> dict[str, 
     shape = head.shape_dirs.numpy().reshape(80, -1, 3)
     kept = [i for i, name in enumerate(head.expression_names) if not name.startswith(without)]
     actions = head.expression_dirs.numpy().reshape(52, -1)[kept]
-    u, s, vt = np.linalg.svd(actions, full_matrices=False)
+    _, s, vt = np.linalg.svd(actions, full_matrices=False)
     directions = (s[:, None] * vt / 3).reshape(-1, len(v), 3)  # one action is within a few standard deviations
     shapedirs = np.zeros((len(v), 3, 400), np.float32)
     shapedirs[..., :80] = shape.transpose(1, 2, 0)
@@ -75,7 +75,7 @@ def chumpy_for_writing() -> Iterator[type]:
 class Python2Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]
     """Writes bytes and text as Python 2 wrote its strings."""
 
-    dispatch = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[Any, Any]] = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
 
     def save_bytes(self, value: bytes) -> None:
         self.write(b"T" + struct.pack("<i", len(value)) + value)
