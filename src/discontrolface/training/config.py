@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from discontrolface.errors import UserError
 
 STAGES = ("diffae", "expfacenet")
+PAIRS = ("synthetic", "self", "warp")
+PRECISIONS = ("no", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,10 @@ class TrainConfig:
 
     stage: str = "expfacenet"  # "diffae": the backbone alone; "expfacenet": the control network beside the frozen backbone
     network: str = "open"  # name in nets/presets.py
+    pairs: str = "synthetic"  # source and target: "synthetic" (two looks, both true), "self" (the paper: one photo), "warp" (a photo and its preview)
     steps: int = 437_500  # optimizer steps
-    batch: int = 32  # pictures per step
+    batch: int = 32  # pictures per process and micro-batch; a step sees batch x accumulate x processes
+    accumulate: int = 1  # micro-batches per step
     lr: float = 1e-4  # AdamW, no weight decay
     warmup: int = 0  # steps of linear warm-up
     final_lr: float = 1.0  # the rate at the last step as a share of `lr`; cosine in between, 1: constant
@@ -33,45 +37,71 @@ class TrainConfig:
     grad_clip: float = 1.0  # norm
     colour_jitter: float = 0.0  # standard deviation of a per-channel gain on the pictures (log scale)
     flip: bool = True  # mirror half of the pictures
-    crop: int = 0  # train on random squares of this many pixels near the face; the encoder sees the whole source; 0: on the whole picture
     seed: int = 0
-    checkpoint_minutes: float = 4.0
+    precision: str = "no"  # "no" (float32), "bf16" or "fp16": what the networks compute in; weights and optimizer stay float32
+    channels_last: bool = True  # memory order of pictures and weights
+    compile: bool = False  # torch.compile; the first step takes a minute
+    checkpoint_minutes: float = 4.0  # 0: after every step
+    make_pairs: int = 0  # synthetic pairs that are made first when no data are given; 0: data must be given
+    backbone_steps: int = 0  # steps of a backbone that is trained first when none is given; 0: it must be given
+    loss_bar: float = 0.0  # the mean loss of the last tenth of the run must be below this, else the run says so and fails; 0: no bar
 
     def __post_init__(self) -> None:
-        if self.stage not in STAGES:
-            raise UserError(f"stage {self.stage!r} is not known; choose one of {', '.join(STAGES)}")
-        if self.crop and self.stage == "diffae":
-            raise UserError("crop is for stage expfacenet: the backbone learns whole pictures")
-        for name in ("steps", "batch", "mask_patch"):
+        for name, known in (("stage", STAGES), ("pairs", PAIRS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise UserError(f"{name} {getattr(self, name)!r} is not known; choose one of {', '.join(known)}")
+        for name in ("steps", "batch", "accumulate", "mask_patch"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("ema", "mask_low", "mask_high", "mask_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if self.mask_low > self.mask_high:
+            raise UserError(f"mask_low {self.mask_low} is above mask_high {self.mask_high}")
+
+
+Config = TypeVar("Config")
 
 
 def load_config(path: Path) -> TrainConfig:
     """Read a YAML file of `TrainConfig` fields. UserError for a missing file, a bad value's type, or an unknown key (the known ones are listed)."""
+    return load_dataclass(path, TrainConfig())
+
+
+def load_dataclass(path: Path, defaults: Config) -> Config:
+    """A frozen dataclass from a YAML file of its fields; what the file leaves out is as in `defaults`. Errors as `load_config`."""
     import yaml
 
     if not path.is_file():
         raise UserError(f"no training config at {path}")
     try:
-        values: Any = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} must be a list of `name: value` lines")
-    fields = {f.name: f for f in dataclasses.fields(TrainConfig)}
-    unknown = sorted(set(values) - set(fields))
+    known = [f.name for f in dataclasses.fields(defaults)]  # type: ignore[arg-type]
+    unknown = sorted(str(key) for key in values if key not in known)
     if unknown:
-        raise UserError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(fields)}")
-    for key, value in values.items():
-        default = fields[key].default
-        if isinstance(default, tuple):
-            values[key] = tuple(value)
-        elif isinstance(default, float) and not isinstance(value, bool) and isinstance(value, int | float | str):
-            try:
-                values[key] = float(value)
-            except ValueError as error:
-                raise UserError(f"{path}: {key} must be a number, got {value!r}") from error
-        elif not isinstance(value, type(default)):
-            raise UserError(f"{path}: {key} must be a {type(default).__name__}, got {value!r}")
-    return TrainConfig(**values)
+        raise UserError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(known)}")
+    read = {key: _like(getattr(defaults, key), value, f"{path}: {key}") for key, value in values.items()}
+    try:
+        return dataclasses.replace(defaults, **read)  # type: ignore[type-var]
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _like(default: Any, value: Any, what: str) -> Any:
+    """The value in its field's type."""
+    if isinstance(default, tuple):
+        if not isinstance(value, list):
+            raise UserError(f"{what} must be a list, got {value!r}")
+        return tuple(value)
+    if isinstance(default, float) and not isinstance(value, bool) and isinstance(value, int | float | str):
+        try:
+            return float(value)  # YAML reads 1e-4 as text
+        except ValueError as error:
+            raise UserError(f"{what} must be a number, got {value!r}") from error
+    if not isinstance(value, type(default)) or (isinstance(value, bool) and not isinstance(default, bool)):
+        raise UserError(f"{what} must be a {type(default).__name__}, got {value!r}")
+    return value

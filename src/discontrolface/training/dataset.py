@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from discontrolface.errors import UserError
 from discontrolface.training.config import TrainConfig
+from discontrolface.training.draws import Draws, draw
 
 # Channels of a block's pictures, for the two sides a and b of a pair; "preview_ab" is the warp of a towards b.
 SIDES: dict[str, int] = {
@@ -33,15 +35,45 @@ def channels(name: str) -> slice:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees, all in [-1, 1] (visibility in [0, 1])."""
+    """What one training step sees; pictures in [-1, 1] (visibility in [0, 1])."""
 
     source: Tensor  # (B,3,H,W): what the encoder sees (masked)
     target: Tensor  # (B,3,H,W): what is to be made
     snapshot: Tensor  # (B,S,H,W): of the target
+    weight: Tensor  # (B,1,H,W) in [0, 1]: how much a pixel of the target counts
+    mask: Tensor  # (B,1,H,W) bool: hidden from the encoder
+    t: Tensor  # (B,) timesteps
+    noise: Tensor  # (B,3,H,W)
 
-    def to(self, device: str) -> Batch:
-        """On another device."""
-        return Batch(*(getattr(self, f.name).to(device) for f in fields(self)))
+    def to(self, device: torch.device | str, channels_last: bool = True) -> Batch:
+        """On another device; pictures in the memory order of the networks."""
+        order = torch.channels_last if channels_last else torch.contiguous_format
+        moved = (getattr(self, f.name).to(device, non_blocking=True) for f in fields(self))
+        return Batch(*(x.contiguous(memory_format=order) if x.ndim == 4 else x for x in moved))
+
+
+class Source(Protocol):
+    """A data set: how many pictures or pairs, how large, and the pictures that a step has drawn."""
+
+    size: int
+
+    def __len__(self) -> int: ...
+
+    def batch(self, draws: Draws, config: TrainConfig) -> Batch: ...
+
+
+class StepData(torch.utils.data.Dataset[list[Batch]]):
+    """The micro-batches of one process at each step, for a DataLoader: item s is step s."""
+
+    def __init__(self, source: Source, config: TrainConfig, process: int = 0, processes: int = 1) -> None:
+        self.source, self.config, self.process, self.processes = source, config, process, processes
+
+    def __getitem__(self, step: int) -> list[Batch]:
+        config = self.config
+        rounds = config.accumulate
+        draws = draw(config, step, config.batch * rounds * self.processes, len(self.source), self.source.size)
+        firsts = ((self.process * rounds + k) * config.batch for k in range(rounds))
+        return [self.source.batch(draws.part(first, config.batch), config) for first in firsts]
 
 
 class PairDataset:
@@ -51,11 +83,19 @@ class PairDataset:
         paths = sorted(folder.glob("block_*.npy"))
         if not paths:
             raise UserError(f"no block_*.npy in {folder}; make pairs first (python -m discontrolface.training.pairs)")
-        self.blocks = [np.load(p, mmap_mode="r") for p in paths]
+        try:
+            self.blocks = [np.load(p, mmap_mode="r", allow_pickle=False) for p in paths]
+        except (OSError, ValueError) as error:
+            raise UserError(f"a block in {folder} cannot be read ({error}); remove it and make it again") from error
         for path, block in zip(paths, self.blocks, strict=True):
             if block.dtype != np.uint8 or block.ndim != 4 or block.shape[1] != CHANNELS:
                 raise UserError(f"{path} holds {block.dtype} {block.shape}, not (N, {CHANNELS}, H, W) uint8 pairs")
+            if block.shape[2:] != self.blocks[0].shape[2:] or block.shape[2] != block.shape[3]:
+                raise UserError(
+                    f"{path} holds pictures of {block.shape[3]}x{block.shape[2]}, the first block others; keep one size in a folder"
+                )
         self.starts = np.cumsum([0] + [len(b) for b in self.blocks])
+        self.size = int(self.blocks[0].shape[-1])
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -65,40 +105,40 @@ class PairDataset:
         block = int(np.searchsorted(self.starts, index, side="right")) - 1
         return torch.from_numpy(np.array(self.blocks[block][index - self.starts[block]])).float() / 255
 
-    def batch(self, config: TrainConfig, generator: torch.Generator) -> Batch:
-        """Random pairs in random direction, mirrored and re-coloured at random, as the config says."""
-        index = torch.randint(len(self), (config.batch,), generator=generator).tolist()
-        pairs = torch.stack([self.read(i) for i in index])
-        reverse = torch.rand(config.batch, generator=generator) < 0.5
-        mirrored = (torch.rand(config.batch, generator=generator) < 0.5) & config.flip
-        gain = torch.exp(config.colour_jitter * torch.randn(config.batch, 3, 1, 1, generator=generator))
-        batch = assemble(pairs, reverse, mirrored, gain, config.snapshot_maps)
-        return cropped(batch, config.crop, generator) if config.crop else batch
+    def batch(self, draws: Draws, config: TrainConfig) -> Batch:
+        """The pairs that were drawn, in their direction, mirrored and re-coloured as drawn."""
+        pairs = torch.stack([self.read(i) for i in draws.index.tolist()])
+        return assemble(pairs, draws, config.snapshot_maps)
 
 
-def cropped(batch: Batch, size: int, generator: torch.Generator) -> Batch:
-    """Target and snapshot cut to one random square of `size` pixels, more often about the face; on the grid of the networks' patches."""
-    height, width = batch.target.shape[-2:]
-    centre = torch.tensor([0.54 * height, 0.5 * width]) + 0.1 * height * torch.randn(2, generator=generator)
-    top, left = ((centre - size / 2) / 8).round().long().mul(8).clamp(0, height - size).tolist()
-    window = (..., slice(top, top + size), slice(left, left + size))
-    parts = (t[window].contiguous(memory_format=torch.channels_last) for t in (batch.target, batch.snapshot))
-    return Batch(batch.source, *parts)
-
-
-def assemble(pairs: Tensor, reverse: Tensor, mirrored: Tensor, gain: Tensor, maps: Sequence[str]) -> Batch:
-    """pairs (B,CHANNELS,H,W) in [0,1] -> Batch. `reverse` (B,): from b to a; `mirrored` (B,): left-right; `gain` (B,3,1,1): on every colour."""
+def assemble(pairs: Tensor, draws: Draws, maps: Sequence[str]) -> Batch:
+    """pairs (B,CHANNELS,H,W) in [0,1] -> Batch."""
+    choose = draws.reverse[:, None, None, None]
 
     def pick(name: str, of_target: bool) -> Tensor:
         forward, backward = ("ab", "ba") if name in ("preview", "visibility") else ("b", "a") if of_target else ("a", "b")
-        choose = reverse[:, None, None, None]
-        x = torch.where(choose, pairs[:, channels(f"{name}_{backward}")], pairs[:, channels(f"{name}_{forward}")])
+        if f"{name}_{forward}" not in SIDES:
+            raise UserError(f"blocks of pairs hold no snapshot map {name!r}; choose from normals, lambertian, preview, visibility")
+        return torch.where(choose, pairs[:, channels(f"{name}_{backward}")], pairs[:, channels(f"{name}_{forward}")])
+
+    pictures = {"source": pick("image", False), "target": pick("image", True), **{m: pick(m, True) for m in maps}}
+    return finish(pictures, torch.ones_like(pairs[:, :1]), draws, maps)
+
+
+def finish(pictures: dict[str, Tensor], weight: Tensor, draws: Draws, maps: Sequence[str]) -> Batch:
+    """Pictures by name, (B,C,H,W) in [0, 1] (normals as 0.5 + n/2), to a batch: mirrored, re-coloured, in the networks' range."""
+    mirrored = draws.mirrored[:, None, None, None]
+
+    def ready(name: str) -> Tensor:
+        x = pictures[name]
         if name == "normals":
             x = 2 * x - 1
-            x = torch.where(mirrored[:, None, None, None], x * torch.tensor([-1.0, 1.0, 1.0])[:, None, None], x)
+            x = torch.where(mirrored, x * torch.tensor([-1.0, 1.0, 1.0])[:, None, None], x)
         elif name != "visibility":
-            x = 2 * (x * gain).clamp(0, 1) - 1
-        return torch.where(mirrored[:, None, None, None], x.flip(-1), x).contiguous(memory_format=torch.channels_last)
+            x = 2 * (x * draws.gain).clamp(0, 1) - 1
+        return torch.where(mirrored, x.flip(-1), x)
 
-    source, target = pick("image", False), pick("image", True)
-    return Batch(source, target, torch.cat([pick(m, True) for m in maps], 1))
+    snapshot = torch.cat([ready(m) for m in maps], 1)
+    source = ready("source")
+    weight = torch.where(mirrored, weight.flip(-1), weight)
+    return Batch(source, ready("target"), snapshot, weight, draws.mask, draws.t, draws.noise(source.shape[-1]))

@@ -1,36 +1,34 @@
-"""The training loop of both networks. To resume, run the same command.
+"""The training loop of both networks, on one process or many (`accelerate launch`). To resume, run the same command.
 
-Every step draws its pictures, timesteps, noise and masks from a generator seeded with (seed, step), so that a run killed at any moment goes on
-from its last checkpoint to exactly the losses and weights that it would have had.
+Everything random in a step follows from (seed, step) (draws.py), so that a run killed at any moment goes on from its last checkpoint to exactly the
+losses and weights that it would have had.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
 
-from discontrolface.diffusion.loss import diffusion_loss
-from discontrolface.diffusion.masking import random_patch_mask, random_ratios
 from discontrolface.errors import UserError
-from discontrolface.nets.diffae import DiffAE
-from discontrolface.nets.exp_facenet import ExpFaceNet
-from discontrolface.nets.presets import CONFIGS
+from discontrolface.training.average import Averaged
 from discontrolface.training.config import TrainConfig
-from discontrolface.training.dataset import Batch, PairDataset
-from discontrolface.training.state import load_state, save_state
+from discontrolface.training.dataset import Batch, Source, StepData
+from discontrolface.training.log import check_bar, cut_log
+from discontrolface.training.objective import Objective, build
+from discontrolface.training.state import load_state, save_folder, save_state
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
-def step_generator(seed: int, step: int) -> torch.Generator:
-    """The randomness of one step."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) & 0x7FFF_FFFF_FFFF_FFFF)
+NOT_THE_RUN = ("checkpoint_minutes", "loss_bar", "make_pairs", "backbone_steps")  # config fields that change neither losses nor weights
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -40,130 +38,184 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.lr * warm * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-class Averaged:
-    """Exponential moving average of a network's parameters, warmed up (official Diff-AE: 0.9999)."""
+def make_accelerator(config: TrainConfig, device: str | None) -> Accelerator:
+    """Processes, device and precision. device: None for what `accelerate launch` or the machine offers, "cpu", or one by its PyTorch name."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import DynamoBackend
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.values = [p.detach().clone() for p in network.parameters()]
-
-    @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
-        """After the optimizer's step number `step` (from 0)."""
-        weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.values, [p.detach() for p in network.parameters()], weight)
-
-    @torch.no_grad()
-    def copy_to(self, network: nn.Module) -> None:
-        """Put the averages into a network of the same shape."""
-        for p, value in zip(network.parameters(), self.values, strict=True):
-            p.copy_(value)
+    AcceleratorState._reset_state()  # a run before this one, in this process, may have computed in another precision
+    backend = DynamoBackend.INDUCTOR if config.compile else DynamoBackend.NO
+    accelerator = Accelerator(mixed_precision=config.precision, cpu=device == "cpu", dynamo_backend=backend)
+    if device not in (None, "cpu") and torch.device(str(device)).type != accelerator.device.type:
+        raise UserError(f"device {device!r} is not what this machine's processes run on ({accelerator.device}); leave --device out")
+    return accelerator
 
 
-def encoder_mask(config: TrainConfig, batch: int, size: int, generator: torch.Generator) -> Tensor | None:
-    """What is hidden from the semantic encoder: (B,1,H,W) bool, ratio ~ U(low, high) on `mask_share` of the pictures."""
-    if config.mask_share == 0:
-        return None
-    ratios = random_ratios(batch, config.mask_low, config.mask_high, generator)
-    hidden = torch.rand(batch, generator=generator) < config.mask_share
-    return random_patch_mask(batch, size, config.mask_patch, ratios * hidden, generator)
+def batches(data: Source, config: TrainConfig, accelerator: Accelerator, first: int, workers: int) -> Iterator[list[Batch]]:
+    """This process's micro-batches, step by step, prepared ahead by `workers` processes."""
+    steps = StepData(data, config, accelerator.process_index, accelerator.num_processes)
+    ahead: dict[str, Any] = {"num_workers": workers, "prefetch_factor": 4} if workers else {}
+    return iter(torch.utils.data.DataLoader(steps, batch_size=None, sampler=range(first, config.steps), **ahead))
 
 
-def batch_loss(config: TrainConfig, model: DiffAE, control: ExpFaceNet | None, batch: Batch, generator: torch.Generator) -> Tensor:
-    """The loss of one step: the backbone rebuilds the target; Exp-FaceNet makes the target from the masked source and the target's snapshot."""
-    mask = encoder_mask(config, len(batch.source), batch.source.shape[-1], generator)
-    if control is None:
-        return diffusion_loss(model, batch.target, mask=mask, generator=generator).loss
-    return diffusion_loss(
-        model, batch.target, control, batch.snapshot, source=batch.source, mask=mask, generator=generator
-    ).loss
+class Run:
+    """Networks, optimizer and averages of one run, and its state on disk."""
 
+    def __init__(self, config: TrainConfig, objective: Objective, accelerator: Accelerator, path: Path) -> None:
+        self.config, self.accelerator, self.path = config, accelerator, path
+        order = torch.channels_last if config.channels_last else torch.contiguous_format
+        objective.to(device=accelerator.device, memory_format=order)  # type: ignore[call-overload]
+        objective.train()
+        self.network = objective.trained
+        self.parameters = list(self.network.parameters())
+        self.averaged = Averaged(self.network, config.ema)
+        optimizer = torch.optim.AdamW(self.parameters, lr=config.lr, weight_decay=0.0)
+        self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
 
-def build(config: TrainConfig, backbone: Path | None) -> tuple[DiffAE, ExpFaceNet | None]:
-    """The networks of a run. "expfacenet" needs a trained backbone (a folder written by `save_pretrained`)."""
-    torch.manual_seed(config.seed)
-    if config.network not in CONFIGS:
-        raise UserError(f"network {config.network!r} is not known; choose one of {', '.join(CONFIGS)}")
-    if config.stage == "diffae":
-        return DiffAE(**CONFIGS[config.network]()), None
-    if backbone is None:
-        raise UserError("training Exp-FaceNet needs a trained backbone; give its folder with --backbone")
-    model = DiffAE.from_pretrained(backbone)
-    model.requires_grad_(False)
-    return model, ExpFaceNet.from_backbone(model, snapshot_maps=config.snapshot_maps, preview_gate=config.preview_gate)
+    def restore(self) -> int:
+        """Read the last checkpoint, if there is one. Returns the step to go on from."""
+        state = load_state(self.path)
+        if state is None:
+            return 0
+        missing = [key for key in ("config", "network", "average", "optimizer", "step") if key not in state]
+        if missing:
+            raise UserError(f"{self.path} is not a training checkpoint (no {missing[0]}); choose another --output")
+        wanted, found = asdict(self.config), {**asdict(TrainConfig()), **state["config"]}
+        found["snapshot_maps"] = tuple(found["snapshot_maps"])
+        changed = [k for k in wanted if found[k] != wanted[k] and k not in NOT_THE_RUN]
+        processes = state.get("processes", 1)
+        if processes != self.accelerator.num_processes:
+            changed.append(f"processes: {processes} then, {self.accelerator.num_processes} now")
+        if changed:
+            raise UserError(f"{self.path} belongs to another run ({', '.join(changed)} differ); choose another --output")
+        self.network.load_state_dict(state["network"])
+        self.averaged.values = [v.to(self.accelerator.device) for v in state["average"]]
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.accelerator.scaler is not None and state.get("scaler"):
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        return int(state["step"])
+
+    def checkpoint(self, step: int) -> None:
+        """Write the state after `step` steps; the first process does."""
+        if not self.accelerator.is_main_process:
+            return
+        scaler = self.accelerator.scaler
+        content: dict[str, Any] = {"config": asdict(self.config), "network": self.network.state_dict(), "average": self.averaged.values}
+        content |= {"optimizer": self.optimizer.state_dict(), "scaler": None if scaler is None else scaler.state_dict()}
+        save_state({**content, "step": step, "processes": self.accelerator.num_processes}, self.path)
+
+    def step(self, step: int, parts: list[Batch]) -> tuple[float, float]:
+        """One optimizer step. Returns the mean loss of all processes and the gradient's norm before clipping."""
+        accelerator, rounds = self.accelerator, len(parts)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=accelerator.device)
+        for k, part in enumerate(parts):
+            torch.manual_seed(
+                ((self.config.seed * 1_000_003 + step) * rounds + k) * accelerator.num_processes + accelerator.process_index
+            )  # dropout
+            last = k == rounds - 1
+            with contextlib.nullcontext() if last else accelerator.no_sync(self.objective):
+                loss = self.objective(part.to(accelerator.device, self.config.channels_last)).mean() / rounds
+                accelerator.backward(loss)
+            total += loss.detach().float()
+        norm = accelerator.clip_grad_norm_(self.parameters, self.config.grad_clip)
+        self.optimizer.step()
+        if accelerator.is_main_process:
+            self.averaged.update(self.network, step)
+        if accelerator.num_processes > 1:
+            total = accelerator.reduce(total, "mean")
+        return float(total), 0.0 if norm is None else float(norm)
 
 
 def train(
     config: TrainConfig,
-    data: PairDataset,
+    data: Source,
     output: Path,
     backbone: Path | None = None,
-    device: str = "cpu",
-    threads: int | None = None,
+    device: str | None = "cpu",  # None: what `accelerate launch` or the machine offers
+    threads: int | None = None,  # of the CPU
     progress: Callable[[int, float, float], None] | None = None,  # (step, loss, seconds per step)
     stop_after: float | None = None,  # seconds; then write a checkpoint and return
+    workers: int = 0,  # processes that prepare the pictures ahead
+    pictures: int = 0,  # steps between pictures in TensorBoard (OUTPUT/tensorboard); 0: no TensorBoard
 ) -> Path:
-    """Train and return the folder of the averaged weights (`output/weights`, `from_pretrained` reads it). Resumes from `output/state.pt`."""
+    """Train and return the folder of the averaged weights (`output/weights`, `from_pretrained` reads it). Resumes from `output/state.pt`.
+
+    Exact: killed at any moment and started again on the same machine with the same data, it ends with the weights of an undisturbed run.
+    """
     if threads:
         torch.set_num_threads(threads)
-    output.mkdir(parents=True, exist_ok=True)
-    model, control = build(config, backbone)
-    trained: nn.Module = model if control is None else control
-    for network in (model, control):
-        if network is not None:
-            network.to(device=device, memory_format=torch.channels_last)
-            network.train()
-    averaged = Averaged(trained, config.ema)
-    optimizer = torch.optim.AdamW(trained.parameters(), lr=config.lr, weight_decay=0.0)
-    state_path, log_path = output / "state.pt", output / "log.jsonl"
-    state = load_state(state_path)
-    first = 0
-    if state is not None:
-        if state["config"] != asdict(config):
-            changed = [k for k, v in asdict(config).items() if state["config"].get(k) != v]
-            raise UserError(f"{state_path} belongs to another run ({', '.join(changed)} differ); choose another --output")
-        trained.load_state_dict(state["network"])
-        averaged.values = [v.to(device) for v in state["average"]]
-        optimizer.load_state_dict(state["optimizer"])
-        first = state["step"]
-        lines = log_path.read_text().splitlines(keepends=True) if log_path.exists() else []
-        log_path.write_text("".join(line for line in lines if json.loads(line)["step"] < first))
+    make_folder(output)
+    objective = build(config, backbone)
+    size = int(objective.model.config.image_size)
+    if data.size != size:
+        raise UserError(f"the data's pictures have {data.size} pixels, network {config.network!r} wants {size}; make data of that size")
+    accelerator = make_accelerator(config, device)
+    run = Run(config, objective, accelerator, output / "state.pt")
+    first, main = run.restore(), accelerator.is_main_process
+    if main:
+        cut_log(output / "log.jsonl", first)
+    board = None
+    if pictures and main:
+        from discontrolface.training.board import Board
 
-    def checkpoint(step: int) -> None:
-        content: dict[str, Any] = {"config": asdict(config), "network": trained.state_dict(), "average": averaged.values}
-        save_state({**content, "optimizer": optimizer.state_dict(), "step": step}, state_path)
-
+        board = Board(output / "tensorboard", config, data, objective, run.averaged, accelerator.device, first)
     started = saved = time.monotonic()
-    with log_path.open("a") as log:
+    source = batches(data, config, accelerator, first, workers)
+    with (output / "log.jsonl").open("a") if main else contextlib.nullcontext() as log:
         for step in range(first, config.steps):
             begin = time.monotonic()
-            generator = step_generator(config.seed, step)
-            batch = data.batch(config, generator).to(device)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step)
-            loss = batch_loss(config, model, control, batch, generator)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(trained.parameters(), config.grad_clip)
-            optimizer.step()
-            averaged.update(trained, step)
-            value = loss.item()
+            value, norm = run.step(step, next(source))
             if not math.isfinite(value):
                 raise UserError(f"the loss is {value} at step {step}; lower lr ({config.lr}) and start from the last checkpoint")
             now = time.monotonic()
-            log.write(json.dumps({"step": step, "loss": round(value, 6), "seconds": round(now - begin, 3)}) + "\n")
-            log.flush()
-            if progress is not None:
+            if log is not None:
+                write_line(log, {"step": step, "loss": round(value, 6), "seconds": round(now - begin, 3)})
+            if progress is not None and main:
                 progress(step, value, now - begin)
-            if now - saved > config.checkpoint_minutes * 60:
-                checkpoint(step + 1)
+            if board is not None:
+                board.step(step, value, norm, learning_rate(config, step), with_pictures=(step + 1) % pictures == 0)
+            if now - saved >= config.checkpoint_minutes * 60:
+                run.checkpoint(step + 1)
                 saved = time.monotonic()
-            if stop_after is not None and now - started > stop_after:
-                checkpoint(step + 1)
+            if stop_after is not None and agreed(accelerator, now - started > stop_after):
+                run.checkpoint(step + 1)
                 break
         else:
-            checkpoint(config.steps)
-    averaged.copy_to(trained)
+            run.checkpoint(config.steps)
     weights = output / "weights"
-    trained.save_pretrained(weights)
+    if main:
+        run.averaged.swap(run.network)
+        save_folder(run.network.save_pretrained, weights)
+        if config.loss_bar and stop_after is None:
+            check_bar(output / "log.jsonl", config.loss_bar)
+    accelerator.wait_for_everyone()
     return weights
+
+
+def make_folder(folder: Path) -> None:
+    """UserError when it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror}; choose another --output") from error
+
+
+def write_line(log: Any, line: dict[str, Any]) -> None:
+    """One line, out of this process's hands at once."""
+    try:
+        log.write(json.dumps(line) + "\n")
+        log.flush()
+    except OSError as error:
+        raise UserError(f"cannot write the log {log.name}: {error.strerror}; make room and run the same command again") from error
+
+
+def agreed(accelerator: Accelerator, mine: bool) -> bool:
+    """The first process's word, for all."""
+    if accelerator.num_processes == 1:
+        return mine
+    word = torch.tensor([float(mine and accelerator.is_main_process)], device=accelerator.device)
+    return bool(accelerator.reduce(word, "sum").item() > 0)

@@ -1,0 +1,55 @@
+"""The randomness of one training step. All of it follows from (seed, step), for all processes together; each process takes its part.
+
+So a run that was killed goes on exactly as it would have, and two processes with batch B do what one process with batch 2B does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from discontrolface.diffusion.masking import random_patch_mask, random_ratios
+from discontrolface.diffusion.schedule import random_timesteps
+from discontrolface.training.config import TrainConfig
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """The randomness of one step."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) & 0x7FFF_FFFF_FFFF_FFFF)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What chance decides about N pictures."""
+
+    index: Tensor  # (N,) int64, which of the data set
+    reverse: Tensor  # (N,) bool, from the second picture of a pair to the first
+    mirrored: Tensor  # (N,) bool
+    gain: Tensor  # (N,3,1,1), on the colours
+    mask: Tensor  # (N,1,size,size) bool, hidden from the encoder
+    t: Tensor  # (N,) int64, timesteps
+    seed: Tensor  # (N,) int64, of everything else about a picture: its noise, its random look
+
+    def part(self, first: int, count: int) -> Draws:
+        """The pictures first..first+count-1."""
+        return Draws(*(getattr(self, f.name)[first : first + count] for f in fields(self)))
+
+    def noise(self, size: int) -> Tensor:
+        """(N,3,size,size), N(0, 1), each picture from its own seed."""
+        return torch.stack([torch.randn(3, size, size, generator=torch.Generator().manual_seed(s)) for s in self.seed.tolist()])
+
+
+def draw(config: TrainConfig, step: int, count: int, data: int, size: int) -> Draws:
+    """Draw one step's `count` pictures of a data set of length `data`; masking ratio ~ U(low, high) on `mask_share` of them."""
+    generator = step_generator(config.seed, step)
+    index = torch.randint(data, (count,), generator=generator)
+    reverse = torch.rand(count, generator=generator) < 0.5
+    mirrored = (torch.rand(count, generator=generator) < 0.5) & config.flip
+    gain = torch.exp(config.colour_jitter * torch.randn(count, 3, 1, 1, generator=generator))
+    ratios = random_ratios(count, config.mask_low, config.mask_high, generator)
+    hidden = torch.rand(count, generator=generator) < config.mask_share
+    mask = random_patch_mask(count, size, config.mask_patch, ratios * hidden, generator)
+    t = random_timesteps(count, generator)
+    return Draws(index, reverse, mirrored, gain, mask, t, torch.randint(2**62, (count,), generator=generator))

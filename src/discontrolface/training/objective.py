@@ -1,0 +1,70 @@
+"""What is trained, and its loss: one module, so that data parallelism, mixed precision and compilation see one forward."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from discontrolface.diffusion.loss import diffusion_loss
+from discontrolface.errors import UserError
+from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.nets.presets import CONFIGS
+from discontrolface.training.config import TrainConfig
+from discontrolface.training.dataset import Batch
+
+
+class Objective(nn.Module):
+    """The networks of a run and their loss. `trained` is the one that learns; a backbone beside a control network is frozen, its dropout off."""
+
+    def __init__(self, model: Any, control: Any = None) -> None:
+        super().__init__()
+        self.model, self.control = model, control
+        if control is not None:
+            model.requires_grad_(False)
+
+    @property
+    def trained(self) -> Any:
+        """The network that learns."""
+        return self.model if self.control is None else self.control
+
+    def train(self, mode: bool = True) -> Objective:
+        """Training mode for what is trained, evaluation mode for what is frozen."""
+        super().train(mode)
+        if self.control is not None:
+            self.model.eval()
+        return self
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(B,) the loss of each picture: the backbone rebuilds the target; Exp-FaceNet makes it from the masked source and its snapshot."""
+        known = {"mask": batch.mask, "t": batch.t, "noise": batch.noise, "weight": batch.weight}
+        if self.control is None:
+            return diffusion_loss(self.model, batch.target, **known).per_sample
+        return diffusion_loss(self.model, batch.target, self.control, batch.snapshot, source=batch.source, **known).per_sample
+
+
+def network_config(config: TrainConfig) -> dict[str, Any]:
+    """Arguments of the run's `DiffAE`."""
+    if config.network not in CONFIGS:
+        raise UserError(f"network {config.network!r} is not known; choose one of {', '.join(CONFIGS)}")
+    return CONFIGS[config.network]()
+
+
+def build(config: TrainConfig, backbone: Path | None) -> Objective:
+    """The networks of a run. "expfacenet" needs a trained backbone (a folder written by `save_pretrained`)."""
+    arguments = network_config(config)
+    torch.manual_seed(config.seed)
+    if config.stage == "diffae":
+        return Objective(DiffAE(**arguments))
+    if backbone is None:
+        raise UserError("training Exp-FaceNet needs a trained backbone; give its folder with --backbone")
+    if not (backbone / "config.json").is_file():
+        raise UserError(f"no config.json in {backbone}; give the folder of a trained backbone (OUTPUT/weights of `train diffae`)")
+    try:
+        model = DiffAE.from_pretrained(backbone, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"the backbone {backbone} cannot be read: {str(error).splitlines()[0]}") from error
+    return Objective(model, ExpFaceNet.from_backbone(model, snapshot_maps=config.snapshot_maps, preview_gate=config.preview_gate))
