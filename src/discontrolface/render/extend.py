@@ -104,7 +104,7 @@ def membrane(value: FloatArray, weight: FloatArray, screen: FloatArray) -> Float
     for k, (v, w, s) in enumerate(reversed(levels)):
         if k:
             u = np.ascontiguousarray(u.repeat(2, 0).repeat(2, 1))
-        _relax(u, v, w, s, 40 if k == 0 else 12)
+        _relax(u, v, w, s, 40 if k == 0 else 8)
     return u
 
 

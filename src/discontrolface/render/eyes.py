@@ -81,18 +81,18 @@ def angle_bin(weights, direction, a, b, c):  # type: ignore[no-untyped-def]
 
 @compiled
 def draw_eyes(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow, trust, light, cover, room, direction, owner, profiles, layer_before,
-              inside, seen, touched, drawn):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Colours of all target pixels that show an eyeball, into `inside` (H, W, 3); visibility, change and where, into seen, touched, drawn.
+              top, left, inside, seen, touched, drawn):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Colours of all target pixels that show an eyeball, in the window that starts at top, left: into `inside` (h, w, 3); visibility, change
+    and where, into seen, touched, drawn.
 
     cover, room: soft masks of the openings in the photo and in the target (the eye is darker close to its lids). profiles: (3, BINS, 3), rows
     1 and 2 are those of the two eyes. Otherwise as `mouth.draw_mouth`.
     """
     height, width = triangle.shape
     one, zero = np.float32(1.0), np.float32(0.0)
-    wx, wy = np.empty(4, np.float32), np.empty(4, np.float32)
     model, photo = np.empty(3, np.float32), np.empty(3, np.float32)
-    for i in range(height):
-        for j in range(width):
+    for i in range(top, top + drawn.shape[0]):
+        for j in range(left, left + drawn.shape[1]):
             if layer[i, j] != EYE:
                 continue
             f = triangle[i, j]
@@ -114,15 +114,15 @@ def draw_eyes(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow, 
                 if moved + abs(skin_flow[i, j, 0]) + abs(skin_flow[i, j, 1]) < np.float32(0.5) and layer_before[row, col] == EYE:
                     known = one
                 if known > 0:
-                    sample(image, x, y, wx, wy, photo)
+                    photo[0], photo[1], photo[2] = sample(image, x, y)
                     for m in range(3):
                         model[m] += known * (photo[m] - model[m])
-            drawn[i, j] = True
-            seen[i, j] = known
-            brightest = max(abs(light[i, j, 0]), abs(light[i, j, 1]), abs(light[i, j, 2]))
+            drawn[i - top, j - left] = True
+            seen[i - top, j - left] = known
+            brightest = max(abs(light[i, j, 0] - one), abs(light[i, j, 1] - one), abs(light[i, j, 2] - one))
             for m in range(3):
-                inside[i, j, m] = min(max(relit(model[m], light[i, j, m]), zero), one)
-            touched[i, j] = min(
+                inside[i - top, j - left, m] = min(max(relit(model[m], light[i, j, m]), zero), one)
+            touched[i - top, j - left] = min(
                 max(
                     (moved - np.float32(0.04)) * np.float32(4.0),
                     (brightest - np.float32(0.004)) * np.float32(50.0),

@@ -7,7 +7,7 @@ import numpy as np
 from discontrolface.render.raster import FloatArray, IntArray, compiled
 
 
-def diffuse_over_mesh(value: FloatArray, weight: FloatArray, neighbours: IntArray, starts: IntArray, sweeps: int = 24) -> FloatArray:
+def diffuse_over_mesh(value: FloatArray, weight: FloatArray, neighbours: IntArray, starts: IntArray, sweeps: int = 12) -> FloatArray:
     """Smooth vertex values (V, C) close to `value` where `weight` (V,) is large; elsewhere the mean of the neighbours.
 
     First a breadth-first march from the trusted vertices fills every connected vertex once, then Gauss-Seidel sweeps smooth the result.

@@ -26,7 +26,7 @@ class Scene(NamedTuple):
     flow: FloatArray  # (H, W, 2) the mesh's own motion
     skin_flow: FloatArray  # (H, W, 2) the final motion of the skin, continued over openings
     sighted: FloatArray  # (H, W) whether the photo shows the point
-    light: FloatArray  # (H, W, 3) log of the shading ratio
+    light: FloatArray  # (H, W, 3) ratio of shadings
     colours: FloatArray  # (V, 3) photo over albedo times shading
     shading: FloatArray  # (V, 3) in the target
     albedo: FloatArray  # (R, 3)
@@ -34,7 +34,7 @@ class Scene(NamedTuple):
     lower_teeth: FloatArray
     matrix: np.ndarray  # (3, 3), (3,): the skull from target to photo, ndc
     shift: np.ndarray
-    overall: FloatArray  # (3,) log of how much brighter the target's light is on the whole face
+    overall: FloatArray  # (3,) how many times brighter the target's light is on the whole face
 
 
 def plane_affine(matrix: np.ndarray, shift: np.ndarray, depth: float, height: int, width: int) -> FloatArray:
@@ -55,18 +55,25 @@ def draw_inside(scene: Scene, rig: PreviewRig, picture: FloatArray, visibility: 
         box = bounds(opening, 2 * radius + 1)
         if box is None:
             continue
+        shape = (box.bottom - box.top, box.right - box.left)
         canvas = Canvas(
-            np.zeros_like(scene.image), np.zeros((height, width), np.float32), np.zeros((height, width), np.float32), np.zeros((height, width), np.bool_)
+            box.top,
+            box.left,
+            np.zeros((*shape, 3), np.float32),
+            np.zeros(shape, np.float32),
+            np.zeros(shape, np.float32),
+            np.zeros(shape, np.bool_),
         )
         before = (scene.layer_before >= low) & (scene.layer_before <= high)
         draw(scene, rig, canvas, lit, soft_mask(before, radius), soft_mask(opening, 2 * radius))
-        window = [np.ascontiguousarray(a[box.top : box.bottom, box.left : box.right]) for a in canvas]
-        lay_under(picture, visibility, change, *window, box.top, box.left, radius)
+        lay_under(picture, visibility, change, canvas.inside, canvas.seen, canvas.touched, canvas.drawn, box.top, box.left, radius)
 
 
 class Canvas(NamedTuple):
-    """What `draw_mouth` and `draw_eyes` draw on: colour (H, W, 3), visibility, change, and where."""
+    """What `draw_mouth` and `draw_eyes` draw on: a window from row top and column left on; colour (h, w, 3), visibility, change, and where."""
 
+    top: int
+    left: int
     inside: FloatArray
     seen: FloatArray
     touched: FloatArray
@@ -79,16 +86,18 @@ def _mouth(scene: Scene, rig: PreviewRig, canvas: Canvas, lit: FloatArray, cover
     front_teeth = (rig.vertex_layer == UPPER_TEETH) & (np.abs(rig.teeth[:, 0]) < 15.0)
     skull = plane_affine(scene.matrix, scene.shift, float(scene.after[front_teeth, 2].mean()), height, width)
     tones = mouth_tones(scene.albedo, rig.region_names, lit)
-    photo_teeth = np.maximum(scene.upper_teeth, scene.lower_teeth) > 0.6
-    if photo_teeth.sum() > 1e-4 * height * width:
-        tones[1] = np.median(scene.image[photo_teeth], axis=0)
-        tones[2] = 0.9 * tones[1]
+    box = bounds(scene.upper_teeth > 0.6, 0)
+    if box is not None:
+        window = (slice(box.top, box.bottom), slice(box.left, box.right))
+        photo_teeth = scene.image[window][scene.upper_teeth[window] > 0.6]
+        if len(photo_teeth) > 1e-4 * height * width:
+            tones[1] = np.median(photo_teeth, axis=0) * scene.overall
+            tones[2] = 0.9 * tones[1]
     raster = scene.raster_after
-    light = scene.overall + np.float32(0.25) * (scene.light - scene.overall)  # the lips' normals say little about what lies behind them
     draw_mouth(
-        scene.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, light, skull,
+        scene.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, scene.light, skull,
         scene.layer_before, cover, rig.teeth, raster.depth, float(scene.after[lips, 2].mean()), float(np.ptp(scene.after[lips, 0])), tones,
-        scene.upper_teeth, scene.lower_teeth, max(2, round(0.022 * height)), room, *canvas,
+        scene.upper_teeth, scene.lower_teeth, max(2, round(0.022 * height)), room, scene.overall, *canvas,
     )  # fmt: skip
 
 
@@ -99,7 +108,16 @@ def _eyes(scene: Scene, rig: PreviewRig, canvas: Canvas, lit: FloatArray, cover:
     profiles = np.zeros((3, BINS, 3), np.float32)
     for eye in (1, 2):
         profiles[eye], _ = angle_profile(
-            scene.image, before.triangle, before.barycentric, rig.faces, direction, cover, owner, eye, lit, np.ascontiguousarray(sclera, np.float32)
+            scene.image,
+            before.triangle,
+            before.barycentric,
+            rig.faces,
+            direction,
+            cover,
+            owner,
+            eye,
+            lit,
+            np.ascontiguousarray(sclera, np.float32),
         )
     draw_eyes(
         scene.image, scene.layer, after.triangle, after.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, scene.light, cover, room,

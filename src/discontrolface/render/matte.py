@@ -6,7 +6,7 @@ import numpy as np
 
 from discontrolface.render.raster import FloatArray, compiled
 
-SAMPLES = 96  # colours that stand for the head, and as many for the background
+SAMPLES = 48  # colours that stand for the head, and as many for the background
 
 
 def head_matte(small: FloatArray, head: np.ndarray, distance: FloatArray, depth: FloatArray, radius: float) -> FloatArray:

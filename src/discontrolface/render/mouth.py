@@ -17,10 +17,12 @@ GUM = (0.72, 0.40, 0.40)  # share of the light that gums give back
 
 @compiled
 def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow, trust, light, skull_flow, layer_before, cover, teeth, depth, front, width_mouth,
-               tones, shown, shown_lower, reach, room, inside, seen, touched, drawn):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Colours of all target pixels behind the lips, into `inside` (H, W, 3); visibility, change and where, into seen, touched, drawn (H, W).
+               tones, shown, shown_lower, reach, room, overall, top, left, inside, seen, touched, drawn):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Colours of all target pixels behind the lips in the window that starts at top, left: into `inside` (h, w, 3); visibility, change and
+    where, into seen, touched, drawn (h, w).
 
-    mesh_flow, trust: as `mesh_motion` gives them; skin_flow: the motion of the skin around, continued over the opening. light: log of the shading ratio. skull_flow: (2, 3) affine, target pixel to photo pixel, of
+    mesh_flow, trust: as `mesh_motion` gives them; skin_flow: the motion of the skin around, continued over the opening. light: ratio of shadings; overall: (3,) that
+    of the whole face (the lips' normals say little about what lies behind them). skull_flow: (2, 3) affine, target pixel to photo pixel, of
     the upper front teeth. layer_before, cover: layer of the photo's pixels, and a soft mask of its mouth opening. teeth: (V, 2) millimetres
     along the arch and from the gum line. depth: (H, W) ndc; front: depth of the lips; width_mouth: ndc. tones: (5, 3) lit colours of mouth,
     upper teeth, lower teeth, tongue, gums. shown, shown_lower: (H, W) where the photo shows teeth (`teeth_shown`). reach: pixels by which the photo's
@@ -29,14 +31,15 @@ def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow,
     """
     height, width = triangle.shape
     one, zero = np.float32(1.0), np.float32(0.0)
-    wx, wy = np.empty(4, np.float32), np.empty(4, np.float32)
-    model, photo = np.empty(3, np.float32), np.empty(3, np.float32)
-    for i in range(height):
-        for j in range(width):
+    model, photo, ratio = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32)
+    for i in range(top, top + drawn.shape[0]):
+        for j in range(left, left + drawn.shape[1]):
             kind = layer[i, j]
             if kind < MOUTH or kind > TONGUE:
                 continue
-            drawn[i, j] = True
+            drawn[i - top, j - left] = True
+            for k in range(3):
+                ratio[k] = overall[k] + np.float32(0.25) * (light[i, j, k] - overall[k])
             f = triangle[i, j]
             a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
             wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
@@ -87,10 +90,10 @@ def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow,
                             for k in range(3):
                                 model[k] = np.float32(0.5) * tones[0, k]
                 if part > 0:
-                    sample(image, x, y, wx, wy, photo)
+                    photo[0], photo[1], photo[2] = sample(image, x, y)
                     known = part
                     for k in range(3):
-                        model[k] += known * (relit(photo[k], light[i, j, k]) - model[k])
+                        model[k] += known * (relit(photo[k], ratio[k]) - model[k])
             # What else the photo shows, through the mesh.
             if known < one and trust[i, j] > 0:
                 x, y = px + flow_x, py + flow_y
@@ -99,14 +102,14 @@ def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow,
                 if still:
                     share = one
                 if share > 0 and layer_before[row, col] == kind or still:
-                    sample(image, x, y, wx, wy, photo)
+                    photo[0], photo[1], photo[2] = sample(image, x, y)
                     if not still and kind == UPPER_TEETH:
                         share = zero  # seen above, or hidden
                     elif not still:
                         share *= shown_lower[row, col] if kind == LOWER_TEETH else one - max(shown[row, col], shown_lower[row, col])
                     share *= one - known
                     for k in range(3):
-                        model[k] += share * (relit(photo[k], light[i, j, k]) - model[k])
+                        model[k] += share * (relit(photo[k], ratio[k]) - model[k])
                     known += share
             if not still:
                 shade = min(max((room[i, j] - np.float32(0.3)) * np.float32(1.8), zero), one)
@@ -114,12 +117,14 @@ def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow,
                 shade += known * np.float32(0.4) * (one - shade)
                 for k in range(3):
                     model[k] *= shade
-            brightest = max(abs(light[i, j, 0]), abs(light[i, j, 1]), abs(light[i, j, 2]))
+            brightest = max(abs(light[i, j, 0] - one), abs(light[i, j, 1] - one), abs(light[i, j, 2] - one))
             moved = max(abs(flow_x), abs(flow_y)) if known > np.float32(0.99) and still else one
-            touched[i, j] = min(max(max((moved - np.float32(0.04)) * np.float32(4.0), (brightest - np.float32(0.004)) * np.float32(50.0)), zero), one)
-            seen[i, j] = known
+            touched[i - top, j - left] = min(
+                max(max((moved - np.float32(0.04)) * np.float32(4.0), (brightest - np.float32(0.004)) * np.float32(50.0)), zero), one
+            )
+            seen[i - top, j - left] = known
             for k in range(3):
-                inside[i, j, k] = min(max(model[k], zero), one)
+                inside[i - top, j - left, k] = min(max(model[k], zero), one)
 
 
 @compiled
@@ -159,7 +164,11 @@ def teeth_shown(image, cover, layer, skin):  # type: ignore[no-untyped-def]
     skin_light = (skin[0] + skin[1] + skin[2]) / np.float32(3.0)
     skin_blue = skin[2] / max(skin[0], np.float32(0.02))
     one, zero = np.float32(1.0), np.float32(0.0)
-    upper, lower, other = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
+    upper, lower, other = (
+        np.zeros((height, width), np.float32),
+        np.zeros((height, width), np.float32),
+        np.zeros((height, width), np.float32),
+    )
     for i in range(height):
         for j in range(width):
             if cover[i, j] > 0:

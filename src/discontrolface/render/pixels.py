@@ -14,16 +14,28 @@ TOLERANCE = 0.02  # ndc depth: how far behind the photo's surface a point may li
 
 def shrink(image: FloatArray, factor: int) -> FloatArray:
     """Mean over blocks of factor x factor pixels (the rest at the right and bottom is left out)."""
-    if factor == 1:
-        return image
+    return image if factor == 1 else _shrink(image, factor)
+
+
+@compiled
+def _shrink(image, factor):  # type: ignore[no-untyped-def]
     height, width = image.shape[0] // factor, image.shape[1] // factor
-    cut = image[: height * factor, : width * factor]
-    return np.ascontiguousarray(cut.reshape(height, factor, width, factor, -1).mean((1, 3)), np.float32)
+    out = np.zeros((height, width, 3), np.float32)
+    scale = np.float32(1.0) / np.float32(factor * factor)
+    for i in range(height * factor):
+        row = i // factor
+        for j in range(width):
+            for k in range(j * factor, (j + 1) * factor):
+                out[row, j, 0] += image[i, k, 0]
+                out[row, j, 1] += image[i, k, 1]
+                out[row, j, 2] += image[i, k, 2]
+    return out * scale
 
 
 def near_occluder(depth: FloatArray, radius: int) -> np.ndarray:
-    """(H, W) bool: pixels on the mesh with a surface at least STEP nearer within `radius` pixels (in a square)."""
-    return _near_occluder(depth, radius)
+    """(ceil(H / 2), ceil(W / 2)) bool: whether a pixel (every second one) on the mesh has a surface at least STEP nearer within about `radius`
+    pixels (in a square)."""
+    return _near_occluder(np.ascontiguousarray(depth[::2, ::2]), max(1, (radius + 1) // 2))
 
 
 @compiled
@@ -81,11 +93,11 @@ def mesh_motion(triangle, barycentric, faces, face_layer, from_pixels, from_dept
             for r in range(row, min(row + 2, height)):
                 for s in range(col, min(col + 2, width)):
                     surface = min(surface, depth[r, s])
-                    hidden = hidden or shadowed_before[r, s]
+                    hidden = hidden or shadowed_before[r // 2, s // 2]
             if z < surface - np.float32(TOLERANCE):
                 continue
             t = wa * trust[a] + wb * trust[b] + wc * trust[c]
-            if hidden or shadowed_after[i, j]:
+            if hidden or shadowed_after[i // 2, j // 2]:
                 t = np.float32(0.0)
             still = np.float32(1.5) - np.float32(2.0) * np.sqrt(dx * dx + dy * dy)  # 1 below a quarter of a pixel, 0 above three quarters
             trusted[i, j] = max(t, min(max(still, np.float32(0.0)), np.float32(1.0)))
@@ -100,34 +112,33 @@ def soften(trust: FloatArray, layer: np.ndarray, radius: int) -> FloatArray:
 @compiled
 def _soften(trust, layer, radius):  # type: ignore[no-untyped-def]
     height, width = trust.shape
-    rows = np.zeros((height, width), np.float32)
-    counts = np.zeros((height, width), np.float32)
+    sums = np.zeros((height + 1, width + 1), np.float64)  # over all pixels above and to the left
+    counts = np.zeros((height + 1, width + 1), np.int32)
     for i in range(height):
+        total, count = 0.0, 0
         for j in range(width):
-            total, count = np.float32(0.0), np.float32(0.0)
-            for k in range(max(j - radius, 0), min(j + radius + 1, width)):
-                if layer[i, k] == SKIN or layer[i, k] == OFF:
-                    total += trust[i, k]
-                    count += np.float32(1.0)
-            rows[i, j], counts[i, j] = total, count
+            if layer[i, j] == SKIN or layer[i, j] == OFF:
+                total += trust[i, j]
+                count += 1
+            sums[i + 1, j + 1] = sums[i, j + 1] + total
+            counts[i + 1, j + 1] = counts[i, j + 1] + count
     out = np.zeros((height, width), np.float32)
     for i in range(height):
-        first, last = max(i - radius, 0), min(i + radius + 1, height)
+        top, bottom = max(i - radius, 0), min(i + radius + 1, height)
         for j in range(width):
-            if layer[i, j] != SKIN:
+            if layer[i, j] != SKIN or trust[i, j] == 0:
                 continue
-            total, count = np.float32(0.0), np.float32(0.0)
-            for k in range(first, last):
-                total += rows[k, j]
-                count += counts[k, j]
-            mean = np.float32(2.0) * total / max(count, np.float32(1.0)) - np.float32(1.0)
+            left, right = max(j - radius, 0), min(j + radius + 1, width)
+            total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+            count = counts[bottom, right] - counts[top, right] - counts[bottom, left] + counts[top, left]
+            mean = np.float32(2.0 * total / max(count, 1) - 1.0)
             out[i, j] = min(trust[i, j], max(mean, np.float32(0.0)))
     return out
 
 
 @compiled
 def coarse_anchors(triangle, barycentric, depth, faces, attributes, flow, trusted, layer, grid):  # type: ignore[no-untyped-def]
-    """Sum up trusted motion in the cells of a grid: anchors (G, G, 2 + 3) = offset in ndc (y down) and log of the shading ratio,
+    """Sum up trusted motion in the cells of a grid: anchors (G, G, 2 + 3) = offset in ndc (y down) and log of the ratio of shadings,
     weights (G, G), and the depth of the head (not the bust), (G, G), -inf where it is not.
 
     attributes: (V, 5) = log ratio, hair, not bust. Hair counts less.
@@ -169,8 +180,9 @@ def coarse_anchors(triangle, barycentric, depth, faces, attributes, flow, truste
 
 
 @compiled
-def join_motion(triangle, barycentric, faces, flow, trusted, outside, log_ratio, matte):  # type: ignore[no-untyped-def]
-    """The motion of every pixel: the mesh's where it is trusted, the continuation elsewhere. flow (H, W, 2) pixels, log ratio (H, W, 3);
+def join_motion(triangle, barycentric, faces, flow, trusted, outside, ratio, matte):  # type: ignore[no-untyped-def]
+    """The motion of every pixel: the mesh's where it is trusted, the continuation elsewhere. flow (H, W, 2) pixels, ratio of shadings
+    (H, W, 3);
     and (H, W) how far what it fetches belongs to the head.
 
     matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit.
@@ -180,7 +192,7 @@ def join_motion(triangle, barycentric, faces, flow, trusted, outside, log_ratio,
     total = np.empty((height, width, 2), np.float32)
     light = np.empty((height, width, 3), np.float32)
     belongs = np.ones((height, width), np.float32)
-    half = np.float32(0.5)
+    half, one = np.float32(0.5), np.float32(1.0)
     half_x, half_y = np.float32(0.5 * width), np.float32(0.5 * height)
     value = np.empty(5, np.float32)
     for i in range(height):
@@ -207,9 +219,9 @@ def join_motion(triangle, barycentric, faces, flow, trusted, outside, log_ratio,
                 value[0] += t * (flow[i, j, 0] - value[0])
                 value[1] += t * (flow[i, j, 1] - value[1])
                 for k in range(3):
-                    mesh = wa * log_ratio[a, k] + wb * log_ratio[b, k] + wc * log_ratio[c, k]
+                    mesh = wa * ratio[a, k] + wb * ratio[b, k] + wc * ratio[c, k]
                     value[2 + k] += t * (mesh - value[2 + k])
-            if t < 1 or max(abs(value[2]), abs(value[3]), abs(value[4])) > 0.002:
+            if t < 1 or max(abs(value[2] - one), abs(value[3] - one), abs(value[4] - one)) > 0.002:
                 mx = (np.float32(j) + half + value[0]) * np.float32(grid) / np.float32(width) - half
                 my = (np.float32(i) + half + value[1]) * np.float32(grid) / np.float32(height) - half
                 mx, my = min(max(mx, np.float32(0.0)), np.float32(grid - 1)), min(max(my, np.float32(0.0)), np.float32(grid - 1))
@@ -219,7 +231,7 @@ def join_motion(triangle, barycentric, faces, flow, trusted, outside, log_ratio,
                 lower = matte[p + 1, q] + mx * (matte[p + 1, q + 1] - matte[p + 1, q])
                 share = upper + my * (lower - upper)
                 for k in range(2, 5):
-                    value[k] *= share
+                    value[k] = one + share * (value[k] - one)
                 belongs[i, j] = share
             # not beyond the picture
             value[0] = min(max(value[0], np.float32(-j)), np.float32(width - 1 - j))
@@ -230,39 +242,40 @@ def join_motion(triangle, barycentric, faces, flow, trusted, outside, log_ratio,
 
 
 @compiled
-def cubic(t, weights):  # type: ignore[no-untyped-def]
+def cubic(t):  # type: ignore[no-untyped-def]
     """Catmull-Rom weights of the four samples around a point t in [0, 1) after the second."""
-    half = np.float32(0.5)
-    weights[0] = half * t * (t * (np.float32(2.0) - t) - np.float32(1.0))
-    weights[1] = half * (t * t * (np.float32(3.0) * t - np.float32(5.0)) + np.float32(2.0))
-    weights[2] = half * t * (t * (np.float32(4.0) - np.float32(3.0) * t) + np.float32(1.0))
-    weights[3] = half * t * t * (t - np.float32(1.0))
+    half, square = np.float32(0.5), t * t
+    cube = square * t
+    return (
+        square - half * (cube + t),
+        np.float32(1.5) * cube - np.float32(2.5) * square + np.float32(1.0),
+        np.float32(2.0) * square + half * t - np.float32(1.5) * cube,
+        half * (cube - square),
+    )
 
 
 @compiled
-def sample(image, x, y, wx, wy, out):  # type: ignore[no-untyped-def]
-    """Colour of the picture (H, W, 3) at column x and row y (pixel centres at integers), bicubic, edges repeated, into out (3,)."""
+def sample(image, x, y):  # type: ignore[no-untyped-def]
+    """Colour (r, g, b) of the picture (H, W, 3) at column x and row y (pixel centres at integers), bicubic, edges repeated."""
     height, width, _ = image.shape
-    col, row = int(np.floor(x)), int(np.floor(y))
-    cubic(x - np.float32(col), wx)
-    cubic(y - np.float32(row), wy)
+    floor_x, floor_y = np.floor(x), np.floor(y)
+    col, row = int(floor_x), int(floor_y)
+    u0, u1, u2, u3 = cubic(np.float32(x - floor_x))
+    j0, j1, j2, j3 = max(col - 1, 0), min(max(col, 0), width - 1), min(max(col + 1, 0), width - 1), min(col + 2, width - 1)
     red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-    for a in range(4):
+    for a, v in enumerate(cubic(np.float32(y - floor_y))):
         i = min(max(row - 1 + a, 0), height - 1)
-        for b in range(4):
-            j = min(max(col - 1 + b, 0), width - 1)
-            w = wy[a] * wx[b]
-            red += w * image[i, j, 0]
-            green += w * image[i, j, 1]
-            blue += w * image[i, j, 2]
-    out[0], out[1], out[2] = red, green, blue
+        red += v * (u0 * image[i, j0, 0] + u1 * image[i, j1, 0] + u2 * image[i, j2, 0] + u3 * image[i, j3, 0])
+        green += v * (u0 * image[i, j0, 1] + u1 * image[i, j1, 1] + u2 * image[i, j2, 1] + u3 * image[i, j3, 1])
+        blue += v * (u0 * image[i, j0, 2] + u1 * image[i, j1, 2] + u2 * image[i, j2, 2] + u3 * image[i, j3, 2])
+    return red, green, blue
 
 
 @compiled
-def relit(value, log_ratio):  # type: ignore[no-untyped-def]
+def relit(value, ratio):  # type: ignore[no-untyped-def]
     """A picture value in new light: value * ratio, with a shoulder above 0.8 where it gets brighter, so that highlights keep their drawing."""
-    bright = value * np.exp(log_ratio)
-    if log_ratio <= 0:
+    bright = value * ratio
+    if ratio <= 1:
         return bright
     return value + shoulder(bright) - shoulder(value)
 
@@ -289,13 +302,13 @@ def compose(image, triangle, barycentric, faces, flow, light, belongs, trusted, 
     picture = np.empty((height, width, 3), np.float32)
     visibility = np.empty((height, width), np.float32)
     change = np.empty((height, width), np.float32)
-    wx, wy, colour = np.empty(4, np.float32), np.empty(4, np.float32), np.empty(3, np.float32)
+    colour = np.empty(3, np.float32)
     one, zero, half = np.float32(1.0), np.float32(0.0), np.float32(0.5)
     for i in range(height):
         up, down = max(i - 1, 0), min(i + 1, height - 1)
         for j in range(width):
             dx, dy = flow[i, j, 0], flow[i, j, 1]
-            brightest = max(abs(light[i, j, 0]), abs(light[i, j, 1]), abs(light[i, j, 2]))
+            brightest = max(abs(light[i, j, 0] - one), abs(light[i, j, 1] - one), abs(light[i, j, 2] - one))
             moved = np.sqrt(dx * dx + dy * dy)
             changed = max((moved - np.float32(0.04)) * np.float32(4.0), (brightest - np.float32(0.004)) * np.float32(50.0))
             left, right = max(j - 1, 0), min(j + 1, width - 1)
@@ -304,15 +317,14 @@ def compose(image, triangle, barycentric, faces, flow, light, belongs, trusted, 
             yx = (flow[i, right, 1] - flow[i, left, 1]) * step_x
             xy = (flow[down, j, 0] - flow[up, j, 0]) * step_y
             yy = one + (flow[down, j, 1] - flow[up, j, 1]) * step_y
+            t = trusted[i, j]
             determinant = xx * yy - xy * yx
             total = xx * xx + xy * xy + yx * yx + yy * yy
-            smallest = zero
-            if determinant > 0:
-                smallest = np.sqrt(
-                    max(half * (total - np.sqrt(max(total * total - np.float32(4.0) * determinant * determinant, zero))), zero)
-                )
+            smallest = one if t == 1 or changed <= 0 else zero
+            if determinant > 0 and smallest == 0:
+                root = np.sqrt(max(total * total - np.float32(4.0) * determinant * determinant, zero))
+                smallest = np.sqrt(max(half * (total - root), zero))
             smear = min(max((np.float32(0.4) - smallest) * np.float32(4.0), zero), one)
-            t = trusted[i, j]
             seen = one - smear * (one - t)
             painted = zero
             if layer[i, j] == SKIN and (smear > 0 or t < 1):
@@ -340,9 +352,10 @@ def compose(image, triangle, barycentric, faces, flow, light, belongs, trusted, 
                     picture[i, j, k] = image[i, j, k]
                 continue
             change[i, j] = min(changed, one)
-            sample(image, np.float32(j) + dx, np.float32(i) + dy, wx, wy, colour)
-            for k in range(3):
-                colour[k] = relit(colour[k], light[i, j, k])
+            colour[0], colour[1], colour[2] = sample(image, np.float32(j) + dx, np.float32(i) + dy)
+            if brightest > 0:
+                for k in range(3):
+                    colour[k] = relit(colour[k], light[i, j, k])
             if painted > 0:
                 f = triangle[i, j]
                 a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]

@@ -25,7 +25,7 @@ from discontrolface.render.raster import FloatArray, rasterize, visible_vertices
 from discontrolface.render.rig import MOUTH, SKIN, TONGUE, PreviewRig
 from discontrolface.render.shade import mean_face_shading, sh_shading, vertex_normals
 
-GRID = 128  # cells a side of the coarse grid for the motion off the mesh
+CELL = 4  # pixels: the side of a cell of the coarse grid for the motion off the mesh (larger where the grid would exceed 128 cells)
 HAIR_RELIGHT = 0.7  # hair follows a change of light this far (exponent of the ratio)
 
 
@@ -82,6 +82,8 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     log_ratio = np.log(shade_after / shade_before)
     log_ratio = np.clip(log_ratio, -1.4, 1.1) * (1.0 - (1.0 - HAIR_RELIGHT) * rig.hair[:, None])
 
+    grid = 1 << int(np.clip(np.log2(max(height, width) / CELL), 4, 7))
+
     # Where the mesh comes from, and how far that can be trusted.
     from_pixels = _to_pixels(before, height, width)
     trust = _vertex_trust(before, after, normals_before, rig)
@@ -97,7 +99,7 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     # The continuation, on a coarse grid.
     attributes = np.concatenate([log_ratio, rig.hair[:, None], 1.0 - rig.bust[:, None]], 1).astype(np.float32)
     anchor, weight, depth = coarse_anchors(
-        raster_after.triangle, raster_after.barycentric, raster_after.depth, rig.faces, attributes, mesh_flow, trusted, layer, GRID
+        raster_after.triangle, raster_after.barycentric, raster_after.depth, rig.faces, attributes, mesh_flow, trusted, layer, grid
     )
     matrix, shift = similarity(before[rig.skull], after[rig.skull])
     centre = after[rig.skull].astype(np.float64).mean(0)
@@ -108,19 +110,42 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     # Colours for hidden skin.
     layer_before = np.where(raster_before.triangle >= 0, rig.face_layer[raster_before.triangle], np.uint8(OFF))
     upper_teeth, lower_teeth, not_lips = _teeth_shown(image, layer_before, source, normals_before, rig)
-    colours = _vertex_colours(image, before, raster_before.depth, normals_before, shade_before, source.albedo, shadowed_before, not_lips, rig)
+    colours = _vertex_colours(
+        image, before, raster_before.depth, normals_before, shade_before, source.albedo, shadowed_before, not_lips, rig
+    )
     paint = np.clip(colours * target.albedo[rig.region] * shade_after, 0.0, 1.0).astype(np.float32)
 
-    log_ratio = np.ascontiguousarray(log_ratio, np.float32)
-    matte = _matte(image, raster_before.triangle, rig)
-    flow, light, belongs = join_motion(raster_after.triangle, raster_after.barycentric, rig.faces, mesh_flow, trusted, outside, log_ratio, matte)
+    outside[..., 2:] = np.exp(outside[..., 2:])
+    ratio = np.ascontiguousarray(np.exp(log_ratio), np.float32)
+    matte = _matte(image, raster_before.triangle, grid, rig)
+    flow, light, belongs = join_motion(
+        raster_after.triangle, raster_after.barycentric, rig.faces, mesh_flow, trusted, outside, ratio, matte
+    )
     veil = np.stack([rig.unpainted, closing_lids(before, after, matrix, shift, rig), rig.lips], 1)
     picture, visibility, change = compose(
         image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, belongs, trusted, layer, paint, not_lips, veil
     )
-    overall = np.log(_mean_shading(target.light) / _mean_shading(source.light)).astype(np.float32)
+    overall = np.clip(_mean_shading(target.light) / _mean_shading(source.light), 0.25, 3.0).astype(np.float32)
     scene = Scene(
-        image, before, after, raster_before, raster_after, layer_before, layer, mesh_flow, flow, sighted, light, colours, shade_after, target.albedo, upper_teeth, lower_teeth, matrix, shift, overall
+        image,
+        before,
+        after,
+        raster_before,
+        raster_after,
+        layer_before,
+        layer,
+        mesh_flow,
+        flow,
+        sighted,
+        light,
+        colours,
+        shade_after,
+        target.albedo,
+        upper_teeth,
+        lower_teeth,
+        matrix,
+        shift,
+        overall,
     )
     draw_inside(scene, rig, picture, visibility, change)
     draw_lashes(scene, rig, picture, change, np.ascontiguousarray(veil[:, 1]))
@@ -194,21 +219,29 @@ def _vertex_colours(
     y = np.clip(np.rint(points[:, 1]).astype(int), 0, small.shape[0] - 1)
     fx = np.clip((x * shadowed.shape[1]) // small.shape[1], 0, shadowed.shape[1] - 1)
     fy = np.clip((y * shadowed.shape[0]) // small.shape[0], 0, shadowed.shape[0] - 1)
-    lip = shown[np.minimum(y * shown.shape[0] // small.shape[0], shown.shape[0] - 1), np.minimum(x * shown.shape[1] // small.shape[1], shown.shape[1] - 1)] < 0.1
+    lip = (
+        shown[
+            np.minimum(y * shown.shape[0] // small.shape[0], shown.shape[0] - 1),
+            np.minimum(x * shown.shape[1] // small.shape[1], shown.shape[1] - 1),
+        ]
+        < 0.1
+    )
     weight = rig.skin_trust * lip * _smoothstep((normals[:, 2] - 0.15) / 0.3) * ~shadowed[fy, fx]
     weight = (weight * visible_vertices(depth, vertices, 0.02) * (rig.vertex_layer == SKIN)).astype(np.float32)
     value = small[y, x] / np.maximum(albedo[rig.region] * shading, 0.02)
     skin = (rig.region == rig.region.min()) & (weight > 0.5)
     if skin.any():  # brows, strands of hair and nostrils do not stand for skin
         bright = value.sum(1)
-        weight = np.where((rig.region == rig.region.min()) & (bright < 0.75 * np.median(bright[skin])), 0.05 * weight, weight).astype(np.float32)
+        weight = np.where((rig.region == rig.region.min()) & (bright < 0.75 * np.median(bright[skin])), 0.05 * weight, weight).astype(
+            np.float32
+        )
     return diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start)
 
 
-def _matte(image: FloatArray, triangle: np.ndarray, rig: PreviewRig) -> FloatArray:
+def _matte(image: FloatArray, triangle: np.ndarray, grid: int, rig: PreviewRig) -> FloatArray:
     """`head_matte` of the photo on the coarse grid."""
-    rows = (np.arange(GRID) * 2 + 1) * triangle.shape[0] // (2 * GRID)
-    columns = (np.arange(GRID) * 2 + 1) * triangle.shape[1] // (2 * GRID)
+    rows = (np.arange(grid) * 2 + 1) * triangle.shape[0] // (2 * grid)
+    columns = (np.arange(grid) * 2 + 1) * triangle.shape[1] // (2 * grid)
     on_head = np.append(rig.bust[rig.faces].mean(1) < 0.5, False)
     head = on_head[triangle[rows][:, columns]]
     return head_matte(image[rows][:, columns], head, distance_to(head), distance_to(~head), float(np.sqrt(max(head.sum(), 4) / np.pi)))
