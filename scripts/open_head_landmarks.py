@@ -61,7 +61,7 @@ def detect_once(
     parameters: dict[str, torch.Tensor],
     light: np.ndarray,
     brow: np.ndarray,
-    groups: list[tuple[np.ndarray, np.ndarray]],
+    groups: list[tuple[np.ndarray, list[str]]],
 ) -> np.ndarray | None:
     """(468, 3) template positions under the landmarks detected on one rendering; None if no face was found."""
     vertices = head(**parameters).vertices[0].numpy().astype(np.float64)
@@ -72,12 +72,22 @@ def detect_once(
     points = detector.landmarks(image, found[0], iris=False).points[:, :2]
     surface = interpolate(raster, head.template.numpy(), head.faces)  # template position under each pixel
     out = np.full((468, 3), np.nan)
-    owner = np.where(raster.triangle >= 0, head.region[head.faces[np.maximum(raster.triangle, 0), 0]], 255)
+    surfaces = surface_names(head)
+    owner = np.where(raster.triangle >= 0, surfaces[head.faces[np.maximum(raster.triangle, 0), 0]], "")
     for landmark_ids, regions in groups:
         ys, xs = np.nonzero(np.isin(owner, regions))
         distance, near = cKDTree(np.stack([xs + 0.5, ys + 0.5], 1)).query(points[landmark_ids])
         out[landmark_ids] = np.where(distance[:, None] < 6, surface[ys[near], xs[near]], np.nan)
     return out
+
+
+def surface_names(head: HeadModel) -> np.ndarray:
+    """(V,) the region's name of each vertex, the lips split into "upper_lip" and "lower_lip" (the one that jawOpen takes down)."""
+    names = np.array(head.region_names, dtype="U16")[head.region]
+    down = -head.expression_dirs[head.expression_names.index("jawOpen")].reshape(-1, 3)[:, 1].numpy()
+    lips = names == "lips"
+    names[lips] = np.where(down[lips] > 0.5 * down[lips].max(), "lower_lip", "upper_lip")
+    return names
 
 
 def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,18 +112,15 @@ def embed(head: HeadModel, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray
     """({landmark_triangles, landmark_barycentric}, brow weight per vertex (V,))."""
     rng = np.random.default_rng(seed)
     detector = FaceLandmarker()
-    names = list(head.region_names)
-
-    def ids(*regions: str) -> np.ndarray:
-        return np.array([names.index(r) for r in regions])
-
     everything = np.arange(468)
     inner = np.array(sets.LIPS_INNER)
     eyes = np.array([*sets.LEFT_EYE, *sets.RIGHT_EYE])
-    outside = ids("skin", "eyelids", "scalp", "ears", "neck", "lips")
+    corners, lower, upper = inner[[0, 10]], inner[1:10], inner[11:]
+    outside = ["skin", "eyelids", "scalp", "ears", "neck", "brows", "upper_lip", "lower_lip"]
     general = (np.setdiff1d(everything, np.concatenate([inner, eyes])), outside)
-    groups_open = [general, (inner, ids("lips")), (eyes, ids("skin", "eyelids"))]
-    groups_shut = [general, (eyes, ids("skin", "eyelids"))]
+    lids = (eyes, ["skin", "eyelids"])
+    groups_shut = [general, lids]
+    groups_open = [general, lids, (corners, ["upper_lip", "lower_lip"]), (lower, ["lower_lip"]), (upper, ["upper_lip"])]
 
     def expression(**values: float) -> torch.Tensor:
         e = torch.zeros(1, head.expression_count)
@@ -150,7 +157,7 @@ def embed(head: HeadModel, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray
     brow = brow_weight(rest, mean)
 
     triangles, weights = np.zeros(468, int), np.zeros((468, 3))
-    face_region = head.region[head.faces]
+    face_region = surface_names(head)[head.faces]
     for landmark_ids, regions in groups_open:
         allowed = np.flatnonzero(np.isin(face_region, regions).all(1) & (rest[head.faces][:, :, 2].max(1) > -0.14))
         k, w = closest_on_triangles(mean[landmark_ids], rest[head.faces[allowed]])
