@@ -53,22 +53,33 @@ class FlameArrays:
     parents: tuple[int, ...]
 
 
+def load_content(path: str | Path) -> Any:
+    """An official file, or the safetensors that `discontrolface assets import` made of one."""
+    if Path(path).suffix != ".safetensors":
+        return load_file(path)
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file as load_tensors
+
+    try:
+        return load_tensors(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read ({error}); import the official file again.") from None
+
+
 def read_flame(path: str | Path) -> FlameArrays:
     """A FLAME model: the official pickle (generic_model.pkl, flame2023.pkl), or a .npz with the same arrays.
 
     Raises UserError, in one sentence, for a file that is not FLAME's, is damaged, or has a wrong shape.
     """
-    content = load_file(path)
-    if not isinstance(content, dict) or any(key not in content for key in FLAME_KEYS):
-        missing = [key for key in FLAME_KEYS if not isinstance(content, dict) or key not in content]
-        raise UserError(
-            f"{path} is not a FLAME model: it has no {', '.join(missing)}; give generic_model.pkl of FLAME 2020 or flame2023.pkl."
-        )
-    return check_flame(content, str(path))
+    return check_flame(load_content(path), str(path))
 
 
-def check_flame(content: dict[str, Any], name: str) -> FlameArrays:
+def check_flame(content: Any, name: str) -> FlameArrays:
     """The arrays of a FLAME model, by their official names, checked. Raises UserError that names the array."""
+    missing = [key for key in FLAME_KEYS if not isinstance(content, dict) or key not in content]
+    if missing:
+        what = f"{name} is not a FLAME model: it has no {', '.join(missing)}"
+        raise UserError(f"{what}; give generic_model.pkl of FLAME 2020 or flame2023.pkl.")
     vertices = len(_numbers(content["v_template"], f"v_template of {name}"))
     faces = len(_numbers(content["f"], f"f of {name}"))
     joints = len(JOINTS)
@@ -145,24 +156,28 @@ def build_flame(
 def read_landmarks(path: str | Path, face_count: int) -> tuple[LandmarkEmbedding, ContourEmbedding | None]:
     """DECA's landmark_embedding.npy: the 68 points of the iBUG markup and the contour that depends on the yaw. Or EMOCA v2's
     mediapipe_landmark_embedding.npz: 105 of MediaPipe's points, no contour. Told apart by their keys."""
-    content = load_file(path)
+    return check_landmarks(load_content(path), str(path), face_count)
+
+
+def check_landmarks(content: Any, name: str, face_count: int = MAX_VERTICES) -> tuple[LandmarkEmbedding, ContourEmbedding | None]:
+    """The embedding of a file's content, checked. Raises UserError that names the array."""
     if isinstance(content, dict) and "full_lmk_faces_idx" in content:
-        full = _embedding(content, "full_lmk_faces_idx", "full_lmk_bary_coords", face_count, path)
+        full = _embedding(content, "full_lmk_faces_idx", "full_lmk_bary_coords", face_count, name)
         known = torch.tensor(IBUG_68) if len(full.triangles) == 68 else None
-        static = _embedding(content, "static_lmk_faces_idx", "static_lmk_bary_coords", face_count, path)
-        outline = _embedding(content, "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords", face_count, path, 2 * CONTOUR_LIMIT + 1)
+        static = _embedding(content, "static_lmk_faces_idx", "static_lmk_bary_coords", face_count, name)
+        outline = _embedding(content, "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords", face_count, name, 2 * CONTOUR_LIMIT + 1)
         contour = ContourEmbedding(outline.triangles, outline.barycentric, static)
         return LandmarkEmbedding(full.triangles, full.barycentric, known), contour
     if isinstance(content, dict) and "landmark_indices" in content and "lmk_face_idx" in content:
-        points = _embedding(content, "lmk_face_idx", "lmk_b_coords", face_count, path)
-        known = torch.from_numpy(_numbers(content["landmark_indices"], f"landmark_indices of {path}").astype(np.int64).reshape(-1))
+        points = _embedding(content, "lmk_face_idx", "lmk_b_coords", face_count, name)
+        known = torch.from_numpy(_numbers(content["landmark_indices"], f"landmark_indices of {name}").astype(np.int64).reshape(-1))
         if len(known) != len(points.triangles) or known.min() < 0:
             raise UserError(
-                f"landmark_indices of {path} does not name a point for each of {len(points.triangles)} landmarks; the file is damaged."
+                f"landmark_indices of {name} does not name a point for each of {len(points.triangles)} landmarks; the file is damaged."
             )
         kept = known < 468  # the rest are the irises'
         return LandmarkEmbedding(points.triangles[kept], points.barycentric[kept], known[kept]), None
-    raise UserError(f"{path} is not a landmark embedding; give DECA's landmark_embedding.npy or EMOCA's mediapipe_landmark_embedding.npz.")
+    raise UserError(f"{name} is not a landmark embedding; give DECA's landmark_embedding.npy or EMOCA's mediapipe_landmark_embedding.npz.")
 
 
 def _embedding(
@@ -225,7 +240,7 @@ def read_obj(path: str | Path) -> ObjMesh:
 
 def read_topology(path: str | Path, faces: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Texture coordinates uv (T, 2) and faces_uv (F, 3) of head_template.obj, in the order of `faces`. Raises UserError for another mesh."""
-    mesh = read_obj(path)
+    mesh = _stored_topology(path) if Path(path).suffix == ".safetensors" else read_obj(path)
     if mesh.faces.shape != faces.shape:
         raise UserError(
             f"{path} has {len(mesh.faces)} triangles and the head model {len(faces)}; give the head_template.obj that goes with it."
@@ -242,9 +257,21 @@ def read_topology(path: str | Path, faces: NDArray[np.int32]) -> tuple[NDArray[n
     return mesh.uv, mesh.faces_uv
 
 
+def _stored_topology(path: str | Path) -> ObjMesh:
+    content = load_content(path)
+    try:
+        return ObjMesh(np.zeros((0, 3), np.float32), content["uv"], content["faces"], content["faces_uv"])
+    except KeyError as error:
+        raise UserError(f"{path} has no {error}; import head_template.obj again.") from None
+
+
 def read_masks(path: str | Path, vertex_count: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """FLAME_masks.pkl (lists of vertices by name) to one region per vertex."""
-    content = load_file(path)
+    return check_masks(load_content(path), str(path), vertex_count)
+
+
+def check_masks(content: Any, path: str, vertex_count: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """The regions of a file's content, checked. Raises UserError that names the list."""
     if not isinstance(content, dict) or not set(MASK_REGIONS) & set(content):
         raise UserError(f"{path} is not FLAME_masks.pkl: it has none of {', '.join(MASK_REGIONS)}.")
     names = ["skin"]
@@ -295,24 +322,34 @@ class FlameTexture(nn.Module):
     @classmethod
     def read(cls, path: str | Path, count: int = 50, size: int = 256) -> FlameTexture:
         """FLAME_texture.npz (`mean`, `tex_dir`; 0 to 255) or FLAME_albedo_from_BFM.npz (`MU`, `PC`; 0 to 1), the first `count` components."""
-        content = load_file(path)
-        keys = [pair for pair in (("MU", "PC"), ("mean", "tex_dir")) if isinstance(content, dict) and set(pair) <= set(content)]
-        if not keys:
-            raise UserError(f"{path} is not a FLAME texture space; give FLAME_texture.npz or FLAME_albedo_from_BFM.npz.")
-        mean, basis = (_numbers(content[key], f"{key} of {path}") for key in keys[0])
+        return cls.of(load_content(path), str(path), count, size)
+
+    @classmethod
+    def of(cls, content: Any, path: str, count: int = 50, size: int = 256) -> FlameTexture:
+        """From a file's content. Raises UserError for another one."""
+        keys = texture_keys(content, path)
+        mean, basis = (_numbers(content[key], f"{key} of {path}") for key in keys)
         side = round((mean.size / 3) ** 0.5)
         if side < 1 or mean.size != 3 * side * side or basis.size % mean.size:
-            raise UserError(f"{keys[0][0]} and {keys[0][1]} of {path} do not fit together: {mean.shape} and {basis.shape}.")
+            raise UserError(f"{keys[0]} and {keys[1]} of {path} do not fit together: {mean.shape} and {basis.shape}.")
         components = basis.size // mean.size
         if not 0 < count <= components:
             raise UserError(f"{path} has {components} texture components; {count} were asked for.")
-        scale = 255.0 if keys[0][0] == "mean" else 1.0
+        scale = 255.0 if keys[0] == "mean" else 1.0
         return cls(mean.reshape(side, side, 3) / scale, basis.reshape(side, side, 3, components)[..., :count] / scale, size)
 
     def forward(self, code: Tensor) -> Tensor:
         """(B, n) to (B, 3, size, size)."""
         texture = self.mean + torch.einsum("hwcn,bn->bhwc", self.basis[..., : code.shape[1]], code)
         return texture.permute(0, 3, 1, 2)
+
+
+def texture_keys(content: Any, name: str) -> tuple[str, str]:
+    """What mean and basis are called in a texture space's file. Raises UserError for another one."""
+    for pair in (("MU", "PC"), ("mean", "tex_dir")):
+        if isinstance(content, dict) and set(pair) <= set(content):
+            return pair
+    raise UserError(f"{name} is not a FLAME texture space; give FLAME_texture.npz or FLAME_albedo_from_BFM.npz.")
 
 
 def _shrunk(array: NDArray[np.floating], size: int) -> Tensor:

@@ -1,0 +1,200 @@
+"""The face of the paper preset: FLAME with named actions, read by EMOCA or DECA (or by the landmark fit alone), rendered with detail.
+
+face = PaperFace.load(folder)                       # what `discontrolface assets import` stored
+reading = face.read(photo, landmarks, photo_to_crop, size)
+shot = face.snapshot(reading.parameters.edit(expression={"jawOpen": 0.6}), 256, codes=reading.codes)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from discontrolface.errors import UserError
+from discontrolface.face.codes import from_parameters, to_parameters
+from discontrolface.face.correspond import correspond
+from discontrolface.face.deca_crop import cut_deca, deca_crop
+from discontrolface.face.detail import DetailSpace
+from discontrolface.face.fit import read_face
+from discontrolface.face.flame import FlameTexture, build_flame, load_content
+from discontrolface.face.head import HeadModel
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.face.regress import CODE_SIZES, Codes, FaceRegressor
+from discontrolface.face.sampling import affine_scale, apply_affine, invert_affine
+from discontrolface.face.transfer import ActionTable, named_head, raw_names, rebuilt, transfer_actions, with_mesh_landmarks
+
+if TYPE_CHECKING:
+    from discontrolface.face.fit import FitReport
+    from discontrolface.render.snapshot import Snapshot
+
+ACTIONS_FILE = "actions.safetensors"
+
+
+@dataclass(frozen=True)
+class PaperReading:
+    """What was read from a photo. parameters: of `PaperFace.head`, for the crop. codes: DECA's or EMOCA's own (None without a regressor), which
+    hold what parameters do not: texture and detail. fit: of the landmark fit (None with a regressor)."""
+
+    parameters: FaceParameters
+    codes: Codes | None
+    fit: FitReport | None
+
+
+@dataclass(frozen=True)
+class PaperFace:
+    """Everything of the paper preset but its two diffusion networks.
+
+    head: FLAME with 100 shape coefficients; 52 named actions, then 50 coefficients of its own (`flame00`, ...); MediaPipe's 468 landmarks.
+    actions: what the named actions are in FLAME's own vectors, with their residuals.
+    """
+
+    head: HeadModel
+    actions: ActionTable
+    regressor: FaceRegressor | None
+    texture: FlameTexture | None
+    detail: DetailSpace | None
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu", source: HeadModel | None = None) -> PaperFace:
+        """From the asset folder. Only the model and its landmarks are needed; what else is there is used.
+
+        The named actions are solved on the first call (a second) and kept in the folder. source: the head that they come from (the open one).
+        """
+        folder = Path(folder)
+        files = {key: folder / f"{key}.safetensors" for key in ("flame", "landmarks", "topology", "masks", "regressor", "texture")}
+        for key in ("flame", "landmarks"):
+            if not files[key].is_file():
+                raise UserError(f"{files[key]} is missing; see `discontrolface assets` for the file that brings it")
+        given: dict[str, Any] = {key: path if path.is_file() else None for key, path in files.items()}
+        plain = build_flame(files["flame"], files["landmarks"], given["topology"], given["masks"], CODE_SIZES["shape"], CODE_SIZES["exp"])
+        source = HeadModel.open() if source is None else source
+        match = correspond(source, plain)
+        table = _actions(folder / ACTIONS_FILE, source, plain, lambda: transfer_actions(source, plain, match))
+        head = named_head(with_mesh_landmarks(plain, match), table)
+        regressor = None if given["regressor"] is None else FaceRegressor.load(given["regressor"], device)
+        texture = None if given["texture"] is None else FlameTexture.read(given["texture"], CODE_SIZES["tex"])
+        return cls(head, table, regressor, texture, _detail(folder, head))
+
+    def read(
+        self,
+        photo: NDArray[np.uint8],  # (H, W, 3)
+        points: NDArray[np.floating],  # (468, 2 or 3) landmarks in the photo
+        photo_to_crop: NDArray[np.floating],  # (2, 3) of the crop that the parameters are for
+        size: int = 256,  # of that crop
+        regressor: bool = True,  # False: by the landmark fit alone, also where there is a regressor
+        picture: NDArray[np.floating]
+        | None = None,  # (size, size, 3) in [0, 1], the crop; for the landmark fit, which reads light and skin off it
+        iris: NDArray[np.floating] | None = None,  # (2, 5, 2) in the photo, for the landmark fit
+    ) -> PaperReading:
+        """Read a face: by EMOCA (or DECA) where its networks are there, else by the landmark fit."""
+        if regressor and self.regressor is not None:
+            crop = deca_crop(points)
+            device = next(self.regressor.parameters()).device
+            codes = self.regressor.encode(cut_deca(photo, crop).to(device))
+            affine = _chain(invert_affine(crop), np.asarray(photo_to_crop, np.float64))
+            parameters = to_parameters(codes, self.head, 0, affine, size, self.actions, self._albedo(codes))
+            return PaperReading(parameters, codes, None)
+        if picture is None:
+            raise UserError("without a regressor the face is read off the crop; give picture=")
+        return self._fit(points, photo_to_crop, picture, iris)
+
+    def _fit(
+        self,
+        points: NDArray[np.floating],
+        photo_to_crop: NDArray[np.floating],
+        picture: NDArray[np.floating],
+        iris: NDArray[np.floating] | None,
+    ) -> PaperReading:
+        """The landmark fit of the open preset, on named actions only; FLAME's own coefficients stay 0."""
+        own = self.head.expression_count - len(self.actions.names)
+        size = len(self.head.template)
+        fields = self.head.expression_dirs.cpu().numpy()[: len(self.actions.names)].reshape(-1, size, 3)
+        named = rebuilt(self.head, expression_dirs=fields, expression_names=self.actions.names)
+        placed = np.concatenate([apply_affine(photo_to_crop, points[:, :2]), points[:, 2:] * affine_scale(photo_to_crop)], 1)
+        irises = None if iris is None else apply_affine(photo_to_crop, iris)
+        read = read_face(np.asarray(picture, np.float32), placed, named, irises)
+        parameters, fit = read[0], read[1]
+        full = np.concatenate([parameters.expression, np.zeros(own, np.float32)])
+        return PaperReading(parameters.with_(expression=full, expression_names=(*self.actions.names, *raw_names(own))), None, fit)
+
+    def _albedo(self, codes: Codes, index: int = 0) -> NDArray[np.float32] | None:
+        """(R, 3): the mean of the texture's texels per region; None without a texture space."""
+        if self.texture is None or self.detail is None:
+            return None
+        image = self.texture(codes.tex[index : index + 1].cpu())[0].clamp(0, 1)  # (3, S, S)
+        space = self.detail
+        region = torch.from_numpy(self.head.region.astype(np.int64))[self.head.faces_tensor[:, 0]][space.triangle.clamp(min=0)]
+        default = FaceParameters.default(self.head).albedo
+        out = [image[:, (region == r) & (space.triangle >= 0)].mean(1).numpy() for r in range(len(self.head.region_names))]
+        return np.stack([d if np.isnan(o).any() else o for o, d in zip(out, default, strict=True)]).astype(np.float32)
+
+    @torch.no_grad()
+    def displacement(self, parameters: FaceParameters, codes: Codes) -> Tensor:
+        """(1, 1, 256, 256) in metres: the wrinkles of the person of `codes` in the expression of `parameters`."""
+        if self.regressor is None:
+            raise UserError("detail needs the regressor's networks; import an EMOCA or DECA checkpoint")
+        target = from_parameters(parameters, self.head, actions=self.actions)
+        device = next(self.regressor.parameters()).device
+        detail = None if codes.detail is None else codes.detail[:1].to(device)
+        return self.regressor.displacement(replace(target, exp=target.exp.to(device), pose=target.pose.to(device), detail=detail)).cpu()
+
+    @torch.no_grad()
+    def snapshot(
+        self,
+        parameters: FaceParameters,
+        size: int,  # of the crop that the parameters are for
+        maps: Sequence[str] = ("normals", "lambertian"),
+        codes: Codes | None = None,  # of the person: their detail (and albedo). None: no detail, the paper's ablation
+        preview: Tensor | None = None,
+        visibility: Tensor | None = None,
+    ) -> Snapshot:
+        """The control image of one face (1, C, size, size), with the person's wrinkles in the expression of `parameters`."""
+        from discontrolface.render.snapshot import render_snapshot
+
+        p = parameters.tensors()
+        vertices = self.head(p["shape"], p["expression"], p["pose"]).vertices
+        albedo = torch.tensor(parameters.albedo[self.head.region.astype(int)])[None]
+        if self.detail is None or codes is None or codes.detail is None or self.regressor is None:
+            faces = self.head.faces_tensor
+            return render_snapshot(vertices, faces, p["camera"], p["light"], albedo, size, maps, preview, visibility)
+        moved = self.displacement(parameters, codes)
+        return self.detail.snapshot(vertices, p["camera"], p["light"], albedo, size, maps, moved, preview, visibility)
+
+
+def _actions(path: Path, source: HeadModel, plain: HeadModel, solve: Any) -> ActionTable:
+    """The kept table where it belongs to these heads, else a new one, kept."""
+    if path.is_file():
+        table = ActionTable.load(path)
+        if table.names == source.expression_names and table.fields.shape[1] == len(plain.template):
+            return table
+    table = solve()
+    table.save(path)
+    return table
+
+
+def _detail(folder: Path, head: HeadModel) -> DetailSpace | None:
+    """Where there are texture coordinates; the mask and the constant displacement where they are there."""
+    if head.uv is None:
+        return None
+    maps = {}
+    for key, name in (("detail_mask", "mask"), ("detail_fixed", "fixed")):
+        path = folder / f"{key}.safetensors"
+        if path.is_file():
+            content = load_content(path)
+            if name not in content:
+                raise UserError(f"{path} has no {name}; import the official file again")
+            maps[name] = content[name]
+    return DetailSpace.of(head, **maps)
+
+
+def _chain(first: NDArray[np.floating], then: NDArray[np.floating]) -> NDArray[np.float64]:
+    """One (2, 3) affine map after another."""
+    full = np.vstack([first, [0, 0, 1]])
+    return np.asarray(then, np.float64) @ full
