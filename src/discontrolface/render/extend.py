@@ -40,7 +40,8 @@ def extend_motion(
 
     The first two channels are an offset in ndc, x right and y *down*; all others are continued by the membrane only.
     anchor: (G, G, 2 + C) what the mesh asks for, weight: (G, G) how strongly (0: free).
-    depth: (G, G) ndc depth of the head where it is, -inf elsewhere; floor: the depth far from it (that of the pivot: hair there stays). matrix, shift: target to source (`similarity`).
+    depth: (G, G) ndc depth of the head where it is, -inf elsewhere; floor: the depth far from it (that of the pivot: hair there stays).
+    matrix, shift: target to source (`similarity`).
     head_radius: of the head in cells.
     """
     size = len(weight)

@@ -79,9 +79,13 @@ def angle_bin(weights, direction, a, b, c):  # type: ignore[no-untyped-def]
     return angle * np.float32(BINS / WIDEST)
 
 
+# fmt: off
 @compiled
-def draw_eyes(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow, trust, light, cover, room, direction, owner, profiles, layer_before,
-              top, left, inside, seen, touched, drawn):  # type: ignore[no-untyped-def]  # fmt: skip
+def draw_eyes(  # type: ignore[no-untyped-def]
+    image, layer, triangle, barycentric, faces, mesh_flow, skin_flow, trust, light, cover, room, direction, owner, profiles,
+    layer_before, top, left, inside, seen, touched, drawn,
+):
+    # fmt: on
     """Colours of all target pixels that show an eyeball, in the window that starts at top, left: into `inside` (h, w, 3); visibility, change
     and where, into seen, touched, drawn.
 

@@ -47,8 +47,7 @@ def plane_affine(matrix: np.ndarray, shift: np.ndarray, depth: float, height: in
 
 def draw_inside(scene: Scene, rig: PreviewRig, picture: FloatArray, visibility: FloatArray, change: FloatArray) -> None:
     """Draw mouth and eyes into `picture`, `visibility` and `change`, which change in place."""
-    height, width = scene.layer.shape
-    radius = max(1, round(height / 256))
+    radius = max(1, round(len(scene.layer) / 256))
     lit = _lit(scene, rig)
     for low, high, draw in ((MOUTH, TONGUE, _mouth), (EYE, EYE, _eyes)):
         opening = (scene.layer >= low) & (scene.layer <= high)

@@ -15,19 +15,25 @@ from discontrolface.render.rig import LOWER_TEETH, MOUTH, TONGUE, UPPER_TEETH
 GUM = (0.72, 0.40, 0.40)  # share of the light that gums give back
 
 
+# fmt: off
 @compiled
-def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow, trust, light, skull_flow, layer_before, cover, teeth, depth, front, width_mouth,
-               tones, shown, shown_lower, reach, room, overall, top, left, inside, seen, touched, drawn):  # type: ignore[no-untyped-def]  # fmt: skip
+def draw_mouth(  # type: ignore[no-untyped-def]
+    image, layer, triangle, barycentric, faces, mesh_flow, skin_flow, trust, light, skull_flow, layer_before, cover, teeth, depth,
+    front, width_mouth, tones, shown, shown_lower, reach, room, overall, top, left, inside, seen, touched, drawn,
+):
+    # fmt: on
     """Colours of all target pixels behind the lips in the window that starts at top, left: into `inside` (h, w, 3); visibility, change and
     where, into seen, touched, drawn (h, w).
 
-    mesh_flow, trust: as `mesh_motion` gives them; skin_flow: the motion of the skin around, continued over the opening. light: ratio of shadings; overall: (3,) that
-    of the whole face (the lips' normals say little about what lies behind them). skull_flow: (2, 3) affine, target pixel to photo pixel, of
-    the upper front teeth. layer_before, cover: layer of the photo's pixels, and a soft mask of its mouth opening. teeth: (V, 2) millimetres
-    along the arch and from the gum line. depth: (H, W) ndc; front: depth of the lips; width_mouth: ndc. tones: (5, 3) lit colours of mouth,
-    upper teeth, lower teeth, tongue, gums. shown, shown_lower: (H, W) where the photo shows teeth (`teeth_shown`). reach: pixels by which the photo's
-    teeth are continued towards the gums, where a rising lip uncovers more of them; towards the biting edge they end where the photo ends them. room: (H, W) soft mask of the
-    target's opening: it is darker close to the lips.
+    mesh_flow, trust: as `mesh_motion` gives them; skin_flow: the motion of the skin around, continued over the opening.
+    light: ratio of shadings; overall: (3,) that of the whole face (the lips' normals say little about what lies behind them).
+    skull_flow: (2, 3) affine, target pixel to photo pixel, of the upper front teeth.
+    layer_before, cover: layer of the photo's pixels, and a soft mask of its mouth opening.
+    teeth: (V, 2) as in PreviewRig. depth: (H, W) ndc; front: depth of the lips; width_mouth: ndc.
+    tones: (5, 3) lit colours of mouth, upper teeth, lower teeth, tongue, gums.
+    shown, shown_lower: (H, W) where the photo shows teeth (`teeth_shown`). reach: pixels by which the photo's teeth are continued towards the
+    gums, where a rising lip uncovers more of them; towards the biting edge they end where the photo ends them.
+    room: (H, W) soft mask of the target's opening: it is darker close to the lips.
     """
     height, width = triangle.shape
     one, zero = np.float32(1.0), np.float32(0.0)
@@ -46,7 +52,7 @@ def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow,
 
             # The model's colour: darker the deeper.
             behind = max((front - depth[i, j]) / width_mouth, zero)
-            if kind == UPPER_TEETH or kind == LOWER_TEETH:
+            if kind in (UPPER_TEETH, LOWER_TEETH):
                 along = wa * teeth[a, 0] + wb * teeth[b, 0] + wc * teeth[c, 0]
                 up = wa * teeth[a, 1] + wb * teeth[b, 1] + wc * teeth[c, 1]  # above 0: crown, grows towards the biting edge
                 gap = tooth_gap(abs(along), kind == LOWER_TEETH)
@@ -101,7 +107,7 @@ def draw_mouth(image, layer, triangle, barycentric, faces, mesh_flow, skin_flow,
                 share = min(max(cover[row, col] * np.float32(2.5) - np.float32(0.9), zero), one)
                 if still:
                     share = one
-                if share > 0 and layer_before[row, col] == kind or still:
+                if still or (share > 0 and layer_before[row, col] == kind):
                     photo[0], photo[1], photo[2] = sample(image, x, y)
                     if not still and kind == UPPER_TEETH:
                         share = zero  # seen above, or hidden
@@ -177,7 +183,7 @@ def teeth_shown(image, cover, layer, skin):  # type: ignore[no-untyped-def]
                 dark = min(max((np.float32(0.42) - light / skin_light) * np.float32(8.0), zero), one)
                 tooth = near * tooth_like(image[i, j], skin_light, skin_blue)
                 other[i, j] = max(tooth, near * dark)
-                if layer[i, j] != LOWER_TEETH and (i == 0 or lower[i - 1, j] == 0) or i > 0 and upper[i - 1, j] > 0.4:
+                if (layer[i, j] != LOWER_TEETH and (i == 0 or lower[i - 1, j] == 0)) or (i > 0 and upper[i - 1, j] > 0.4):
                     upper[i, j] = tooth
                 else:
                     lower[i, j] = tooth

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from discontrolface.render.raster import FloatArray, compiled
-from discontrolface.render.rig import SKIN
+from discontrolface.render.rig import EYE, SKIN
 
 OFF = 255  # layer of pixels that show no triangle
 STEP = 0.05  # ndc depth: a larger jump is an outline in front of something
@@ -290,11 +290,12 @@ def shoulder(value):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def compose(image, triangle, barycentric, faces, flow, light, belongs, trusted, layer, paint, teeth, veil):  # type: ignore[no-untyped-def]
+def compose(image, triangle, barycentric, faces, flow, light, belongs, trusted, layer, paint, teeth, veil, layer_before):  # type: ignore[no-untyped-def]
     """Fetch the colours: picture (H, W, 3), visibility (H, W), change (H, W) in [0, 1].
 
     Where the map shrinks the photo's detail to less than a third in some direction (it is smeared) on skin, the paint takes over; on lids
-    wherever the photo is not trusted; and on lips in place of the photo's teeth (H, W); but background
+    wherever the photo is not trusted; and on lips in place of the photo's teeth (H, W); and on
+    lids in place of the photo's eyes; but background
     (`belongs`, from `join_motion`) is not painted. veil: (V, 3) = hair (never painted), lids, lips.
     Where lips have closed, the map skips what lay between them; there is a dark seam.
     """
@@ -343,7 +344,10 @@ def compose(image, triangle, barycentric, faces, flow, light, belongs, trusted, 
                 seam = lip * min((yy - np.float32(2.0)) * np.float32(0.2), np.float32(0.4))
             if layer[i, j] == SKIN and moved > half:
                 row, col = int(np.float32(i) + dy + half), int(np.float32(j) + dx + half)
-                painted = max(painted, min(teeth[min(max(row, 0), height - 1), min(max(col, 0), width - 1)] * np.float32(1.5), one))
+                row, col = min(max(row, 0), height - 1), min(max(col, 0), width - 1)
+                painted = max(painted, min(teeth[row, col] * np.float32(1.5), one))
+                if layer_before[row, col] == EYE:
+                    painted = one
             visibility[i, j] = seen if layer[i, j] == SKIN or layer[i, j] == OFF else zero
             changed = max(changed, painted)
             if changed <= 0:

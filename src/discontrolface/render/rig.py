@@ -32,8 +32,9 @@ class PreviewRig:
     skull, jaw: indices of vertices that move rigidly with the skull and with the jaw.
     eyes: two index arrays, the subject's left eyeball and the right one. eye_centres: (2, 3), where they turn, at rest.
     skin_trust: (V,) 0..1, how well the photo's colour at a vertex stands for the skin around it (low at lashes, ears, lip seam).
-    lid_edges: (L, 2) vertices of the edges on the lids' rims. hair: (V,) 1 on scalp and ears. lids: (V,) 1 on the lids, falling to 0 before the brows. lips: (V,) 1 on
-    lips. unpainted: (V,) 1 where hidden skin is not painted: hair, ears and the neck (who knows what clothes and hair lie on it).
+    lid_edges: (L, 2) vertices of the edges on the lids' rims.
+    hair: (V,) 1 on scalp and ears. lids: (V,) 1 on the lids, falling to 0 before the brows. lips: (V,) 1 on lips.
+    unpainted: (V,) 1 where hidden skin is not painted: hair, ears and the neck (who knows what clothes and hair lie on it).
     teeth: (V, 2) millimetres along the dental arch from its middle (signed), and from the gum line towards the biting edge (negative: gum).
     """
 

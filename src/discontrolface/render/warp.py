@@ -82,7 +82,7 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     log_ratio = np.log(shade_after / shade_before)
     log_ratio = np.clip(log_ratio, -1.4, 1.1) * (1.0 - (1.0 - HAIR_RELIGHT) * rig.hair[:, None])
 
-    grid = 1 << int(np.clip(np.log2(max(height, width) / CELL), 4, 7))
+    grid = 1 << int(np.clip(np.ceil(np.log2(max(height, width) / CELL)), 4, 7))
 
     # Where the mesh comes from, and how far that can be trusted.
     from_pixels = _to_pixels(before, height, width)
@@ -123,7 +123,19 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     )
     veil = np.stack([rig.unpainted, closing_lids(before, after, matrix, shift, rig), rig.lips], 1)
     picture, visibility, change = compose(
-        image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, belongs, trusted, layer, paint, not_lips, veil
+        image,
+        raster_after.triangle,
+        raster_after.barycentric,
+        rig.faces,
+        flow,
+        light,
+        belongs,
+        trusted,
+        layer,
+        paint,
+        not_lips,
+        veil,
+        layer_before,
     )
     overall = np.clip(_mean_shading(target.light) / _mean_shading(source.light), 0.25, 3.0).astype(np.float32)
     scene = Scene(
