@@ -52,7 +52,7 @@ def cut_deca(photo: NDArray[np.uint8], photo_to_crop: NDArray[np.floating], size
     centres = np.arange(size) + 0.5
     grid = np.stack(np.meshgrid(centres, centres), -1)
     where = apply_affine(invert_affine(photo_to_crop), grid) / [width, height] * 2 - 1
-    image = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1)[None].float() / 255
+    image = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() / 255
     return grid_sample(image, torch.from_numpy(where).float()[None], align_corners=False)
 
 

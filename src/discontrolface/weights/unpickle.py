@@ -109,7 +109,8 @@ class Sparse(Noted):
             raise pickle.UnpicklingError(f"a sparse matrix claims the shape {shape}")
         data = np.asarray(s["data"], np.float64)
         if self.order == "coo":
-            rows, columns = (np.asarray(s[key], np.int64) for key in ("row", "col"))
+            pair = s["coords"] if "coords" in s else (s["row"], s["col"])  # newer SciPy, older
+            rows, columns = (np.asarray(index, np.int64) for index in pair)
         else:
             pointers, inner = (np.asarray(s[key], np.int64) for key in ("indptr", "indices"))
             outer = np.repeat(np.arange(len(pointers) - 1), np.diff(pointers))
