@@ -289,21 +289,27 @@ def shoulder(value):  # type: ignore[no-untyped-def]
     return np.float32(0.8) + np.float32(0.2) * (np.float32(1.0) - np.exp(-np.float32(5.0) * over))
 
 
+# fmt: off
 @compiled
-def compose(image, triangle, barycentric, faces, flow, light, belongs, trusted, layer, paint, teeth, veil, layer_before):  # type: ignore[no-untyped-def]
+def compose(  # type: ignore[no-untyped-def]
+    image, triangle, barycentric, faces, flow, light, belongs, trusted, layer, paint, teeth, veil, layer_before, mirror_pixels, mirror_gain,
+):
+    # fmt: on
     """Fetch the colours: picture (H, W, 3), visibility (H, W), change (H, W) in [0, 1].
 
     Where the map shrinks the photo's detail to less than a third in some direction (it is smeared) on skin, the paint takes over; on lids
     wherever the photo is not trusted; and on lips in place of the photo's teeth (H, W); and on
     lids in place of the photo's eyes; but background
-    (`belongs`, from `join_motion`) is not painted. veil: (V, 3) = hair (never painted), lids, lips.
+    (`belongs`, from `join_motion`) is not painted.
+    Where the photo shows the mirrored point of a hidden one, that is taken: mirror_pixels (V, 2) where it is, mirror_gain (V, 3) how many
+    times brighter it has to be. veil: (V, 4) = never painted, lids, lips, mirrored point shown.
     Where lips have closed, the map skips what lay between them; there is a dark seam.
     """
     height, width, _ = image.shape
     picture = np.empty((height, width, 3), np.float32)
     visibility = np.empty((height, width), np.float32)
     change = np.empty((height, width), np.float32)
-    colour = np.empty(3, np.float32)
+    colour, skin = np.empty(3, np.float32), np.empty(3, np.float32)
     one, zero, half = np.float32(1.0), np.float32(0.0), np.float32(0.5)
     for i in range(height):
         up, down = max(i - 1, 0), min(i + 1, height - 1)
@@ -327,15 +333,20 @@ def compose(image, triangle, barycentric, faces, flow, light, belongs, trusted, 
                 smallest = np.sqrt(max(half * (total - root), zero))
             smear = min(max((np.float32(0.4) - smallest) * np.float32(4.0), zero), one)
             seen = one - smear * (one - t)
-            painted = zero
+            painted, mirrored, loose = zero, zero, zero
             if layer[i, j] == SKIN and (smear > 0 or t < 1):
                 f = triangle[i, j]
                 a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
                 wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
                 lid = min(wa * veil[a, 1] + wb * veil[b, 1] + wc * veil[c, 1], one)
                 bare = one - (wa * veil[a, 0] + wb * veil[b, 0] + wc * veil[c, 0])
-                painted = max(smear * bare * (one - t) * belongs[i, j], lid)
-                seen = min(seen, one - painted)
+                loose = smear * bare * (one - t) * belongs[i, j]
+                painted = max(loose, lid)
+                mirrored = wa * veil[a, 3] + wb * veil[b, 3] + wc * veil[c, 3]
+                mirrored = min(max(mirrored * np.float32(3.0) - one, zero), one)
+                mirrored *= (one - t) * min(np.float32(2.0) * max(smear, one - belongs[i, j]), one)
+                painted *= one - mirrored
+                seen = min(seen, one - max(painted, mirrored))
             seam = zero
             if layer[i, j] == SKIN and yy > 2.0:
                 f = triangle[i, j]
@@ -349,7 +360,7 @@ def compose(image, triangle, barycentric, faces, flow, light, belongs, trusted, 
                 if layer_before[row, col] == EYE:
                     painted = one
             visibility[i, j] = seen if layer[i, j] == SKIN or layer[i, j] == OFF else zero
-            changed = max(changed, painted)
+            changed = max(changed, painted, mirrored)
             if changed <= 0:
                 change[i, j] = zero
                 for k in range(3):
@@ -360,12 +371,28 @@ def compose(image, triangle, barycentric, faces, flow, light, belongs, trusted, 
             if brightest > 0:
                 for k in range(3):
                     colour[k] = relit(colour[k], light[i, j, k])
+            if mirrored > 0:
+                f = triangle[i, j]
+                a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+                wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
+                x = wa * mirror_pixels[a, 0] + wb * mirror_pixels[b, 0] + wc * mirror_pixels[c, 0] - half
+                y = wa * mirror_pixels[a, 1] + wb * mirror_pixels[b, 1] + wc * mirror_pixels[c, 1] - half
+                twin = sample(image, min(max(x, zero), np.float32(width - 1)), min(max(y, zero), np.float32(height - 1)))
+                for k, value in enumerate(twin):
+                    gain = wa * mirror_gain[a, k] + wb * mirror_gain[b, k] + wc * mirror_gain[c, k]
+                    colour[k] += mirrored * (value * gain - colour[k])
             if painted > 0:
                 f = triangle[i, j]
                 a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
                 wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
+                skin[0] = wa * paint[a, 0] + wb * paint[b, 0] + wc * paint[c, 0]
+                skin[1] = wa * paint[a, 1] + wb * paint[b, 1] + wc * paint[c, 1]
+                skin[2] = wa * paint[a, 2] + wb * paint[b, 2] + wc * paint[c, 2]
+                if loose == painted:  # smeared hair stays hair
+                    apart = max(abs(colour[0] - skin[0]), abs(colour[1] - skin[1]), abs(colour[2] - skin[2]))
+                    painted *= min(max(np.float32(1.6) - np.float32(6.0) * apart, zero), one)
                 for k in range(3):
-                    colour[k] += painted * (wa * paint[a, k] + wb * paint[b, k] + wc * paint[c, k] - colour[k])
+                    colour[k] += painted * (skin[k] - colour[k])
             for k in range(3):
                 picture[i, j, k] = min(max(colour[k] * (one - seam), zero), one)
     return picture, visibility, change

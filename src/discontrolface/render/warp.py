@@ -110,33 +110,26 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     # Colours for hidden skin.
     layer_before = np.where(raster_before.triangle >= 0, rig.face_layer[raster_before.triangle], np.uint8(OFF))
     upper_teeth, lower_teeth, not_lips = _teeth_shown(image, layer_before, source, normals_before, rig)
-    colours = _vertex_colours(
-        image, before, raster_before.depth, normals_before, shade_before, source.albedo, shadowed_before, not_lips, rig
+    matte = _matte(image, raster_before.triangle, grid, rig)
+    colours, shown = _vertex_colours(
+        image, before, raster_before.depth, normals_before, shade_before, source.albedo, shadowed_before, not_lips, matte, rig
     )
     paint = np.clip(colours * target.albedo[rig.region] * shade_after, 0.0, 1.0).astype(np.float32)
 
     outside[..., 2:] = np.exp(outside[..., 2:])
     ratio = np.ascontiguousarray(np.exp(log_ratio), np.float32)
-    matte = _matte(image, raster_before.triangle, grid, rig)
     flow, light, belongs = join_motion(
         raster_after.triangle, raster_after.barycentric, rig.faces, mesh_flow, trusted, outside, ratio, matte
     )
-    veil = np.stack([rig.unpainted, closing_lids(before, after, matrix, shift, rig), rig.lips], 1)
+    veil = np.stack(
+        [rig.unpainted, closing_lids(before, after, matrix, shift, rig), rig.lips, shown[rig.mirror] * (1.0 - rig.unpainted + rig.hair)], 1
+    ).astype(np.float32)
+    twin = colours[rig.mirror] * source.albedo[rig.region] * shade_before[rig.mirror]
+    gain = np.clip(paint / np.maximum(twin, 0.02), 0.4, 2.5).astype(np.float32)
     picture, visibility, change = compose(
-        image,
-        raster_after.triangle,
-        raster_after.barycentric,
-        rig.faces,
-        flow,
-        light,
-        belongs,
-        trusted,
-        layer,
-        paint,
-        not_lips,
-        veil,
-        layer_before,
-    )
+        image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, belongs, trusted, layer, paint, not_lips, veil, layer_before,
+        np.ascontiguousarray(from_pixels[rig.mirror]), gain,
+    )  # fmt: skip
     overall = np.clip(_mean_shading(target.light) / _mean_shading(source.light), 0.25, 3.0).astype(np.float32)
     scene = Scene(
         image,
@@ -222,9 +215,11 @@ def _vertex_colours(
     albedo: FloatArray,
     shadowed: np.ndarray,
     shown: FloatArray,
+    matte: FloatArray,
     rig: PreviewRig,
-) -> FloatArray:
-    """(V, 3) the photo's colour over albedo times shading, spread from vertices the photo shows well to all others."""
+) -> tuple[FloatArray, FloatArray]:
+    """(V, 3) the photo's colour over albedo times shading, spread from vertices the photo shows well to all others; and (V,)
+    0..1, how well it shows them."""
     small = shrink(image, max(1, round(image.shape[0] / 128)))
     points = _to_pixels(vertices, *small.shape[:2]) - 0.5
     x = np.clip(np.rint(points[:, 0]).astype(int), 0, small.shape[1] - 1)
@@ -239,6 +234,8 @@ def _vertex_colours(
         < 0.1
     )
     weight = rig.skin_trust * lip * _smoothstep((normals[:, 2] - 0.15) / 0.3) * ~shadowed[fy, fx]
+    cells = len(matte)
+    weight = weight * matte[y * cells // small.shape[0], x * cells // small.shape[1]] ** 2
     weight = (weight * visible_vertices(depth, vertices, 0.02) * (rig.vertex_layer == SKIN)).astype(np.float32)
     value = small[y, x] / np.maximum(albedo[rig.region] * shading, 0.02)
     skin = (rig.region == rig.region.min()) & (weight > 0.5)
@@ -247,7 +244,11 @@ def _vertex_colours(
         weight = np.where((rig.region == rig.region.min()) & (bright < 0.75 * np.median(bright[skin])), 0.05 * weight, weight).astype(
             np.float32
         )
-    return diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start)
+    shown = weight.copy()
+    hidden = weight < 0.05
+    value = np.where(hidden[:, None], value[rig.mirror], value)  # faces are symmetric, more or less
+    weight = np.where(hidden, 0.3 * weight[rig.mirror], weight).astype(np.float32)
+    return diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start), shown
 
 
 def _matte(image: FloatArray, triangle: np.ndarray, grid: int, rig: PreviewRig) -> FloatArray:
