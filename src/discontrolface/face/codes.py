@@ -199,8 +199,7 @@ def to_parameters(
         expression = _fitted(face["exp"], head.expression_count, "expression")
     else:
         expression, pose[JAW] = actions.named(face["exp"], pose[JAW])
-    neutral = head.neutral(torch.from_numpy(shape)[None].to(head.template))
-    root = head.rest_joints(neutral)[0, GLOBAL].cpu().numpy()
+    root = _joints(head, shape, expression)[GLOBAL]
     matrix = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]) * (size / INPUT_SIZE) if affine is None else affine
     pose, camera, light = move_camera(pose, face["cam"], face["light"], root, matrix, INPUT_SIZE, size, HALF_PIXEL)
     colours = default.albedo if albedo is None else np.asarray(albedo, np.float32)
@@ -221,7 +220,7 @@ def from_parameters(
     it is in the picture (the bust turns along). The gaze is lost. See `lost`.
     """
     pose = parameters.pose.astype(np.float32).copy()
-    joints = head.rest_joints(head.neutral(torch.from_numpy(parameters.shape.copy())[None].to(head.template)))[0].cpu().numpy()
+    joints = _joints(head, parameters.shape, parameters.expression)
     root, arm = joints[GLOBAL], joints[NECK] - joints[GLOBAL]
     body, neck = to_matrix(pose[GLOBAL]), to_matrix(pose[NECK])
     pose[GLOBAL] = to_axis_angle(body @ neck)
@@ -252,6 +251,12 @@ def lost(parameters: FaceParameters) -> list[str]:
     if np.abs(parameters.pose[EYE_LEFT:]).max() > 1e-6:
         out.append("the gaze")
     return out
+
+
+def _joints(head: HeadModel, shape: NDArray[np.floating], expression: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(5, 3): the joints at rest, which follow shape and expression."""
+    given = (torch.from_numpy(np.array(values, np.float32))[None].to(head.template) for values in (shape, expression))
+    return head.rest_joints(head.neutral(*given))[0].cpu().numpy()
 
 
 def _fitted(values: Any, count: int, what: str) -> NDArray[np.float32]:
