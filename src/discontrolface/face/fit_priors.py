@@ -21,8 +21,6 @@ INDEPENDENT: Final = 0.08  # share of the landmarks that count as independent; n
 NOT_FITTED: Final = ("tongueOut", "mouthClose")  # mouthClose undoes jawOpen, up to the outline of the chin
 RARE: Final = ("jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "cheekPuff", "mouthRollLower", "mouthRollUpper",
                "mouthShrugLower", "mouthShrugUpper", "mouthFunnel", "noseSneer", "mouthDimple", "mouthPress", "cheekSquint")  # fmt: skip
-# Points between the lips: on a closed mouth it is a guess which lip they lie on, and the mesh's may not be the detector's.
-BETWEEN_LIPS: Final = (89, 178, 95, 96, 319, 324, 325)
 MILD: Final = ("mouthLowerDown", "mouthUpperUp", "eyeSquint")  # jawOpen, smile and blink come first
 AGAINST: Final = (("eyeBlink", "eyeWide"), ("eyeSquint", "eyeWide"), ("browDown", "browOuterUp"))  # hardly at once, on one side
 ALONE: Final = ("eyeBlink",)  # left and right act on their own: winks
@@ -45,7 +43,6 @@ def landmark_weights(count: int) -> Array:
     if count == 468:
         weights[list(landmark_sets.FACE_OVAL)] = 0.3
         weights[[*landmark_sets.LIPS_OUTER, *landmark_sets.LIPS_INNER]] = 3.0
-        weights[list(BETWEEN_LIPS)] = 0.0
         weights[[*landmark_sets.LEFT_EYE, *landmark_sets.RIGHT_EYE]] = 6.0
         weights[[*landmark_sets.LEFT_BROW, *landmark_sets.RIGHT_BROW]] = 2.0
     return weights
