@@ -6,28 +6,32 @@ import numpy as np
 
 from discontrolface.render.raster import FloatArray, compiled
 
-SAMPLES = 48  # colours that stand for the head, and as many for the background
+SAMPLES = 24  # colours that stand for the head, and as many for the background
 
 
-def head_matte(small: FloatArray, head: np.ndarray, distance: FloatArray, depth: FloatArray, radius: float) -> FloatArray:
+def head_matte(
+    small: FloatArray, head: np.ndarray, distance: FloatArray, depth: FloatArray, radius: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(G, G) 0..1 for cells of the photo: 1 well within the head, elsewhere as far as the colour is nearer to the head's than to the
     background's.
 
     small: (G, G, 3) the photo. head: (G, G) bool, the mesh's head. distance: (G, G) cells to it; depth: cells to the nearest cell off it.
     radius: of the head in cells. The mesh's outline is a few cells off the real one, so cells close to it are judged by colour, too.
     The background's colours are read far from the head, above its lowest point. Where there are none: 0.5.
+    Also the colours (N, 3) of the head and of the background, empty where there are none: for `sharper`.
     """
+    none = (np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
     rows = np.flatnonzero(head.any(1))
     fade = _smoothstep(1.6 - distance / max(0.8 * radius, 1.0))
     if not len(rows):
-        return np.zeros(head.shape, np.float32)
+        return np.zeros(head.shape, np.float32), *none
     above = np.arange(len(head))[:, None] < rows[-1] - 0.2 * radius
     away = (distance > 0.75 * radius) & above
     if away.sum() < 30:
         away = (distance > 0.5 * radius) & above
     inner = depth > 0.09 * radius
     if away.sum() < 10 or inner.sum() < 10:
-        return np.where(head, 1.0, 0.5 * fade).astype(np.float32)
+        return np.where(head, 1.0, 0.5 * fade).astype(np.float32), *none
     band = ~inner & (fade > 0)
     own, other = _spread(small[inner]), _spread(small[away])
     share = np.zeros(head.shape, np.float32)
@@ -35,7 +39,7 @@ def head_matte(small: FloatArray, head: np.ndarray, distance: FloatArray, depth:
     matte = np.where(inner, 1.0, _smoothstep((share - 0.25) / 0.5) * fade)
     padded = np.pad(matte, 1, mode="edge")
     soft = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] + 2.0 * matte) / 6.0
-    return np.where(inner, 1.0, soft).astype(np.float32)
+    return np.where(inner, 1.0, soft).astype(np.float32), own, other
 
 
 def _spread(colours: FloatArray) -> FloatArray:
@@ -46,21 +50,36 @@ def _spread(colours: FloatArray) -> FloatArray:
 
 @compiled
 def _nearer(colours, own, other):  # type: ignore[no-untyped-def]
-    """Squared distance to the nearest of `other`, as a share of that and the one to the nearest of `own`."""
+    """`share_of` for colours (N, 3): (N,)."""
     out = np.empty(len(colours), np.float32)
     for n in range(len(colours)):
-        best = np.empty(2, np.float32)
-        for which in range(2):
-            least = np.float32(1e9)
-            for m in range(len(own) if which == 0 else len(other)):
-                d = np.float32(0.0)
-                for k in range(3):
-                    e = colours[n, k] - (own[m, k] if which == 0 else other[m, k])
-                    d += e * e
-                least = min(least, d)
-            best[which] = least + np.float32(1e-4)
-        out[n] = best[1] / (best[0] + best[1])
+        out[n] = share_of(colours[n, 0], colours[n, 1], colours[n, 2], own, other)
     return out
+
+
+@compiled
+def share_of(red, green, blue, own, other):  # type: ignore[no-untyped-def]
+    """Squared distance of a colour to the nearest of `other`, as a share of that and the one to the nearest of `own`."""
+    far, near = np.float32(1e9), np.float32(1e9)
+    for m in range(len(own)):
+        a, b, c = red - own[m, 0], green - own[m, 1], blue - own[m, 2]
+        near = min(near, a * a + b * b + c * c)
+    for m in range(len(other)):
+        a, b, c = red - other[m, 0], green - other[m, 1], blue - other[m, 2]
+        far = min(far, a * a + b * b + c * c)
+    far, near = far + np.float32(1e-4), near + np.float32(1e-4)
+    return far / (far + near)
+
+
+@compiled
+def sharper(share, red, green, blue, own, other):  # type: ignore[no-untyped-def]
+    """A value of the coarse matte, decided by the pixel's own colour where it is in between."""
+    doubt = np.float32(4.0) * share * (np.float32(1.0) - share)
+    if doubt < 0.1 or len(own) == 0:
+        return share
+    t = (share_of(red, green, blue, own, other) - np.float32(0.5)) * np.float32(3.0)
+    t = min(max(t, np.float32(0.0)), np.float32(1.0))
+    return share + min(np.float32(2.0) * doubt, np.float32(1.0)) * (t * t * (np.float32(3.0) - np.float32(2.0) * t) - share)
 
 
 def _smoothstep(t: np.ndarray) -> np.ndarray:

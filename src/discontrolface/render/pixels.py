@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from discontrolface.render.matte import sharper
 from discontrolface.render.raster import FloatArray, compiled
 from discontrolface.render.rig import EYE, SKIN
 
@@ -180,12 +181,13 @@ def coarse_anchors(triangle, barycentric, depth, faces, attributes, flow, truste
 
 
 @compiled
-def join_motion(triangle, barycentric, faces, flow, trusted, outside, ratio, matte):  # type: ignore[no-untyped-def]
+def join_motion(triangle, barycentric, faces, flow, trusted, outside, ratio, matte, image, own, other):  # type: ignore[no-untyped-def]
     """The motion of every pixel: the mesh's where it is trusted, the continuation elsewhere. flow (H, W, 2) pixels, ratio of shadings
     (H, W, 3);
     and (H, W) how far what it fetches belongs to the head.
 
-    matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit.
+    matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit. own, other: see
+    `matte.head_matte`.
     """
     height, width = triangle.shape
     grid = outside.shape[0]
@@ -230,6 +232,9 @@ def join_motion(triangle, barycentric, faces, flow, trusted, outside, ratio, mat
                 upper = matte[p, q] + mx * (matte[p, q + 1] - matte[p, q])
                 lower = matte[p + 1, q] + mx * (matte[p + 1, q + 1] - matte[p + 1, q])
                 share = upper + my * (lower - upper)
+                y = min(max(int(np.float32(i) + value[1] + half), 0), height - 1)
+                x = min(max(int(np.float32(j) + value[0] + half), 0), width - 1)
+                share = sharper(share, image[y, x, 0], image[y, x, 1], image[y, x, 2], own, other)
                 for k in range(2, 5):
                     value[k] = one + share * (value[k] - one)
                 belongs[i, j] = share

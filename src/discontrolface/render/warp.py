@@ -80,7 +80,7 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     normals_before, normals_after = _normals(before, rig), _normals(after, rig)
     shade_before, shade_after = _shading(normals_before, source.light), _shading(normals_after, target.light)
     log_ratio = np.log(shade_after / shade_before)
-    log_ratio = np.clip(log_ratio, -1.4, 1.1) * (1.0 - (1.0 - HAIR_RELIGHT) * rig.hair[:, None])
+    log_ratio = _smoothed(np.clip(log_ratio, -1.4, 1.1), rig) * (1.0 - (1.0 - HAIR_RELIGHT) * rig.hair[:, None])
 
     grid = 1 << int(np.clip(np.ceil(np.log2(max(height, width) / CELL)), 4, 7))
 
@@ -110,7 +110,7 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     # Colours for hidden skin.
     layer_before = np.where(raster_before.triangle >= 0, rig.face_layer[raster_before.triangle], np.uint8(OFF))
     upper_teeth, lower_teeth, not_lips = _teeth_shown(image, layer_before, source, normals_before, rig)
-    matte = _matte(image, raster_before.triangle, grid, rig)
+    matte, own, other = _matte(image, raster_before.triangle, grid, rig)
     colours, shown = _vertex_colours(
         image, before, raster_before.depth, normals_before, shade_before, source.albedo, shadowed_before, not_lips, matte, rig
     )
@@ -119,7 +119,7 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     outside[..., 2:] = np.exp(outside[..., 2:])
     ratio = np.ascontiguousarray(np.exp(log_ratio), np.float32)
     flow, light, belongs = join_motion(
-        raster_after.triangle, raster_after.barycentric, rig.faces, mesh_flow, trusted, outside, ratio, matte
+        raster_after.triangle, raster_after.barycentric, rig.faces, mesh_flow, trusted, outside, ratio, matte, image, own, other
     )
     veil = np.stack(
         [rig.unpainted, closing_lids(before, after, matrix, shift, rig), rig.lips, shown[rig.mirror] * (1.0 - rig.unpainted + rig.hair)], 1
@@ -159,7 +159,10 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
 
 
 def _normals(vertices: FloatArray, rig: PreviewRig) -> FloatArray:
-    return vertex_normals(torch.from_numpy(vertices), torch.from_numpy(rig.faces)).numpy()
+    """(V, 3); those of the skin do not see the surfaces that turn inwards at lids and lips."""
+    skin = vertex_normals(torch.from_numpy(vertices), rig.skin_faces).numpy()
+    inside = vertex_normals(torch.from_numpy(vertices), rig.inner_faces).numpy()
+    return np.where((rig.vertex_layer == SKIN)[:, None], skin, inside)
 
 
 def _shading(normals: FloatArray, light: FloatArray) -> FloatArray:
@@ -171,6 +174,15 @@ def _shading(normals: FloatArray, light: FloatArray) -> FloatArray:
     least = np.maximum(0.15 * (shading * front).sum(0) / max(float(front.sum()), 1e-6), 1e-3)
     soft = 0.5 * (shading - least) + np.sqrt(0.25 * (shading - least) ** 2 + (0.5 * least) ** 2)  # a smooth max(shading - least, 0)
     return (least + soft).astype(np.float32)
+
+
+def _smoothed(value: FloatArray, rig: PreviewRig, rounds: int = 3) -> FloatArray:
+    """Vertex values (V, C) averaged with their neighbours: a fitted head's creases are not exactly those of the photo."""
+    degree = np.maximum(np.diff(rig.neighbour_start), 1)[:, None]
+    for _ in range(rounds):
+        around = np.add.reduceat(value[rig.neighbours], np.minimum(rig.neighbour_start[:-1], len(rig.neighbours) - 1), axis=0) / degree
+        value = (0.4 * value + 0.6 * around).astype(np.float32)
+    return value
 
 
 def _mean_shading(light: FloatArray) -> FloatArray:
@@ -251,7 +263,7 @@ def _vertex_colours(
     return diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start), shown
 
 
-def _matte(image: FloatArray, triangle: np.ndarray, grid: int, rig: PreviewRig) -> FloatArray:
+def _matte(image: FloatArray, triangle: np.ndarray, grid: int, rig: PreviewRig) -> tuple[FloatArray, FloatArray, FloatArray]:
     """`head_matte` of the photo on the coarse grid."""
     rows = (np.arange(grid) * 2 + 1) * triangle.shape[0] // (2 * grid)
     columns = (np.arange(grid) * 2 + 1) * triangle.shape[1] // (2 * grid)
