@@ -1,4 +1,8 @@
-"""Personal weights: what one-shot fine-tuning changed in Exp-FaceNet, as a small difference that fits one set of base weights only."""
+"""Personal weights: what one-shot fine-tuning changed in Exp-FaceNet, as a small difference that fits one set of base weights only.
+
+A small network's difference is kept whole, as float16. A large one's (the paper's: 280 MB) as the product of two thin matrices per layer (truncated
+singular values, as LoRA stores them), as many columns as the limit allows.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,9 @@ from torch import Tensor
 
 from discontrolface.errors import UserError
 
+MAX_BYTES = 15_000_000  # of a file
+UP, DOWN = "|up", "|down"  # endings of the two factors of a layer's difference
+
 
 def weights_id(*networks: Any) -> str:
     """16 hex digits that name these weights: the SHA-256 of all parameters' names and float32 bytes."""
@@ -26,18 +33,27 @@ def weights_id(*networks: Any) -> str:
 
 @dataclass(frozen=True)
 class PersonalWeights:
-    """Differences from the base weights: {parameter name: float16 tensor}, and the id of the base that they belong to."""
+    """Differences from the base weights: {parameter name: float16 tensor}, and the id of the base that they belong to.
+
+    A layer whose difference is kept as a product has two entries, its name + UP (m, r) and + DOWN (r, n); the difference is up @ down.
+    kept: share of the difference's squared norm that the file holds.
+    """
 
     base: str
     difference: dict[str, Tensor]
+    kept: float = 1.0
 
     @classmethod
-    def between(cls, base_id: str, before: dict[str, Tensor], after: Any) -> PersonalWeights:
-        """What training changed: `after` minus `before` (a state_dict), rounded to float16."""
-        difference = {
-            k: (v - before[k]).half() for k, v in after.state_dict().items() if v.is_floating_point() and not torch.equal(v, before[k])
+    def between(cls, base_id: str, before: dict[str, Tensor], after: Any, limit: int = MAX_BYTES) -> PersonalWeights:
+        """What training changed: `after` minus `before` (a state_dict), rounded to float16, in at most `limit` bytes."""
+        changed = {
+            k: (v - before[k]).detach().float().cpu().contiguous()
+            for k, v in after.state_dict().items()
+            if v.is_floating_point() and not torch.equal(v, before[k])
         }
-        return cls(base_id, difference)
+        if sum(2 * v.numel() for v in changed.values()) <= limit:
+            return cls(base_id, {k: v.half() for k, v in changed.items()})
+        return cls(base_id, *_products(changed, limit))
 
     @torch.no_grad()
     def apply(self, network: Any, base_id: str) -> None:
@@ -45,19 +61,33 @@ class PersonalWeights:
         if base_id != self.base:
             raise UserError(f"these personal weights belong to base weights {self.base}, not to {base_id}; personalize the photo again")
         parameters = network.state_dict()
-        for name, delta in self.difference.items():
-            if name not in parameters or parameters[name].shape != delta.shape:
+        for name, delta in self._whole().items():
+            if name not in parameters or parameters[name].numel() != delta.numel():
                 raise UserError(f"personal weights do not fit the network at {name!r}; personalize the photo again")
-            parameters[name].add_(delta.to(parameters[name]))
+            parameters[name].add_(delta.reshape(parameters[name].shape).to(parameters[name]))
+
+    def _whole(self) -> dict[str, Tensor]:
+        whole: dict[str, Tensor] = {}
+        for name, value in self.difference.items():
+            if name.endswith(DOWN):
+                continue
+            if name.endswith(UP):
+                name = name.removesuffix(UP)
+                down = self.difference.get(name + DOWN)
+                if down is None or value.ndim != 2 or down.ndim != 2 or value.shape[1] != down.shape[0]:
+                    raise UserError(f"personal weights are damaged at {name!r}; personalize the photo again")
+                value = value.float() @ down.float()
+            whole[name] = value
+        return whole
 
     def save(self, path: Path) -> None:
         """Write as safetensors, atomically."""
         from safetensors.torch import save
 
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
-            temporary.write_bytes(save(self.difference, metadata={"base": self.base}))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(save(self.difference, metadata={"base": self.base, "kept": f"{self.kept:.6f}"}))
             os.replace(temporary, path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
@@ -70,10 +100,39 @@ class PersonalWeights:
 
         try:
             with safe_open(path, framework="pt") as f:
-                base = (f.metadata() or {}).get("base", "")
+                about = f.metadata() or {}
                 difference = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 (not a mapping)
-        except (SafetensorError, OSError) as error:
+            kept = float(about.get("kept", "1"))
+        except (SafetensorError, OSError, ValueError) as error:
             raise UserError(f"personal weights {path} cannot be read; remove the file and personalize the photo again") from error
         if not all(bool(torch.isfinite(v).all()) for v in difference.values()):
             raise UserError(f"personal weights {path} hold values that are not finite; remove the file and personalize the photo again")
-        return cls(base, difference)
+        return cls(about.get("base", ""), difference, kept)
+
+
+def _products(changed: dict[str, Tensor], limit: int) -> tuple[dict[str, Tensor], float]:
+    """Each matrix as (m, r) @ (r, n) with the largest r for all that fits; vectors whole. Returns the tensors and the share of the norm kept."""
+    matrices = {k: v.flatten(1) for k, v in changed.items() if v.ndim > 1}
+    out = {k: v.half() for k, v in changed.items() if v.ndim == 1}
+
+    def size(rank: int) -> int:
+        factors = sum(2 * min(rank * sum(m.shape), m.numel()) for m in matrices.values())
+        return factors + sum(2 * v.numel() for v in out.values()) + 300 * len(changed)  # 300: names and offsets in the file's header
+
+    rank = 1
+    while size(rank + 1) <= limit and rank < 4096:
+        rank += 1
+    norm = lost = 0.0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for name, matrix in matrices.items():
+            norm += float(matrix.square().sum())
+            if rank * sum(matrix.shape) >= matrix.numel():
+                out[name] = changed[name].half()
+                continue
+            u, s, v = torch.svd_lowrank(matrix, q=min(rank + 6, *matrix.shape), niter=3)
+            root = s[:rank].sqrt()  # shared by both, so that neither leaves float16's range
+            up, down = u[:, :rank] * root, (v[:, :rank] * root).t()
+            lost += float((matrix - up @ down).square().sum())
+            out[name + UP], out[name + DOWN] = up.half().contiguous(), down.half().contiguous()
+    return out, 1 - lost / max(norm, 1e-30)

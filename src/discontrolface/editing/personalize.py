@@ -1,17 +1,19 @@
 """One-shot fine-tuning: adapt Exp-FaceNet to one person from one photo (DisControlFace, Section 3.4), the backbone frozen.
 
-The paper's way (`PAPER_ONE_SHOT`): the photo is its own target, random patches hidden from the encoder.
+The paper's way (`PAPER_ONE_SHOT`): the photo is its own target, random patches hidden from the encoder. (A network that also sees a preview finds
+the same patches hidden there; it would copy the photo otherwise.)
 
-Ours (`OPEN_ONE_SHOT`) adds what the preview knows. The photo is warped to random other looks; then
-- most often the *photo is the target* and a warp is the source: its preview is the warp of the warp, with real holes (a cheek that the warp hid, an
-  opened mouth that it shut), and the true pixels to fill them with are the photo's own;
-- sometimes a warp is the target and the photo the source, as the edit will be; only pixels that the photo really showed count.
+Ours (`OPEN_ONE_SHOT`) adds what the preview knows: the photo is warped to random other looks, see looks.py. Most often the photo is the target and
+a warp the source, sometimes the other way round.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +21,15 @@ from torch import Tensor
 
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.masking import random_patch_mask
+from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
 from discontrolface.editing.person import Person, to_float, to_network
 from discontrolface.editing.personal import PersonalWeights
+from discontrolface.errors import UserError
 from discontrolface.face.random_edits import random_edit
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
-from discontrolface.render.warp import render_preview
+
+PRECISIONS = ("no", "bf16")
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,28 @@ class OneShot:
     batch: int
     lr: float  # AdamW, no weight decay, constant
     warps: int  # random looks of the photo that make training pairs; 0: the photo alone (the paper)
-    photo_as_target: float = 0.7  # share of a batch in which the photo is the target
+    photo_as_target: float = PHOTO_AS_TARGET  # with warps: share of a batch in which the photo is the target
     mask_patch: int = 16
+    precision: str = "no"  # "no" (float32) or "bf16"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UserError(f"precision {self.precision!r} is not known; choose one of {', '.join(PRECISIONS)}")
+        if self.iterations < 1 or self.batch < 1 or self.warps < 0 or self.mask_patch < 1:
+            raise UserError(
+                f"iterations {self.iterations}, batch {self.batch} and mask_patch {self.mask_patch} must be at least 1, warps {self.warps} at least 0"
+            )
 
 
 PAPER_ONE_SHOT = OneShot(iterations=1500, batch=4, lr=1e-5, warps=0)
 OPEN_ONE_SHOT = OneShot(iterations=100, batch=4, lr=1e-4, warps=32)
+
+
+def load_one_shot(path: Path) -> OneShot:
+    """Settings from a YAML file of `OneShot` fields; what it leaves out is as in `PAPER_ONE_SHOT`."""
+    from discontrolface.training.config import load_dataclass
+
+    return load_dataclass(path, PAPER_ONE_SHOT)
 
 
 @dataclass(frozen=True)
@@ -53,28 +74,29 @@ class Example:
     weight: Tensor
 
 
-def own_example(person: Person, control: ExpFaceNet) -> Example:
-    """The paper's pair: the photo is source and target."""
-    size = control.config["image_size"]
-    photo = to_network(to_float(person.crop.image))
-    snapshot = person.geometry.snapshot(person.parameters, size, control.config["snapshot_maps"], person.draft(person.parameters, size))
-    return Example(photo, photo, snapshot.image, torch.ones_like(photo[:, :1]))
+def example(look: Look, person: Person, control: Any) -> Example:
+    """A pair as the networks take it."""
+    snapshot = person.geometry.snapshot(look.parameters, control.config.image_size, control.config.snapshot_maps, look.preview).image
+    return Example(to_network(look.source), to_network(look.target), snapshot, torch.from_numpy(look.weight)[None, None])
 
 
-def warp_examples(person: Person, control: ExpFaceNet, count: int, rng: np.random.Generator) -> tuple[list[Example], list[Example]]:
-    """`count` random looks, each as two pairs: (photo as the target, warp as the target)."""
-    size, maps, geometry = control.config["image_size"], control.config["snapshot_maps"], person.geometry
-    photo = to_network(to_float(person.crop.image))
-    back, forth = [], []
-    for _ in range(count):
-        look = random_edit(person.parameters, rng)
-        there = person.draft(look, size)
-        home = render_preview(there.image, geometry.view(look), person.own_view, geometry.rig)
-        warp = to_network(there.image)
-        seen = torch.from_numpy(there.visibility)[None, None]
-        back.append(Example(warp, photo, geometry.snapshot(person.parameters, size, maps, home).image, torch.ones_like(seen)))
-        forth.append(Example(photo, warp, geometry.snapshot(look, size, maps, there).image, seen))
-    return back, forth
+def make_examples(person: Person, control: Any, settings: OneShot, rng: np.random.Generator) -> tuple[list[Example], list[Example]]:
+    """The pairs of a fine-tuning: (photo as the target, warp as the target)."""
+    photo = to_float(person.crop.resize(control.config.image_size).image)
+    if not settings.warps:
+        own = [example(own_look(photo, person.parameters), person, control)]
+        return own, own
+    pairs = [warped_looks(photo, person.parameters, person.geometry, random_edit(person.parameters, rng)) for _ in range(settings.warps)]
+    return [example(back, person, control) for back, _ in pairs], [example(forth, person, control) for _, forth in pairs]
+
+
+def choose(pools: tuple[list[Example], list[Example]], settings: OneShot, rng: np.random.Generator) -> Example:
+    """A batch of pairs drawn at random."""
+    chosen = []
+    for _ in range(settings.batch):
+        pool = pools[0] if rng.random() < settings.photo_as_target else pools[1]
+        chosen.append(pool[int(rng.integers(len(pool)))])
+    return Example(*(torch.cat([getattr(e, f.name) for e in chosen]) for f in fields(Example)))
 
 
 def one_shot(
@@ -87,30 +109,28 @@ def one_shot(
     progress: Callable[[int, int, float], None] | None = None,  # (iterations done, of, loss)
 ) -> PersonalWeights:
     """Fine-tune `control` on one person and return the difference. Same seed, same machine: same weights."""
+    network: Any = control
     rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-    own = own_example(person, control)
-    back, forth = warp_examples(person, control, settings.warps, rng) if settings.warps else ([own], [own])
-    before = {k: v.clone() for k, v in control.state_dict().items()}
-    optimizer = torch.optim.AdamW(control.parameters(), lr=settings.lr, weight_decay=0.0)
-    size = control.config["image_size"]
-    device, like = model.device, torch.channels_last
-    control.train()
+    pools = make_examples(person, network, settings, rng)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=0.0)
+    size, maps = network.config.image_size, tuple(network.config.snapshot_maps)
+    device = next(network.parameters()).device
+    network.train()
     for step in range(settings.iterations):
-        chosen = []
-        for _ in range(settings.batch):
-            pool = back if rng.random() < settings.photo_as_target else forth
-            chosen.append(pool[int(rng.integers(len(pool)))])
-        source, target, snapshot, weight = (
-            torch.cat([getattr(e, name) for e in chosen]).to(device=device, memory_format=like)
-            for name in ("source", "target", "snapshot", "weight")
-        )
+        batch = choose(pools, settings, rng)
         mask = random_patch_mask(settings.batch, size, settings.mask_patch, generator=generator)
-        loss = diffusion_loss(model, target, control, snapshot, source=source, mask=mask, weight=weight, generator=generator).loss
+        snapshot = batch.snapshot if settings.warps else hide_preview(batch.snapshot, maps, mask)
+        source, target, snapshot, weight = (
+            x.to(device=device, memory_format=torch.channels_last) for x in (batch.source, batch.target, snapshot, batch.weight)
+        )
+        with torch.autocast(device.type, torch.bfloat16) if settings.precision == "bf16" else contextlib.nullcontext():
+            loss = diffusion_loss(model, target, control, snapshot, source=source, mask=mask, weight=weight, generator=generator).loss
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(control.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         if progress is not None:
             progress(step + 1, settings.iterations, loss.item())
-    control.eval()
+    network.eval()
     return PersonalWeights.between(base_id, before, control)

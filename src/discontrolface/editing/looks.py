@@ -1,0 +1,59 @@
+"""Training pairs from one photo: the photo itself, or the photo and a warp of it to another look. For one-shot fine-tuning and training on photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from discontrolface.editing.geometry import Geometry
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.nets.exp_facenet import map_slice
+from discontrolface.render.warp import Preview, render_preview
+
+PHOTO_AS_TARGET = 0.7  # share of the warp pairs in which the photo is the target
+
+
+@dataclass(frozen=True)
+class Look:
+    """A pair. source, target: (H, W, 3) in [0, 1]; parameters and preview: of the target; weight: (H, W), how much its pixels count."""
+
+    source: NDArray[np.float32]
+    target: NDArray[np.float32]
+    parameters: FaceParameters
+    preview: Preview
+    weight: NDArray[np.float32]
+
+
+def own_look(photo: NDArray[np.float32], parameters: FaceParameters) -> Look:
+    """The paper's pair: the photo is source and target, so the preview is the photo."""
+    plain = np.ones(photo.shape[:2], np.float32)
+    still = Preview(photo, plain, np.zeros_like(plain), np.zeros((*plain.shape, 2), np.float32))
+    return Look(photo, photo, parameters, still, plain)
+
+
+def warped_looks(photo: NDArray[np.float32], parameters: FaceParameters, geometry: Geometry, look: FaceParameters) -> tuple[Look, Look]:
+    """(photo as the target, warp as the target).
+
+    Back: a warp is the source, and its preview is the warp of the warp, with real holes (a cheek that the warp hid, an opened mouth that it shut);
+    the true pixels to fill them with are the photo's own. Forth: a warp is the target, as an edit will be; only pixels that the photo showed count.
+    """
+    here, there = geometry.view(parameters), geometry.view(look)
+    warp = render_preview(photo, here, there, geometry.rig)
+    home = render_preview(warp.image, there, here, geometry.rig)
+    back = Look(warp.image, photo, parameters, home, np.ones_like(warp.visibility))
+    return back, Look(photo, warp.image, look, warp, warp.visibility)
+
+
+def hide_preview(snapshot: Tensor, maps: Sequence[str], mask: Tensor) -> Tensor:
+    """The snapshot (B,S,H,W) without its preview where `mask` (B,1,H,W) is true, as if the photo had not shown it: preview and visibility 0.
+
+    For pairs in which the photo is its own target: what is hidden from the encoder would else be copied from the preview, and nothing be learned.
+    """
+    shown = (~mask).to(snapshot)
+    parts = [snapshot[:, map_slice(maps, m)] * shown if m in ("preview", "visibility") else snapshot[:, map_slice(maps, m)] for m in maps]
+    return torch.cat(parts, 1)
