@@ -291,36 +291,36 @@ def target_parameters(
 
 @app.command()
 def train(
-    stage: Annotated[str, typer.Argument(help="diffae or expfacenet.")],
+    stage: Annotated[str, typer.Argument(help="diffae, expfacenet or oneshot.")],
     config: Annotated[Path, typer.Option(help="A YAML file, see configs/.")],
-    data: Annotated[Path, typer.Option(help="A folder of pairs (python -m discontrolface.training.pairs).")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where state, log and weights go. To resume, run the same command.")],
+    data: Annotated[Path | None, typer.Option(help="A folder of pairs, or of shards (`prepare`).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where all goes; to resume, run the same command. [default: runs/CONFIG]")
+    ] = None,
     backbone: Annotated[Path | None, typer.Option(help="The trained backbone's folder, for expfacenet.")] = None,
-    device: DeviceOption = "cpu",
+    photo: Annotated[Path | None, typer.Option(help="The photo, for oneshot.")] = None,
+    preset: PresetOption = "open",
+    device: Annotated[str | None, typer.Option(help="cpu, or a device by its PyTorch name. [default: what accelerate finds]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that prepare pictures ahead.")] = 0,
+    pictures: Annotated[int, typer.Option(help="Steps between pictures in TensorBoard; 0: no TensorBoard.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
 ) -> None:
-    """Train the backbone or Exp-FaceNet. Killed at any moment, it goes on from its last checkpoint."""
+    """Train the backbone, Exp-FaceNet, or one person's weights. Many processes: `accelerate launch -m discontrolface train ...`."""
     with plain_errors():
-        from discontrolface.training.config import load_config
-        from discontrolface.training.dataset import PairDataset
-        from discontrolface.training.train import train as run
+        if stage == "oneshot":
+            from discontrolface.training.oneshot import run_one_shot
 
-        settings = load_config(config)
-        if settings.stage != stage:
-            raise UserError(f"{config} is for stage {settings.stage!r}, not {stage!r}")
-        pairs = PairDataset(data)
-        typer.echo(f"{len(pairs)} pairs, {settings.steps} steps of {settings.batch}")
-        seen: list[float] = []
+            typer.echo(run_one_shot(config, photo, preset, output, device or "cpu", threads, dry_run, typer.echo))
+        elif dry_run:
+            from discontrolface.training.cost import describe
+            from discontrolface.training.run import stage_config
 
-        def report(step: int, loss: float, seconds: float) -> None:
-            seen.append(loss)
-            if (step + 1) % 50 == 0:
-                left = (settings.steps - step - 1) * seconds / 60
-                typer.echo(
-                    f"step {step + 1}  loss {sum(seen[-50:]) / len(seen[-50:]):.5f}  {seconds:.2f} s a step, about {left:.0f} min left"
-                )
+            typer.echo(describe(stage_config(config, stage), device))
+        else:
+            from discontrolface.training.run import run_training
 
-        typer.echo(f"weights in {run(settings, pairs, output, backbone, device, threads, report)}")
+            typer.echo(f"weights in {run_training(stage, config, data, output, backbone, device, threads, workers, pictures, typer.echo)}")
 
 
 @app.command()

@@ -1,0 +1,106 @@
+"""The command `train`: finds or makes what a run needs (data, a backbone), then trains."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from discontrolface.errors import UserError
+from discontrolface.training.config import TrainConfig, load_config
+from discontrolface.training.dataset import PairDataset, Source
+from discontrolface.training.objective import network_config
+from discontrolface.training.train import make_accelerator, make_folder, train
+
+Say = Callable[[str], None]
+
+
+def open_data(config: TrainConfig, folder: Path) -> Source:
+    """The data set that the config's `pairs` asks for, in `folder`."""
+    if config.pairs == "synthetic":
+        return PairDataset(folder)
+    from discontrolface.training.shards import ShardDataset
+
+    return ShardDataset(folder)
+
+
+def run_training(
+    stage: str,
+    path: Path,  # of the config
+    data: Path | None,
+    output: Path | None,
+    backbone: Path | None,
+    device: str | None,
+    threads: int | None,
+    workers: int,
+    pictures: int,
+    say: Say,
+) -> Path:
+    """Train as the config says. Without data or backbone, those that the config allows to make are made in the output folder first."""
+    config = stage_config(path, stage)
+    output = output or Path("runs") / path.stem
+    make_folder(output)
+    accelerator = make_accelerator(config, device)
+    with accelerator.main_process_first():
+        folder = data or made_pairs(config, output / "pairs", say)
+    source = open_data(config, folder)
+    if accelerator.is_main_process:
+        seen = config.batch * config.accumulate * accelerator.num_processes
+        say(
+            f"{len(source)} {'pairs' if config.pairs == 'synthetic' else 'photos'}, {config.steps} steps of {seen}, on {accelerator.device}"
+        )
+    if config.stage == "expfacenet" and backbone is None:
+        backbone = made_backbone(config, source, output / "backbone", device, threads, say)
+    return train(config, source, output, backbone, device, threads, reporter(config, say), None, workers, pictures)
+
+
+def stage_config(path: Path, stage: str) -> TrainConfig:
+    """The config, which must be of this stage."""
+    config = load_config(path)
+    if config.stage != stage:
+        raise UserError(f"{path} is for stage {config.stage!r}, not {stage!r}")
+    return config
+
+
+def made_pairs(config: TrainConfig, folder: Path, say: Say) -> Path:
+    """`make_pairs` synthetic pairs of the network's size; those that exist are kept."""
+    if not config.make_pairs or config.pairs != "synthetic":
+        raise UserError(
+            "this config needs data; give --data, a folder of pairs (python -m discontrolface.training.pairs) or shards (discontrolface prepare)"
+        )
+    from discontrolface.training.pairs import BLOCK, make_block
+
+    size = int(network_config(config).get("image_size", 256))
+    folder.mkdir(parents=True, exist_ok=True)
+    for first in range(0, config.make_pairs, BLOCK):
+        path = folder / f"block_{first:08d}.npy"
+        if not path.exists():
+            _, seconds = make_block(first, min(BLOCK, config.make_pairs - first), size, path)
+            say(f"made synthetic pairs {first} to {min(first + BLOCK, config.make_pairs) - 1} ({seconds:.0f} s)")
+    return folder
+
+
+def made_backbone(config: TrainConfig, source: Source, folder: Path, device: str | None, threads: int | None, say: Say) -> Path:
+    """A backbone trained for `backbone_steps` steps on the same data."""
+    if not config.backbone_steps:
+        raise UserError("training Exp-FaceNet needs a trained backbone; give its folder with --backbone")
+    first = dataclasses.replace(config, stage="diffae", steps=config.backbone_steps, mask_share=0.5, loss_bar=0.0)
+    say(f"no --backbone: training one first, {first.steps} steps")
+    return train(first, source, folder, None, device, threads, reporter(first, say))
+
+
+def reporter(config: TrainConfig, say: Say) -> Callable[[int, float, float], None]:
+    """A line every 50 steps."""
+    losses: list[float] = []
+    times: list[float] = []
+
+    def report(step: int, loss: float, seconds: float) -> None:
+        losses.append(loss)
+        times.append(seconds)
+        if (step + 1) % 50 == 0:
+            mean, pace = (sum(values[-50:]) / len(values[-50:]) for values in (losses, times))
+            left = time.strftime("%H:%M:%S", time.gmtime((config.steps - step - 1) * pace)) if pace * config.steps < 86400 else "long"
+            say(f"step {step + 1}/{config.steps}  loss {mean:.5f}  {pace:.3f} s a step, {left} left")
+
+    return report
