@@ -30,9 +30,9 @@ def upright(landmarker: FaceLandmarker, photo: NDArray[np.uint8]) -> Landmarks:
     return landmarker.find_face(photo)
 
 
-def error(found: NDArray[np.floating], truth: NDArray[np.floating], face_width: float) -> float:
+def error(found: NDArray[np.floating], truth: NDArray[np.floating], face_size: float) -> float:
     """Mean distance of points as a part of the face's width."""
-    return float(np.linalg.norm(found[:, :2] - truth[:, :2], axis=1).mean() / face_width)
+    return float(np.linalg.norm(found[:, :2] - truth[:, :2], axis=1).mean() / face_size)
 
 
 def test_the_face_is_where_a_person_sees_it(landmarker: FaceLandmarker, photo: NDArray[np.uint8], upright: Landmarks) -> None:
@@ -57,8 +57,8 @@ def test_landmarks_turn_with_the_photo(landmarker: FaceLandmarker, photo: NDArra
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # Pillow turns counter-clockwise
     truth = (upright.points[:, :2] - 256) @ turn.T + np.array([turned.shape[1], turned.shape[0]]) / 2
     found = landmarker.find_face(turned)
-    assert error(found.points, truth, upright.face_width) < 0.015
-    assert found.face_width == pytest.approx(upright.face_width, rel=0.03)
+    assert error(found.points, truth, upright.face_size) < 0.015
+    assert found.face_size == pytest.approx(upright.face_size, rel=0.03)
 
 
 def test_a_mirrored_face_swaps_left_and_right(landmarker: FaceLandmarker, photo: NDArray[np.uint8], upright: Landmarks) -> None:
@@ -67,7 +67,7 @@ def test_a_mirrored_face_swaps_left_and_right(landmarker: FaceLandmarker, photo:
     assert upright.iris is not None
     for left, right in ((sets.LEFT_EYE, sets.RIGHT_EYE), (sets.LEFT_BROW, sets.RIGHT_BROW)):
         truth = upright.points[list(right), :2] * (-1, 1) + (512, 0)
-        assert error(found.points[list(left)], truth, upright.face_width) < 0.02
+        assert error(found.points[list(left)], truth, upright.face_size) < 0.02
     assert found.iris[0, 0] == pytest.approx(upright.iris[1, 0] * (-1, 1) + (512, 0), abs=1)
 
 
@@ -75,7 +75,7 @@ def test_a_mirrored_face_swaps_left_and_right(landmarker: FaceLandmarker, photo:
 def test_other_sizes(landmarker: FaceLandmarker, photo: NDArray[np.uint8], upright: Landmarks, size: int, tolerance: float) -> None:
     resized = np.asarray(Image.fromarray(photo).resize((size, size), Image.Resampling.LANCZOS))
     found = landmarker.find_face(resized)
-    assert error(found.points * (512 / size), upright.points, upright.face_width) < tolerance
+    assert error(found.points * (512 / size), upright.points, upright.face_size) < tolerance
 
 
 @pytest.mark.parametrize(("width", "height"), [(1200, 600), (700, 2000), (2600, 2600)])
@@ -86,19 +86,19 @@ def test_a_small_face_in_a_large_picture(
     left, top = (width - 512) // 2, (height - 512) // 3
     large[top : top + 512, left : left + 512] = photo
     found = landmarker.find_face(large)
-    assert error(found.points[:, :2] - (left, top), upright.points, upright.face_width) < 0.015
+    assert error(found.points[:, :2] - (left, top), upright.points, upright.face_size) < 0.015
 
 
 @pytest.mark.parametrize("half", [90, 60, 50])
 def test_a_tight_crop(landmarker: FaceLandmarker, photo: NDArray[np.uint8], upright: Landmarks, half: int) -> None:
     left, top = 225 - half, 120 - half
     found = landmarker.find_face(np.ascontiguousarray(photo[top : top + 2 * half, left : left + 2 * half]))
-    assert error(found.points[:, :2] + (left, top), upright.points, upright.face_width) < 0.02
+    assert error(found.points[:, :2] + (left, top), upright.points, upright.face_size) < 0.02
 
 
 def test_a_grey_photo(landmarker: FaceLandmarker, photo: NDArray[np.uint8], upright: Landmarks) -> None:
     grey = np.asarray(Image.fromarray(photo).convert("L").convert("RGB"))
-    assert error(landmarker.find_face(grey).points, upright.points, upright.face_width) < 0.02
+    assert error(landmarker.find_face(grey).points, upright.points, upright.face_size) < 0.02
 
 
 def test_several_faces_are_ordered_by_size_and_can_be_chosen(
@@ -109,10 +109,10 @@ def test_several_faces_are_ordered_by_size_and_can_be_chosen(
     pair[:, 388:] = photo
     assert len(landmarker.detect(pair)) == 2
     large, small = landmarker.find_face(pair), landmarker.find_face(pair, index=1)
-    assert error(large.points[:, :2] - (388, 0), upright.points, upright.face_width) < 0.02
-    assert error(small.points * (512 / 384), upright.points, upright.face_width) < 0.02
+    assert error(large.points[:, :2] - (388, 0), upright.points, upright.face_size) < 0.02
+    assert error(small.points * (512 / 384), upright.points, upright.face_size) < 0.02
     boxed = landmarker.find_face(pair, box=(125, 40, 215, 135))
-    assert error(boxed.points, small.points, small.face_width) < 0.02
+    assert error(boxed.points, small.points, small.face_size) < 0.02
     with pytest.raises(UserError, match=r"no face 2 in pair\.png: 2 faces were found"):
         landmarker.find_face(pair, index=2, source="pair.png")
     with pytest.raises(UserError, match="no face -1"):
@@ -148,7 +148,7 @@ def test_index_sets_are_sane(upright: Landmarks) -> None:
     for name in ("LIPS_OUTER", "LIPS_INNER", "FACE_OVAL"):
         ring = points[list(getattr(sets, name)), :2]
         steps = np.linalg.norm(ring - np.roll(ring, 1, axis=0), axis=1)
-        assert steps.max() < 0.25 * upright.face_width, name  # neighbours on the ring are neighbours in the picture
+        assert steps.max() < 0.25 * upright.face_size, name  # neighbours on the ring are neighbours in the picture
     assert points[list(sets.LEFT_EYE), 0].min() > points[list(sets.RIGHT_EYE), 0].max()  # subject's left is the image's right
 
 

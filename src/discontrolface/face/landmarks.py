@@ -104,8 +104,8 @@ class Landmarks:
         return float(x0), float(y0), float(x1), float(y1)
 
     @property
-    def face_width(self) -> float:
-        """The larger side of the face in pixels, measured with the eyes level: what landmark errors are stated against."""
+    def face_size(self) -> float:
+        """The larger side of the face in pixels, measured with the eyes level (`fit.face_width` is its width)."""
         return _mesh_region(self.points).side / ROI_MARGIN
 
 
