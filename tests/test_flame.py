@@ -188,7 +188,7 @@ def test_texture_coordinates_follow_our_order_of_faces(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="faces"):
         read_obj(path)
     path.write_text("v 0 0\nf a b c\n")
-    with pytest.raises(UserError, match="not a .obj file"):
+    with pytest.raises(UserError, match=r"not a \.obj file"):
         read_obj(path)
 
 
