@@ -105,18 +105,22 @@ class DetailSpace:
         return displacement_to_normals(displacement, self.spread(vertices), self.spread(coarse), mask, fixed)
 
     def tilt(self, vertices: Tensor, displacement: Tensor) -> Tensor:
-        """(B, 3, S, S) axis-angle in radians: how the displacement turns the surface's normals, in view space. 0 where it does nothing."""
-        points = self.spread(vertices)
+        """(B, 3, S, S) axis-angle in radians: how the displacement turns the surface's normals, in view space. 0 where it does nothing.
+
+        DECA's constant displacement is the smooth surface's height over the flat triangles: part of what is displaced, not of the displacement.
+        (Taken as a displacement it prints the triangles onto the normals, which are smooth already.)
+        """
         normals = self.spread(vertex_normals(vertices, self.head.faces_tensor.to(vertices.device)))
+        points = self.spread(vertices) + self.fixed.to(vertices) * normals
         faces = self.faces.to(vertices.device)
-        moved = points + (displacement * self.mask.to(vertices) + self.fixed.to(vertices)) * normals
+        moved = points + displacement * self.mask.to(vertices) * normals
         before, after = _grid_normals(points, faces), _grid_normals(moved, faces)
         axis = torch.linalg.cross(before, after, dim=1)
         sine = axis.norm(dim=1, keepdim=True)
         angle = torch.atan2(sine, (before * after).sum(1, keepdim=True))
         turn = axis * (angle / sine.clamp(min=1e-12))
         still = (before == after).all(1, keepdim=True)
-        return turn.masked_fill(still, 0.0) * self.mask.to(vertices)
+        return turn.masked_fill(still, 0.0)
 
     @torch.no_grad()
     def snapshot(
