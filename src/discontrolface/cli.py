@@ -290,6 +290,29 @@ def target_parameters(
 
 
 @app.command()
+def prepare(
+    folder: Annotated[Path, typer.Argument(help="A folder of photos, with all folders below it.", metavar="FOLDER")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The shards' folder. To go on after a stop, run the same command.")],
+    engine: Annotated[str, typer.Option(help="local, or ray (a cluster: see docs/scale.md).")] = "local",
+    processes: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    size: Annotated[int, typer.Option(help="Pixels of the crops.")] = 256,
+    faces: Annotated[str, typer.Option(help="Of photos with several: largest, one (leave such photos out) or all.")] = "largest",
+    crop_format: Annotated[str, typer.Option(help="png, or jpg (quality 95).")] = "png",
+    max_error: Annotated[float, typer.Option(help="Leave out readings with a larger landmark error, % of the face's width.")] = 3.0,
+    quiet: QuietOption = False,
+) -> None:
+    """Any folder of photos to training shards (WebDataset), with an index and a report. One bad file never stops it."""
+    with plain_errors():
+        from discontrolface.training.prepare import prepare as run
+        from discontrolface.training.samples import SampleSettings
+
+        with progress_bar("preparing", quiet) as update:
+            report = run(folder, output, SampleSettings(size, faces, crop_format, max_error), engine, processes, update)
+        left = ", ".join(f"{reason}: {count}" for reason, count in report["left_out"].items()) or "none"
+        typer.echo(f"{report['samples']} samples of {report['photos']} files in {output}; left out: {left}; see {output / 'report.md'}")
+
+
+@app.command()
 def train(
     stage: Annotated[str, typer.Argument(help="diffae, expfacenet or oneshot.")],
     config: Annotated[Path, typer.Option(help="A YAML file, see configs/.")],

@@ -1,0 +1,135 @@
+"""One photo to the samples of a data set: face, aligned crop, parameters, snapshot, masks, as the bytes of small files. Or why not."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from discontrolface.editing.images import Photo, load_photo
+from discontrolface.editing.person import Person
+from discontrolface.editing.reading import Reader
+from discontrolface.errors import UserError
+
+FACES = ("largest", "one", "all")
+FORMATS = ("png", "jpg")
+SNAPSHOT = ("normals", "lambertian")  # side by side in KEY.snapshot.png
+# What `load_photo` says of files that it refuses, and the reason in the report.
+UNREADABLE = {
+    "not a picture": "not a picture",
+    "damaged": "damaged",
+    "is empty": "not a picture",
+    "megapixels": "too large",
+    "more than the limit": "too large",
+    "smaller than": "too small",
+}
+REASONS = ("not a picture", "damaged", "too small", "too large", "unreadable", "no face", "several faces", "bad fit", "crash")
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """How photos become samples."""
+
+    size: int = 256  # pixels of the crop
+    faces: str = "largest"  # of a photo with several: "largest", "one" (such photos are left out) or "all" (each is a sample)
+    crop_format: str = "png"  # or "jpg" (quality 95, a third of the space)
+    max_error: float = 3.0  # landmark error in percent of the face's width above which a reading is not trusted
+
+    def __post_init__(self) -> None:
+        for name, known in (("faces", FACES), ("crop_format", FORMATS)):
+            if getattr(self, name) not in known:
+                raise UserError(f"{name} {getattr(self, name)!r} is not known; choose one of {', '.join(known)}")
+        if not 32 <= self.size <= 1024:
+            raise UserError(f"size {self.size} must lie between 32 and 1024 pixels")
+
+
+class SkippedError(Exception):
+    """A photo that gives no sample: one of REASONS, and a sentence."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+@functools.lru_cache(maxsize=1)
+def reader(size: int) -> Reader:
+    """The models, loaded once in each process."""
+    return Reader.open(size)
+
+
+def photo_samples(path: Path, settings: SampleSettings) -> list[dict[str, bytes]]:
+    """The samples of a photo, {ending: file}; raises SkippedError when there is none."""
+    photo = _load(path)
+    models = reader(settings.size)
+    faces = models.landmarker.detect(photo.array)
+    if not faces:
+        raise SkippedError("no face", "no face found")
+    if len(faces) > 1 and settings.faces == "one":
+        raise SkippedError("several faces", f"{len(faces)} faces found")
+    samples, worst = [], 0.0
+    for index, face in enumerate(faces if settings.faces == "all" else faces[:1]):
+        person = models.person(photo, models.landmarker.landmarks(photo.array, face))
+        worst = max(worst, person.fit.mean_percent)
+        if person.fit.mean_percent <= settings.max_error:
+            samples.append(_files(person, settings, index, len(faces)))
+    if not samples:
+        raise SkippedError("bad fit", f"landmark error {worst:.1f} % of the face's width")
+    return samples
+
+
+def _load(path: Path) -> Photo:
+    try:
+        return load_photo(path)
+    except UserError as error:
+        text = str(error).replace(str(path), "the file")
+        reason = next((reason for words, reason in UNREADABLE.items() if words in text), "unreadable")
+        raise SkippedError(reason, text) from error
+
+
+def _files(person: Person, settings: SampleSettings, face: int, faces: int) -> dict[str, bytes]:
+    size = settings.size
+    snapshot = person.geometry.snapshot(person.parameters, size, SNAPSHOT)
+    maps = np.rint((snapshot.image[0].permute(1, 2, 0).numpy() * 0.5 + 0.5) * 255).clip(0, 255).astype(np.uint8)
+    masks = np.zeros((size, size, 3), np.uint8)
+    masks[..., 0] = np.rint(snapshot.mask[0, 0].numpy() * 255)
+    masks[..., 1] = 255 * _inside(person, size)
+    about: dict[str, Any] = {
+        "source": person.photo.path.name,
+        "sha256": person.photo.sha256,
+        "photo_size": list(person.photo.size),
+        "photo_to_crop": np.round(person.crop.photo_to_crop, 6).tolist(),
+        "face": face,
+        "faces": faces,
+        "landmarks": np.round(person.landmarks.points.astype(float), 1).tolist(),
+        "landmark_error_percent": round(person.fit.mean_percent, 3),
+    }
+    return {
+        f"crop.{settings.crop_format}": encode(person.crop.image, settings.crop_format),
+        "snapshot.png": encode(np.concatenate([maps[..., :3], maps[..., 3:]], 1)),
+        "masks.png": encode(masks),
+        "parameters.json": person.parameters.to_json().encode(),
+        "meta.json": json.dumps(about, separators=(",", ":")).encode(),
+    }
+
+
+def _inside(person: Person, size: int) -> NDArray[np.bool_]:
+    """(size, size): the crop's pixels that lie in the photo."""
+    centres = np.arange(size) + 0.5
+    where = person.crop.to_photo(np.stack(np.meshgrid(centres, centres), -1))
+    return np.asarray(((where >= 0) & (where < np.array(person.photo.size))).all(-1))
+
+
+def encode(picture: NDArray[np.uint8], kind: str = "png") -> bytes:
+    """A picture (H, W, 3) as PNG, or as JPEG of quality 95 without colour subsampling."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if kind == "jpg" else {"compress_level": 6}
+    Image.fromarray(np.ascontiguousarray(picture)).save(out, "JPEG" if kind == "jpg" else "PNG", **options)
+    return out.getvalue()
