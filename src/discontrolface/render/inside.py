@@ -35,6 +35,7 @@ class Scene(NamedTuple):
     matrix: np.ndarray  # (3, 3), (3,): the skull from target to photo, ndc
     shift: np.ndarray
     overall: FloatArray  # (3,) how many times brighter the target's light is on the whole face
+    calm: bool  # the lips have not moved on the skull
 
 
 def plane_affine(matrix: np.ndarray, shift: np.ndarray, depth: float, height: int, width: int) -> FloatArray:
@@ -96,7 +97,7 @@ def _mouth(scene: Scene, rig: PreviewRig, canvas: Canvas, lit: FloatArray, cover
     draw_mouth(
         scene.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, scene.light, skull,
         scene.layer_before, cover, rig.teeth, raster.depth, float(scene.after[lips, 2].mean()), float(np.ptp(scene.after[lips, 0])), tones,
-        scene.upper_teeth, scene.lower_teeth, max(2, round(0.022 * height)), room, scene.overall, *canvas,
+        scene.upper_teeth, scene.lower_teeth, max(2, round(0.022 * height)), room, scene.overall, scene.calm, *canvas,
     )  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""Closing lids: they are painted with the skin around (a photo of an open eye hardly shows them), and get a line of lashes."""
+"""Lids and lips that move on the skull.
+
+Closing lids are painted with the skin around (a photo of an open eye hardly shows them), and get a line of lashes.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,17 @@ def closing_lids(before: FloatArray, after: FloatArray, matrix: np.ndarray, shif
     moved = np.linalg.norm((after[lids] @ matrix.T + shift - before[lids])[:, :2], axis=1) / max(radius, 1e-6)
     t = np.clip((moved - 0.12) / 0.28, 0.0, 1.0)
     out[lids] = rig.lids[lids] * t * t * (3.0 - 2.0 * t)
+    return out
+
+
+def moving_lips(before: FloatArray, after: FloatArray, matrix: np.ndarray, shift: np.ndarray, rig: PreviewRig) -> FloatArray:
+    """(V,) 0..1: how far a vertex of the lips has moved on the skull (0 below 1.5 %, 1 above 3 % of the mouth's width); 0 off the lips."""
+    out = np.zeros(len(before), np.float32)
+    lips = np.flatnonzero(rig.lips)
+    if len(lips):
+        width = float(np.ptp(after[lips, 0]))
+        moved = np.linalg.norm((after[lips] @ matrix.T + shift - before[lips])[:, :2], axis=1) / max(width, 1e-6)
+        out[lips] = np.clip(moved * 67.0 - 1.0, 0.0, 1.0)
     return out
 
 

@@ -77,7 +77,7 @@ def sharper(share, red, green, blue, own, other):  # type: ignore[no-untyped-def
     doubt = np.float32(4.0) * share * (np.float32(1.0) - share)
     if doubt < 0.1 or len(own) == 0:
         return share
-    t = (share_of(red, green, blue, own, other) - np.float32(0.5)) * np.float32(3.0)
+    t = (share_of(red, green, blue, own, other) - np.float32(0.45)) * np.float32(3.0)
     t = min(max(t, np.float32(0.0)), np.float32(1.0))
     return share + min(np.float32(2.0) * doubt, np.float32(1.0)) * (t * t * (np.float32(3.0) - np.float32(2.0) * t) - share)
 

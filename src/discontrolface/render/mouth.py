@@ -19,7 +19,7 @@ GUM = (0.72, 0.40, 0.40)  # share of the light that gums give back
 @compiled
 def draw_mouth(  # type: ignore[no-untyped-def]
     image, layer, triangle, barycentric, faces, mesh_flow, skin_flow, trust, light, skull_flow, layer_before, cover, teeth, depth,
-    front, width_mouth, tones, shown, shown_lower, reach, room, overall, top, left, inside, seen, touched, drawn,
+    front, width_mouth, tones, shown, shown_lower, reach, room, overall, calm, top, left, inside, seen, touched, drawn,
 ):
     # fmt: on
     """Colours of all target pixels behind the lips in the window that starts at top, left: into `inside` (h, w, 3); visibility, change and
@@ -33,7 +33,7 @@ def draw_mouth(  # type: ignore[no-untyped-def]
     tones: (5, 3) lit colours of mouth, upper teeth, lower teeth, tongue, gums.
     shown, shown_lower: (H, W) where the photo shows teeth (`teeth_shown`). reach: pixels by which the photo's teeth are continued towards the
     gums, where a rising lip uncovers more of them; towards the biting edge they end where the photo ends them.
-    room: (H, W) soft mask of the target's opening: it is darker close to the lips.
+    room: (H, W) soft mask of the target's opening: it is darker close to the lips. calm: the lips have not moved on the skull.
     """
     height, width = triangle.shape
     one, zero = np.float32(1.0), np.float32(0.0)
@@ -77,7 +77,11 @@ def draw_mouth(  # type: ignore[no-untyped-def]
             x = skull_flow[0, 0] * px + skull_flow[0, 1] * py + skull_flow[0, 2]
             y = skull_flow[1, 0] * px + skull_flow[1, 1] * py + skull_flow[1, 2]
             flow_x, flow_y = mesh_flow[i, j, 0], mesh_flow[i, j, 1]
-            still = trust[i, j] > 0 and abs(flow_x) + abs(flow_y) + abs(skin_flow[i, j, 0]) + abs(skin_flow[i, j, 1]) < np.float32(0.4)
+            apart = abs(flow_x - skin_flow[i, j, 0]) + abs(flow_y - skin_flow[i, j, 1])
+            still = calm or (trust[i, j] > 0 and apart < np.float32(0.4))
+            if calm:  # the lips stay with the teeth (the head turns): the opening shows what it showed, carried along by the lips
+                flow_x, flow_y = skin_flow[i, j, 0], skin_flow[i, j, 1]
+                apart = zero
             if not still and 1 <= x < width - 2 and 1 <= y < height - 2:
                 row, col = int(y + np.float32(0.5)), int(x + np.float32(0.5))
                 part = shown[row, col]
@@ -101,7 +105,7 @@ def draw_mouth(  # type: ignore[no-untyped-def]
                     for k in range(3):
                         model[k] += known * (relit(photo[k], ratio[k]) - model[k])
             # What else the photo shows, through the mesh.
-            if known < one and trust[i, j] > 0:
+            if known < one and (calm or trust[i, j] > 0):
                 x, y = px + flow_x, py + flow_y
                 row, col = min(max(int(y + np.float32(0.5)), 0), height - 1), min(max(int(x + np.float32(0.5)), 0), width - 1)
                 share = min(max(cover[row, col] * np.float32(2.5) - np.float32(0.9), zero), one)
@@ -124,7 +128,7 @@ def draw_mouth(  # type: ignore[no-untyped-def]
                 for k in range(3):
                     model[k] *= shade
             brightest = max(abs(light[i, j, 0] - one), abs(light[i, j, 1] - one), abs(light[i, j, 2] - one))
-            moved = max(abs(flow_x), abs(flow_y)) if known > np.float32(0.99) and still else one
+            moved = max(abs(flow_x), abs(flow_y)) + apart if known > np.float32(0.99) and still else one
             touched[i - top, j - left] = min(
                 max(max((moved - np.float32(0.04)) * np.float32(4.0), (brightest - np.float32(0.004)) * np.float32(50.0)), zero), one
             )

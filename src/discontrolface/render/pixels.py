@@ -6,7 +6,7 @@ import numpy as np
 
 from discontrolface.render.matte import sharper
 from discontrolface.render.raster import FloatArray, compiled
-from discontrolface.render.rig import EYE, SKIN
+from discontrolface.render.rig import EYE, SKIN, SOCKET
 
 OFF = 255  # layer of pixels that show no triangle
 STEP = 0.05  # ndc depth: a larger jump is an outline in front of something
@@ -66,8 +66,8 @@ def _near_occluder(depth, radius):  # type: ignore[no-untyped-def]
 def mesh_motion(triangle, barycentric, faces, face_layer, from_pixels, from_depth, trust, depth, shadowed_before, shadowed_after):  # type: ignore[no-untyped-def]
     """Flow (H, W, 2) in pixels, trust (H, W) and layer (H, W) of each target pixel on the mesh.
 
-    A point is trusted if the photo shows it (its depth is that of the photo's z-buffer), as far as `trust` (V,) of its vertices goes, and not
-    next to the outline of something in front of it, before or after. What hardly moves and is seen is trusted anyway.
+    A point is trusted if the photo shows it (its depth is that of the photo's z-buffer), as far as `trust` (V,) of its vertices goes, and, on
+    skin, not next to the outline of something in front of it, before or after. What hardly moves and is seen is trusted anyway.
     """
     height, width = triangle.shape
     flow = np.zeros((height, width, 2), np.float32)
@@ -78,7 +78,7 @@ def mesh_motion(triangle, barycentric, faces, face_layer, from_pixels, from_dept
             f = triangle[i, j]
             if f < 0:
                 continue
-            layer[i, j] = face_layer[f]
+            layer[i, j] = SKIN if face_layer[f] == SOCKET else face_layer[f]  # the rim of a lid, the corner of an eye
             a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
             wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
             x = wa * from_pixels[a, 0] + wb * from_pixels[b, 0] + wc * from_pixels[c, 0]
@@ -98,7 +98,7 @@ def mesh_motion(triangle, barycentric, faces, face_layer, from_pixels, from_dept
             if z < surface - np.float32(TOLERANCE):
                 continue
             t = wa * trust[a] + wb * trust[b] + wc * trust[c]
-            if hidden or shadowed_after[i // 2, j // 2]:
+            if layer[i, j] == SKIN and (hidden or shadowed_after[i // 2, j // 2]):
                 t = np.float32(0.0)
             still = np.float32(1.5) - np.float32(2.0) * np.sqrt(dx * dx + dy * dy)  # 1 below a quarter of a pixel, 0 above three quarters
             trusted[i, j] = max(t, min(max(still, np.float32(0.0)), np.float32(1.0)))
@@ -236,7 +236,8 @@ def join_motion(triangle, barycentric, faces, flow, trusted, outside, ratio, mat
                 x = min(max(int(np.float32(j) + value[0] + half), 0), width - 1)
                 share = sharper(share, image[y, x, 0], image[y, x, 1], image[y, x, 2], own, other)
                 for k in range(2, 5):
-                    value[k] = one + share * (value[k] - one)
+                    part = share if value[k] < one else share * share  # a pixel half of skin, half of a bright wall must not glow
+                    value[k] = one + part * (value[k] - one)
                 belongs[i, j] = share
             # not beyond the picture
             value[0] = min(max(value[0], np.float32(-j)), np.float32(width - 1 - j))
@@ -307,7 +308,8 @@ def compose(  # type: ignore[no-untyped-def]
     lids in place of the photo's eyes; but background
     (`belongs`, from `join_motion`) is not painted.
     Where the photo shows the mirrored point of a hidden one, that is taken: mirror_pixels (V, 2) where it is, mirror_gain (V, 3) how many
-    times brighter it has to be. veil: (V, 4) = never painted, lids, lips, mirrored point shown.
+    times brighter it has to be. veil: (V, 4) = never painted, closing lids, moving lips,
+    mirrored point shown.
     Where lips have closed, the map skips what lay between them; there is a dark seam.
     """
     height, width, _ = image.shape
@@ -338,7 +340,7 @@ def compose(  # type: ignore[no-untyped-def]
                 smallest = np.sqrt(max(half * (total - root), zero))
             smear = min(max((np.float32(0.4) - smallest) * np.float32(4.0), zero), one)
             seen = one - smear * (one - t)
-            painted, mirrored, loose = zero, zero, zero
+            painted, certain, mirrored, loose = zero, zero, zero, zero
             if layer[i, j] == SKIN and (smear > 0 or t < 1):
                 f = triangle[i, j]
                 a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -346,7 +348,7 @@ def compose(  # type: ignore[no-untyped-def]
                 lid = min(wa * veil[a, 1] + wb * veil[b, 1] + wc * veil[c, 1], one)
                 bare = one - (wa * veil[a, 0] + wb * veil[b, 0] + wc * veil[c, 0])
                 loose = smear * bare * (one - t) * belongs[i, j]
-                painted = max(loose, lid)
+                painted, certain = max(loose, lid), lid
                 mirrored = wa * veil[a, 3] + wb * veil[b, 3] + wc * veil[c, 3]
                 mirrored = min(max(mirrored * np.float32(3.0) - one, zero), one)
                 mirrored *= (one - t) * min(np.float32(2.0) * max(smear, one - belongs[i, j]), one)
@@ -361,9 +363,13 @@ def compose(  # type: ignore[no-untyped-def]
             if layer[i, j] == SKIN and moved > half:
                 row, col = int(np.float32(i) + dy + half), int(np.float32(j) + dx + half)
                 row, col = min(max(row, 0), height - 1), min(max(col, 0), width - 1)
-                painted = max(painted, min(teeth[row, col] * np.float32(1.5), one))
+                f = triangle[i, j]
+                a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+                lip = barycentric[i, j, 0] * veil[a, 2] + barycentric[i, j, 1] * veil[b, 2] + barycentric[i, j, 2] * veil[c, 2]
+                certain = max(certain, lip * min(teeth[row, col] * np.float32(1.5), one))
                 if layer_before[row, col] == EYE:
-                    painted = one
+                    certain = one
+                painted = max(painted, certain)
             visibility[i, j] = seen if layer[i, j] == SKIN or layer[i, j] == OFF else zero
             changed = max(changed, painted, mirrored)
             if changed <= 0:
@@ -393,9 +399,9 @@ def compose(  # type: ignore[no-untyped-def]
                 skin[0] = wa * paint[a, 0] + wb * paint[b, 0] + wc * paint[c, 0]
                 skin[1] = wa * paint[a, 1] + wb * paint[b, 1] + wc * paint[c, 1]
                 skin[2] = wa * paint[a, 2] + wb * paint[b, 2] + wc * paint[c, 2]
-                if loose == painted:  # smeared hair stays hair
+                if loose > certain:  # smeared hair stays hair
                     apart = max(abs(colour[0] - skin[0]), abs(colour[1] - skin[1]), abs(colour[2] - skin[2]))
-                    painted *= min(max(np.float32(1.6) - np.float32(6.0) * apart, zero), one)
+                    painted = max(painted * min(max(np.float32(1.6) - np.float32(6.0) * apart, zero), one), certain)
                 for k in range(3):
                     colour[k] += painted * (skin[k] - colour[k])
             for k in range(3):

@@ -90,7 +90,7 @@ class PreviewRig:
         centres = (head.joint_regressor.numpy() @ template)[3:5]
         trust = np.ones(len(template), np.float32)
         trust[vertex_layer != SKIN] = 0.0
-        lids = _around_eyes(template, eyes, centres) * (vertex_layer == SKIN)
+        lids = _around_eyes(template, eyes, centres) * ((vertex_layer == SKIN) | (vertex_layer == SOCKET))
         trust *= 1.0 - lids
         trust[part("ears")] = 0.1
         trust[_ring(neighbours, starts, vertex_layer != SKIN)] = 0.0  # lashes, the seam of the lips

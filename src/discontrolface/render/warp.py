@@ -16,7 +16,7 @@ import torch
 from discontrolface.render.extend import distance_to, extend_motion, pivot, similarity
 from discontrolface.render.fill import diffuse_over_mesh
 from discontrolface.render.inside import Scene, draw_inside
-from discontrolface.render.lids import closing_lids, draw_lashes
+from discontrolface.render.lids import closing_lids, draw_lashes, moving_lips
 from discontrolface.render.matte import head_matte
 from discontrolface.render.mouth import teeth_shown
 from discontrolface.render.openings import smoothed, soft_mask
@@ -121,9 +121,9 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     flow, light, belongs = join_motion(
         raster_after.triangle, raster_after.barycentric, rig.faces, mesh_flow, trusted, outside, ratio, matte, image, own, other
     )
-    veil = np.stack(
-        [rig.unpainted, closing_lids(before, after, matrix, shift, rig), rig.lips, shown[rig.mirror] * (1.0 - rig.unpainted + rig.hair)], 1
-    ).astype(np.float32)
+    lip_motion = moving_lips(before, after, matrix, shift, rig)
+    mirror_shown = shown[rig.mirror] * (1.0 - rig.unpainted + rig.hair)
+    veil = np.stack([rig.unpainted, closing_lids(before, after, matrix, shift, rig), lip_motion, mirror_shown], 1).astype(np.float32)
     twin = colours[rig.mirror] * source.albedo[rig.region] * shade_before[rig.mirror]
     gain = np.clip(paint / np.maximum(twin, 0.02), 0.4, 2.5).astype(np.float32)
     picture, visibility, change = compose(
@@ -151,6 +151,7 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
         matrix,
         shift,
         overall,
+        not lip_motion.any(),
     )
     draw_inside(scene, rig, picture, visibility, change)
     draw_lashes(scene, rig, picture, change, np.ascontiguousarray(veil[:, 1]))
