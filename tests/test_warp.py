@@ -98,7 +98,8 @@ def test_agrees_with_a_rendering_where_the_photo_shows_the_face(
     skin = (triangle >= 0) & np.isin(rig.region[rig.faces[triangle]], [0, 1]).all(-1) & (out.visibility > 0.9)
     assert skin.sum() > 0.08 * SIZE * SIZE
     error = np.abs(out.image - truth)[skin]
-    assert error.mean() < 0.02  # of 1; the pattern's own amplitude is 0.15
+    # Of 1; the pattern's own amplitude is 0.15. Strong changes of light are limited on purpose.
+    assert error.mean() < (0.03 if "light" in edit else 0.01)
     assert error.mean() < 0.6 * np.abs(photo - truth)[skin].mean()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from discontrolface.render.raster import FloatArray, compiled
 
-SAMPLES = 24  # colours that stand for the head, and as many for the background
+SAMPLES = 16  # colours that stand for the head, and as many for the background
 
 
 def head_matte(
@@ -75,7 +75,7 @@ def share_of(red, green, blue, own, other):  # type: ignore[no-untyped-def]
 def sharper(share, red, green, blue, own, other):  # type: ignore[no-untyped-def]
     """A value of the coarse matte, decided by the pixel's own colour where it is in between."""
     doubt = np.float32(4.0) * share * (np.float32(1.0) - share)
-    if doubt < 0.1 or len(own) == 0:
+    if doubt < 0.2 or len(own) == 0:
         return share
     t = (share_of(red, green, blue, own, other) - np.float32(0.45)) * np.float32(3.0)
     t = min(max(t, np.float32(0.0)), np.float32(1.0))

@@ -223,7 +223,8 @@ def join_motion(triangle, barycentric, faces, flow, trusted, outside, ratio, mat
                 for k in range(3):
                     mesh = wa * ratio[a, k] + wb * ratio[b, k] + wc * ratio[c, k]
                     value[2 + k] += t * (mesh - value[2 + k])
-            if t < 1 or max(abs(value[2] - one), abs(value[3] - one), abs(value[4] - one)) > 0.002:
+            glow = max(abs(value[2] - one), abs(value[3] - one), abs(value[4] - one))
+            if glow > 0.002 or (t < 1 and triangle[i, j] >= 0):
                 mx = (np.float32(j) + half + value[0]) * np.float32(grid) / np.float32(width) - half
                 my = (np.float32(i) + half + value[1]) * np.float32(grid) / np.float32(height) - half
                 mx, my = min(max(mx, np.float32(0.0)), np.float32(grid - 1)), min(max(my, np.float32(0.0)), np.float32(grid - 1))
@@ -232,9 +233,10 @@ def join_motion(triangle, barycentric, faces, flow, trusted, outside, ratio, mat
                 upper = matte[p, q] + mx * (matte[p, q + 1] - matte[p, q])
                 lower = matte[p + 1, q] + mx * (matte[p + 1, q + 1] - matte[p + 1, q])
                 share = upper + my * (lower - upper)
-                y = min(max(int(np.float32(i) + value[1] + half), 0), height - 1)
-                x = min(max(int(np.float32(j) + value[0] + half), 0), width - 1)
-                share = sharper(share, image[y, x, 0], image[y, x, 1], image[y, x, 2], own, other)
+                if glow > 0.02:
+                    y = min(max(int(np.float32(i) + value[1] + half), 0), height - 1)
+                    x = min(max(int(np.float32(j) + value[0] + half), 0), width - 1)
+                    share = sharper(share, image[y, x, 0], image[y, x, 1], image[y, x, 2], own, other)
                 for k in range(2, 5):
                     part = share if value[k] < one else share * share  # a pixel half of skin, half of a bright wall must not glow
                     value[k] = one + part * (value[k] - one)

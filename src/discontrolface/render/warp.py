@@ -80,7 +80,7 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     normals_before, normals_after = _normals(before, rig), _normals(after, rig)
     shade_before, shade_after = _shading(normals_before, source.light), _shading(normals_after, target.light)
     log_ratio = np.log(shade_after / shade_before)
-    log_ratio = _smoothed(np.clip(log_ratio, -1.4, 1.1), rig) * (1.0 - (1.0 - HAIR_RELIGHT) * rig.hair[:, None])
+    log_ratio = _smoothed(_softly_limited(log_ratio), rig) * (1.0 - (1.0 - HAIR_RELIGHT) * rig.hair[:, None])
 
     grid = 1 << int(np.clip(np.ceil(np.log2(max(height, width) / CELL)), 4, 7))
 
@@ -175,6 +175,13 @@ def _shading(normals: FloatArray, light: FloatArray) -> FloatArray:
     least = np.maximum(0.15 * (shading * front).sum(0) / max(float(front.sum()), 1e-6), 1e-3)
     soft = 0.5 * (shading - least) + np.sqrt(0.25 * (shading - least) ** 2 + (0.5 * least) ** 2)  # a smooth max(shading - least, 0)
     return (least + soft).astype(np.float32)
+
+
+def _softly_limited(log_ratio: FloatArray) -> FloatArray:
+    """The identity from -0.8 to 0.5, then bending to -1.3 and 0.9: a fitted light is a rough guess, more so where it is dark."""
+    up = 0.5 + 0.4 * np.tanh((np.maximum(log_ratio, 0.5) - 0.5) / 0.4)
+    down = -0.8 - 0.5 * np.tanh((-0.8 - np.minimum(log_ratio, -0.8)) / 0.5)
+    return np.where(log_ratio > 0.5, up, np.where(log_ratio < -0.8, down, log_ratio)).astype(np.float32)
 
 
 def _smoothed(value: FloatArray, rig: PreviewRig, rounds: int = 3) -> FloatArray:
