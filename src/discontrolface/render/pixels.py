@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import numpy as np
 
 from discontrolface.render.matte import sharper
@@ -11,6 +16,17 @@ from discontrolface.render.rig import EYE, SKIN, SOCKET
 OFF = 255  # layer of pixels that show no triangle
 STEP = 0.05  # ndc depth: a larger jump is an outline in front of something
 TOLERANCE = 0.02  # ndc depth: how far behind the photo's surface a point may lie and still be on it
+
+
+def in_bands(kernel: Callable[..., None], rows: int, *arguments: Any) -> None:
+    """kernel(first, last, *arguments) over all rows; large pictures in two bands on two threads (kernels hold no lock)."""
+    if rows < 384 or (os.cpu_count() or 1) < 2:
+        kernel(0, rows, *arguments)
+        return
+    with ThreadPoolExecutor(1) as other:
+        half = other.submit(kernel, rows // 2, rows, *arguments)
+        kernel(0, rows // 2, *arguments)
+        half.result()
 
 
 def shrink(image: FloatArray, factor: int) -> FloatArray:
@@ -180,24 +196,24 @@ def coarse_anchors(triangle, barycentric, depth, faces, attributes, flow, truste
     return anchor, weight, nearest
 
 
+# fmt: off
 @compiled
-def join_motion(triangle, barycentric, faces, flow, trusted, outside, ratio, matte, image, own, other):  # type: ignore[no-untyped-def]
-    """The motion of every pixel: the mesh's where it is trusted, the continuation elsewhere. flow (H, W, 2) pixels, ratio of shadings
-    (H, W, 3);
-    and (H, W) how far what it fetches belongs to the head.
+def join_motion(  # type: ignore[no-untyped-def]
+    first, last, triangle, barycentric, faces, flow, trusted, outside, ratio, matte, image, own, other, total, light, belongs,
+):
+    # fmt: on
+    """The motion of every pixel in the rows first..last-1: the mesh's where it is trusted, the continuation elsewhere. into
+    total (H, W, 2) pixels, light (H, W, 3) ratio of shadings, belongs (H, W) how far what it fetches belongs to the head.
 
     matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit. own, other: see
     `matte.head_matte`.
     """
     height, width = triangle.shape
     grid = outside.shape[0]
-    total = np.empty((height, width, 2), np.float32)
-    light = np.empty((height, width, 3), np.float32)
-    belongs = np.ones((height, width), np.float32)
     half, one = np.float32(0.5), np.float32(1.0)
     half_x, half_y = np.float32(0.5 * width), np.float32(0.5 * height)
     value = np.empty(5, np.float32)
-    for i in range(height):
+    for i in range(first, last):
         gy = (np.float32(i) + np.float32(0.5)) * np.float32(grid) / np.float32(height) - np.float32(0.5)
         gy = min(max(gy, np.float32(0.0)), np.float32(grid - 1))
         r = min(int(gy), grid - 2)
@@ -224,6 +240,7 @@ def join_motion(triangle, barycentric, faces, flow, trusted, outside, ratio, mat
                     mesh = wa * ratio[a, k] + wb * ratio[b, k] + wc * ratio[c, k]
                     value[2 + k] += t * (mesh - value[2 + k])
             glow = max(abs(value[2] - one), abs(value[3] - one), abs(value[4] - one))
+            belongs[i, j] = one
             if glow > 0.002 or (t < 1 and triangle[i, j] >= 0):
                 mx = (np.float32(j) + half + value[0]) * np.float32(grid) / np.float32(width) - half
                 my = (np.float32(i) + half + value[1]) * np.float32(grid) / np.float32(height) - half
@@ -246,7 +263,6 @@ def join_motion(triangle, barycentric, faces, flow, trusted, outside, ratio, mat
             value[1] = min(max(value[1], np.float32(-i)), np.float32(height - 1 - i))
             total[i, j, 0], total[i, j, 1] = value[0], value[1]
             light[i, j, 0], light[i, j, 1], light[i, j, 2] = value[2], value[3], value[4]
-    return total, light, belongs
 
 
 @compiled
@@ -300,10 +316,11 @@ def shoulder(value):  # type: ignore[no-untyped-def]
 # fmt: off
 @compiled
 def compose(  # type: ignore[no-untyped-def]
-    image, triangle, barycentric, faces, flow, light, belongs, trusted, layer, paint, teeth, veil, layer_before, mirror_pixels, mirror_gain,
+    first, last, image, triangle, barycentric, faces, flow, light, belongs, trusted, layer,
+    paint, teeth, veil, layer_before, mirror_pixels, mirror_gain, picture, visibility, change,
 ):
     # fmt: on
-    """Fetch the colours: picture (H, W, 3), visibility (H, W), change (H, W) in [0, 1].
+    """Fetch the colours of the rows first..last-1 into picture (H, W, 3), visibility (H, W), change (H, W) in [0, 1].
 
     Where the map shrinks the photo's detail to less than a third in some direction (it is smeared) on skin, the paint takes over; on lids
     wherever the photo is not trusted; and on lips in place of the photo's teeth (H, W); and on
@@ -315,12 +332,9 @@ def compose(  # type: ignore[no-untyped-def]
     Where lips have closed, the map skips what lay between them; there is a dark seam.
     """
     height, width, _ = image.shape
-    picture = np.empty((height, width, 3), np.float32)
-    visibility = np.empty((height, width), np.float32)
-    change = np.empty((height, width), np.float32)
     colour, skin = np.empty(3, np.float32), np.empty(3, np.float32)
     one, zero, half = np.float32(1.0), np.float32(0.0), np.float32(0.5)
-    for i in range(height):
+    for i in range(first, last):
         up, down = max(i - 1, 0), min(i + 1, height - 1)
         for j in range(width):
             dx, dy = flow[i, j, 0], flow[i, j, 1]
@@ -408,7 +422,6 @@ def compose(  # type: ignore[no-untyped-def]
                     colour[k] += painted * (skin[k] - colour[k])
             for k in range(3):
                 picture[i, j, k] = min(max(colour[k] * (one - seam), zero), one)
-    return picture, visibility, change
 
 
 @compiled

@@ -20,7 +20,18 @@ from discontrolface.render.lids import closing_lids, draw_lashes, moving_lips
 from discontrolface.render.matte import head_matte
 from discontrolface.render.mouth import teeth_shown
 from discontrolface.render.openings import smoothed, soft_mask
-from discontrolface.render.pixels import OFF, coarse_anchors, compose, finish, join_motion, mesh_motion, near_occluder, shrink, soften
+from discontrolface.render.pixels import (
+    OFF,
+    coarse_anchors,
+    compose,
+    finish,
+    in_bands,
+    join_motion,
+    mesh_motion,
+    near_occluder,
+    shrink,
+    soften,
+)
 from discontrolface.render.raster import FloatArray, rasterize, visible_vertices
 from discontrolface.render.rig import MOUTH, SKIN, TONGUE, PreviewRig
 from discontrolface.render.shade import mean_face_shading, sh_shading, vertex_normals
@@ -118,17 +129,35 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
 
     outside[..., 2:] = np.exp(outside[..., 2:])
     ratio = np.ascontiguousarray(np.exp(log_ratio), np.float32)
-    flow, light, belongs = join_motion(
-        raster_after.triangle, raster_after.barycentric, rig.faces, mesh_flow, trusted, outside, ratio, matte, image, own, other
+    flow, light, belongs = np.empty((height, width, 2), np.float32), np.empty_like(image), np.empty((height, width), np.float32)
+    in_bands(
+        join_motion,
+        height,
+        raster_after.triangle,
+        raster_after.barycentric,
+        rig.faces,
+        mesh_flow,
+        trusted,
+        outside,
+        ratio,
+        matte,
+        image,
+        own,
+        other,
+        flow,
+        light,
+        belongs,
     )
     lip_motion = moving_lips(before, after, matrix, shift, rig)
     mirror_shown = shown[rig.mirror] * (1.0 - rig.unpainted + rig.hair)
     veil = np.stack([rig.unpainted, closing_lids(before, after, matrix, shift, rig), lip_motion, mirror_shown], 1).astype(np.float32)
     twin = colours[rig.mirror] * source.albedo[rig.region] * shade_before[rig.mirror]
     gain = np.clip(paint / np.maximum(twin, 0.02), 0.4, 2.5).astype(np.float32)
-    picture, visibility, change = compose(
-        image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, belongs, trusted, layer, paint, not_lips, veil, layer_before,
-        np.ascontiguousarray(from_pixels[rig.mirror]), gain,
+    picture, visibility, change = np.empty_like(image), np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+    in_bands(
+        compose, height, image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, belongs, trusted, layer,
+        paint, not_lips, veil, layer_before, np.ascontiguousarray(from_pixels[rig.mirror]), gain,
+        picture, visibility, change,
     )  # fmt: skip
     overall = np.clip(_mean_shading(target.light) / _mean_shading(source.light), 0.25, 3.0).astype(np.float32)
     scene = Scene(
