@@ -102,6 +102,8 @@ def _like(default: Any, value: Any, what: str) -> Any:
             return float(value)  # YAML reads 1e-4 as text
         except ValueError as error:
             raise UserError(f"{what} must be a number, got {value!r}") from error
+    if isinstance(default, str) and isinstance(value, bool):
+        return "yes" if value else "no"  # YAML reads no as false
     if not isinstance(value, type(default)) or (isinstance(value, bool) and not isinstance(default, bool)):
         raise UserError(f"{what} must be a {type(default).__name__}, got {value!r}")
     return value
