@@ -1,5 +1,6 @@
 """Held-out pairs: the figures against independent ones, resuming, and what is refused."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from discontrolface.editing.personalize import OPEN_ONE_SHOT
 from discontrolface.errors import UserError
 from discontrolface.evaluation import heldout
 from discontrolface.evaluation.similarity import psnr, ssim, ssim_map
@@ -66,6 +68,20 @@ def test_report_resumes_and_repeats(preset: Preset, tmp_path: Path, monkeypatch:
     assert (tmp_path / "b.png").stat().st_size > 1000
     with pytest.raises(UserError, match="other weights or settings"):
         heldout.evaluate(preset, tmp_path / "b.json", 4, steps=3)
+
+
+def test_one_shot_rows_come_after(preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heldout, "BATCH", 2)
+    quick = dataclasses.replace(OPEN_ONE_SHOT, iterations=2, warps=1, mask_patch=4)
+    run_personal = heldout.run_personal
+    monkeypatch.setattr(heldout, "run_personal", lambda *given: run_personal(*given, settings=quick))
+    plain = heldout.evaluate(preset, tmp_path / "a.json", 2)
+    assert "personalized" not in plain["summary"]
+    report = heldout.evaluate(preset, tmp_path / "a.json", 2, personal=1)
+    assert report["summary"]["personalized"]["pairs"] == 1
+    assert set(report["summary"]["personalized"]["methods"]) == {*heldout.METHODS, *heldout.PERSONAL}
+    assert report["summary"]["all"] == plain["summary"]["all"]
+    assert "after one-shot" in (tmp_path / "a.md").read_text()
 
 
 def test_another_file_is_not_overwritten(preset: Preset, tmp_path: Path) -> None:

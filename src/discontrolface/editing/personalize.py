@@ -17,14 +17,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.masking import random_patch_mask
+from discontrolface.editing.geometry import Geometry
 from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
 from discontrolface.editing.person import Person, to_float, to_network
 from discontrolface.editing.personal import PersonalWeights
 from discontrolface.errors import UserError
+from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
@@ -74,20 +77,29 @@ class Example:
     weight: Tensor
 
 
-def example(look: Look, person: Person, control: Any) -> Example:
+@dataclass(frozen=True)
+class Subject:
+    """Who is learned. photo: the crop at the networks' size, (S, S, 3) in [0, 1]; its face parameters."""
+
+    photo: NDArray[np.float32]
+    parameters: FaceParameters
+    geometry: Geometry
+
+
+def example(look: Look, subject: Subject, control: Any) -> Example:
     """A pair as the networks take it."""
-    snapshot = person.geometry.snapshot(look.parameters, control.config.image_size, control.config.snapshot_maps, look.preview).image
+    snapshot = subject.geometry.snapshot(look.parameters, control.config.image_size, control.config.snapshot_maps, look.preview).image
     return Example(to_network(look.source), to_network(look.target), snapshot, torch.from_numpy(look.weight)[None, None])
 
 
-def make_examples(person: Person, control: Any, settings: OneShot, rng: np.random.Generator) -> tuple[list[Example], list[Example]]:
+def make_examples(subject: Subject, control: Any, settings: OneShot, rng: np.random.Generator) -> tuple[list[Example], list[Example]]:
     """The pairs of a fine-tuning: (photo as the target, warp as the target)."""
-    photo = to_float(person.crop.resize(control.config.image_size).image)
+    photo, parameters = subject.photo, subject.parameters
     if not settings.warps:
-        own = [example(own_look(photo, person.parameters), person, control)]
+        own = [example(own_look(photo, parameters), subject, control)]
         return own, own
-    pairs = [warped_looks(photo, person.parameters, person.geometry, random_edit(person.parameters, rng)) for _ in range(settings.warps)]
-    return [example(back, person, control) for back, _ in pairs], [example(forth, person, control) for _, forth in pairs]
+    pairs = [warped_looks(photo, parameters, subject.geometry, random_edit(parameters, rng)) for _ in range(settings.warps)]
+    return [example(back, subject, control) for back, _ in pairs], [example(forth, subject, control) for _, forth in pairs]
 
 
 def choose(pools: tuple[list[Example], list[Example]], settings: OneShot, rng: np.random.Generator) -> Example:
@@ -110,8 +122,22 @@ def one_shot(
 ) -> PersonalWeights:
     """Fine-tune `control` on one person and return the difference. Same seed, same machine: same weights."""
     network: Any = control
+    photo = to_float(person.crop.resize(network.config.image_size).image)
+    return fine_tune(model, network, Subject(photo, person.parameters, person.geometry), settings, base_id, generator, progress)
+
+
+def fine_tune(
+    model: DiffAE,
+    network: Any,  # the ExpFaceNet, changed in place
+    subject: Subject,
+    settings: OneShot,
+    base_id: str,
+    generator: torch.Generator,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> PersonalWeights:
+    """`one_shot` on a crop with known parameters."""
     rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-    pools = make_examples(person, network, settings, rng)
+    pools = make_examples(subject, network, settings, rng)
     before = {k: v.clone() for k, v in network.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=0.0)
     size, maps = network.config.image_size, tuple(network.config.snapshot_maps)
@@ -125,7 +151,7 @@ def one_shot(
             x.to(device=device, memory_format=torch.channels_last) for x in (batch.source, batch.target, snapshot, batch.weight)
         )
         with torch.autocast(device.type, torch.bfloat16) if settings.precision == "bf16" else contextlib.nullcontext():
-            loss = diffusion_loss(model, target, control, snapshot, source=source, mask=mask, weight=weight, generator=generator).loss
+            loss = diffusion_loss(model, target, network, snapshot, source=source, mask=mask, weight=weight, generator=generator).loss
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -133,4 +159,4 @@ def one_shot(
         if progress is not None:
             progress(step + 1, settings.iterations, loss.item())
     network.eval()
-    return PersonalWeights.between(base_id, before, control)
+    return PersonalWeights.between(base_id, before, network)

@@ -11,6 +11,7 @@ To resume, run the same command.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ from discontrolface.diffusion.schedule import denoising_timesteps
 from discontrolface.editing.geometry import Geometry
 from discontrolface.editing.person import to_uint8
 from discontrolface.editing.personal import weights_id
+from discontrolface.editing.personalize import OPEN_ONE_SHOT, OneShot, Subject, fine_tune
 from discontrolface.errors import UserError
 from discontrolface.evaluation.similarity import psnr, ssim
 from discontrolface.face.head import HeadModel
@@ -45,6 +47,7 @@ HIDDEN_SHARE = 0.001  # of the crop; a smaller hidden part is not measured
 BEST_PSNR = 100.0  # dB, for equal pictures
 SHEET_PAIRS = 8
 METHODS = ("photo", "warp", "one step", "draft", "noise")
+PERSONAL = ("draft, one-shot", "noise, one-shot")  # after fine-tuning on the first picture
 FIGURES = ("psnr", "ssim", "mse", "hidden_psnr", "hidden_ssim", "hidden_mse")
 
 
@@ -54,6 +57,7 @@ class Case:
 
     seed: int
     kinds: tuple[str, ...]  # what the edit changes
+    parameters: FaceParameters  # of the source
     source: Array
     truth: Array
     warp: Array
@@ -81,7 +85,7 @@ def make_case(seed: int, size: int, maps: Sequence[str], geometry: Geometry) -> 
     preview = render_preview(pair.source, before, after, geometry.rig)
     snapshot = geometry.snapshot(pair.target_parameters, size, maps, preview).image
     kinds = edit_kinds(pair.source_parameters, pair.target_parameters)
-    return Case(seed, kinds, pair.source, pair.target, preview.image, preview.visibility, snapshot)
+    return Case(seed, kinds, pair.source_parameters, pair.source, pair.target, preview.image, preview.visibility, snapshot)
 
 
 def to_batch(pictures: Sequence[Array], device: str) -> Tensor:
@@ -90,26 +94,39 @@ def to_batch(pictures: Sequence[Array], device: str) -> Tensor:
 
 
 @torch.no_grad()
-def run_methods(preset: Preset, cases: Sequence[Case], steps: int, strength: float, device: str = "cpu") -> dict[str, list[Array]]:
-    """Every method's pictures of a batch, (H, W, 3) in [0, 1]. Noise and masks follow from the first seed of the batch."""
+def edited(preset: Preset, cases: Sequence[Case], steps: int, strength: float, device: str, control: Any = None) -> list[Array]:
+    """Edits of a batch, from noise (strength 1) or from the warp. Noise and masks follow from the first seed. control: instead of the preset's."""
     source, warp = to_batch([c.source for c in cases], device), to_batch([c.warp for c in cases], device)
     snapshot = torch.cat([c.snapshot for c in cases]).to(device)
+    generator = torch.Generator().manual_seed(cases[0].seed)
+    noise = torch.randn(source.shape, generator=generator).to(device)
+    taken = len(denoising_timesteps(steps, strength))
+    condition = EditCondition(preset.model, control or preset.control, source, snapshot, taken, "linear", generator)
+    x = sample(preset.model, noise, steps=steps, condition=condition, start=warp if strength < 1 else None, strength=strength)
+    return list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32))
 
-    def edited(steps: int, strength: float) -> list[Array]:
-        generator = torch.Generator().manual_seed(cases[0].seed)
-        noise = torch.randn(source.shape, generator=generator).to(device)
-        taken = len(denoising_timesteps(steps, strength))
-        condition = EditCondition(preset.model, preset.control, source, snapshot, taken, "linear", generator)
-        x = sample(preset.model, noise, steps=steps, condition=condition, start=warp if strength < 1 else None, strength=strength)
-        return list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32))
 
+def run_methods(preset: Preset, cases: Sequence[Case], steps: int, strength: float, device: str = "cpu") -> dict[str, list[Array]]:
+    """Every method's pictures of a batch, (H, W, 3) in [0, 1]."""
     return {
         "photo": [c.source for c in cases],
         "warp": [c.warp for c in cases],
-        "one step": edited(1, 1.0),
-        "draft": edited(steps, strength),
-        "noise": edited(steps, 1.0),
+        "one step": edited(preset, cases, 1, 1.0, device),
+        "draft": edited(preset, cases, steps, strength, device),
+        "noise": edited(preset, cases, steps, 1.0, device),
     }
+
+
+def run_personal(
+    preset: Preset, case: Case, geometry: Geometry, steps: int, strength: float, device: str, settings: OneShot = OPEN_ONE_SHOT
+) -> dict[str, Array]:
+    """The edits of one pair after one-shot fine-tuning on its first picture."""
+    control = copy.deepcopy(preset.control).requires_grad_(True)
+    subject = Subject(case.source, case.parameters, geometry)
+    fine_tune(preset.model, control, subject, settings, "", torch.Generator().manual_seed(case.seed))
+    control.requires_grad_(False)
+    strengths = dict(zip(PERSONAL, (strength, 1.0), strict=True))
+    return {name: edited(preset, [case], steps, value, device, control)[0] for name, value in strengths.items()}
 
 
 def measure(picture: Array, case: Case) -> dict[str, float | None]:
@@ -137,13 +154,14 @@ def summarize(pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "all": list(pairs),
         "single": [p for p in pairs if len(p["kinds"]) <= 1],
         "combined": [p for p in pairs if len(p["kinds"]) > 1],
+        "personalized": [p for p in pairs if PERSONAL[0] in p["methods"]],
     }
     out: dict[str, Any] = {}
     for group, members in groups.items():
         if not members:
             continue
         means: dict[str, Any] = {}
-        for method in METHODS:
+        for method in (*METHODS, *PERSONAL) if group == "personalized" else METHODS:
             found = {f: [p["methods"][method][f] for p in members if p["methods"][method][f] is not None] for f in FIGURES}
             means[method] = {f: round(float(np.mean(v)), 3) if v else None for f, v in found.items()}
         out[group] = {"pairs": len(members), "methods": means}
@@ -155,6 +173,7 @@ def table(report: dict[str, Any]) -> str:
     settings = report["settings"]
     words = {"photo": "unedited photo", "warp": "mesh warp", "one step": "one prediction from noise"}
     words |= {"draft": f"edit from the draft (strength {settings['strength']:g})", "noise": "edit from noise"}
+    words |= {f"{start}, one-shot": f"{words[start]}, after one-shot" for start in ("draft", "noise")}
     head = "| | PSNR | SSIM | error | PSNR, hidden | SSIM, hidden | error, hidden |\n|---|---|---|---|---|---|---|"
     lines = [
         f"Weights {report['weights']}, {settings['steps']} steps, held-out seeds from {HELD_OUT}. Means over the pairs. "
@@ -195,6 +214,13 @@ def begin_report(path: Path, weights: str, settings: dict[str, Any]) -> dict[str
     return report
 
 
+def write_report(report: dict[str, Any], output: Path) -> None:
+    """The figures so far and their table."""
+    report["summary"] = summarize(report["pairs"])
+    write_whole(output.with_suffix(".md"), table(report).encode())
+    write_whole(output, json.dumps(report, indent=1).encode())
+
+
 def sheet(cases: Sequence[Case], pictures: dict[str, list[Array]]) -> bytes:
     """One row per pair: the photo, the truth, every method."""
     import io
@@ -216,6 +242,7 @@ def evaluate(
     preset: Preset,
     output: Path,  # .json; a table (.md) and a sheet (.png) are written beside it
     pairs: int = 200,
+    personal: int = 0,  # of the first so many pairs also the edits after one-shot fine-tuning (minutes each)
     steps: int | None = None,  # None: the preset's
     strength: float | None = None,  # of the draft; None: the preset's
     device: str = "cpu",
@@ -241,13 +268,19 @@ def evaluate(
             figures = {method: measure(pictures[method][k], case) for method in METHODS}
             hidden = float((case.visibility < HIDDEN_BELOW).mean())
             report["pairs"].append({"seed": case.seed, "kinds": list(case.kinds), "hidden": round(hidden, 4), "methods": figures})
-        report["summary"] = summarize(report["pairs"])
         if first == HELD_OUT:
             write_whole(output.with_suffix(".png"), sheet(cases[:SHEET_PAIRS], pictures))
-        write_whole(output.with_suffix(".md"), table(report).encode())
-        write_whole(output, json.dumps(report, indent=1).encode())
+        write_report(report, output)
         if progress is not None:
             progress(len(report["pairs"]), pairs)
+    for number, pair in enumerate(report["pairs"][:personal]):
+        if PERSONAL[0] not in pair["methods"]:
+            case = make_case(pair["seed"], size, maps, geometry)
+            made = run_personal(preset, case, geometry, steps, strength, device)
+            pair["methods"] |= {method: measure(picture, case) for method, picture in made.items()}
+            write_report(report, output)
+        if progress is not None:
+            progress(number + 1, personal)
     return report
 
 
@@ -256,6 +289,7 @@ def main() -> None:
     parser.add_argument("preset", type=Path, help="a folder with preset.json, diffae/ and exp_facenet/")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a .json file")
     parser.add_argument("--pairs", type=int, default=200, help=f"rounded up to a multiple of {BATCH}")
+    parser.add_argument("--personal", type=int, default=0, help="of so many pairs also edits after one-shot fine-tuning, minutes each")
     parser.add_argument("--steps", type=int, default=None, help="denoising steps [default: the preset's]")
     parser.add_argument("--strength", type=float, default=None, help="of the draft [default: the preset's]")
     parser.add_argument("--device", default="cpu")
@@ -271,6 +305,7 @@ def main() -> None:
             preset,
             args.output,
             args.pairs,
+            args.personal,
             args.steps,
             args.strength,
             args.device,
