@@ -55,8 +55,8 @@ def extend_motion(
     index = np.arange(size) + 0.5
     border = np.minimum(index, size - index)
     border = np.minimum(border[:, None], border[None, :]).astype(np.float32)
-    near = _smoothstep(1.0 - (distance - 0.25 * head_radius) / (1.6 * head_radius))
-    room = _smoothstep((border - 1.0) / (0.6 * distance + 0.04 * size))
+    near = smoothstep(1.0 - (distance - 0.25 * head_radius) / (1.6 * head_radius))
+    room = smoothstep((border - 1.0) / (0.6 * distance + 0.04 * size))
     fade = near * room
 
     x = (index * cell - 1.0)[None, :]
@@ -66,8 +66,8 @@ def extend_motion(
     rigid[..., 1] = -(matrix[1, 0] * x + (matrix[1, 1] - 1.0) * y + matrix[1, 2] * rounded + shift[1]) * fade
     screen = (0.6 / head_radius) ** 2 * (1.0 - near) + (0.15 / head_radius) ** 2
     rest = membrane(anchor - rigid, weight, screen.astype(np.float32))
-    total = (rigid + rest) * _smoothstep((border - 1.0) / (0.03 * size))[..., None]
-    total[..., 2:] *= _smoothstep(1.0 - (distance - 0.4 * head_radius) / (1.2 * head_radius))[..., None]
+    total = (rigid + rest) * smoothstep((border - 1.0) / (0.03 * size))[..., None]
+    total[..., 2:] *= smoothstep(1.0 - (distance - 0.4 * head_radius) / (1.2 * head_radius))[..., None]
     total = np.ascontiguousarray(total, np.float32)
     _unfold(total, np.float32(cell), 40)
     padded = np.pad(total, ((1, 1), (0, 0), (0, 0)))
@@ -109,7 +109,8 @@ def membrane(value: FloatArray, weight: FloatArray, screen: FloatArray) -> Float
     return u
 
 
-def _smoothstep(t: np.ndarray) -> np.ndarray:
+def smoothstep(t: np.ndarray) -> np.ndarray:
+    """0 below 0, 1 above 1, smooth between."""
     t = np.clip(t, 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 

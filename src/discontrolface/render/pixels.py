@@ -196,17 +196,31 @@ def coarse_anchors(triangle, barycentric, depth, faces, attributes, flow, truste
     return anchor, weight, nearest
 
 
+@compiled
+def between(field, row, column):  # type: ignore[no-untyped-def]
+    """A field on every second pixel, at a place in pixels (centres at integers), bilinear."""
+    height, width = field.shape
+    y = min(max(row * np.float32(0.5), np.float32(0.0)), np.float32(height - 1))
+    x = min(max(column * np.float32(0.5), np.float32(0.0)), np.float32(width - 1))
+    i, j = min(int(y), height - 2), min(int(x), width - 2)
+    v, u = y - np.float32(i), x - np.float32(j)
+    top = field[i, j] + u * (field[i, j + 1] - field[i, j])
+    bottom = field[i + 1, j] + u * (field[i + 1, j + 1] - field[i + 1, j])
+    return top + v * (bottom - top)
+
+
 # fmt: off
 @compiled
 def join_motion(  # type: ignore[no-untyped-def]
-    first, last, triangle, barycentric, faces, flow, trusted, outside, ratio, matte, image, own, other, total, light, belongs,
+    first, last, triangle, barycentric, faces, flow, trusted, outside, ratio, matte, image, own, other, away, clear, beyond, margin, edge, blend,
+    total, light, belongs,
 ):
     # fmt: on
     """The motion of every pixel in the rows first..last-1: the mesh's where it is trusted, the continuation elsewhere. into
     total (H, W, 2) pixels, light (H, W, 3) ratio of shadings, belongs (H, W) how far what it fetches belongs to the head.
 
     matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit. own, other: see
-    `matte.head_matte`.
+    `matte.head_matte`. away, clear, beyond: those of `outline.Outline`; margin, edge, blend: in pixels.
     """
     height, width = triangle.shape
     grid = outside.shape[0]
@@ -229,6 +243,21 @@ def join_motion(  # type: ignore[no-untyped-def]
                 value[k] = top + v * (bottom - top)
             value[0] *= half_x
             value[1] *= half_y
+            if triangle[i, j] < 0:
+                beside = (between(away, np.float32(i), np.float32(j)) - margin) / edge
+                if beside > 0:
+                    top = beyond[r, s, 0] + u * (beyond[r, s + 1, 0] - beyond[r, s, 0])
+                    bottom = beyond[r + 1, s, 0] + u * (beyond[r + 1, s + 1, 0] - beyond[r + 1, s, 0])
+                    out_x = (top + v * (bottom - top)) * half_x
+                    top = beyond[r, s, 1] + u * (beyond[r, s + 1, 1] - beyond[r, s, 1])
+                    bottom = beyond[r + 1, s, 1] + u * (beyond[r + 1, s + 1, 1] - beyond[r + 1, s, 1])
+                    out_y = (top + v * (bottom - top)) * half_y
+                    free = between(clear, np.float32(i) + out_y, np.float32(j) + out_x)
+                    covers = free > between(clear, np.float32(i) + value[1], np.float32(j) + value[0])
+                    free = (free - margin) / (edge if covers else blend)
+                    share = min(beside, one) * min(max(free, np.float32(0.0)), one)
+                    value[0] += share * (out_x - value[0])
+                    value[1] += share * (out_y - value[1])
             t = trusted[i, j]
             if t > 0:
                 f = triangle[i, j]

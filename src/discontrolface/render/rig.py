@@ -25,7 +25,7 @@ _LAYER_OF_REGION = {
 class PreviewRig:
     """Facts of a head model's topology. Build it once with `PreviewRig.of(head)` and keep it.
 
-    faces: (F, 3). face_layer: (F,) uint8, the layer each triangle belongs to. vertex_layer: (V,).
+    faces: (F, 3). face_layer: (F,) uint8, the layer each triangle belongs to. head_faces: (F,) bool, they turn with the head. vertex_layer: (V,).
     region: (V,) index of the region, which is also the row of `View.albedo`. region_names: their names.
     mirror: (V,) index of the mirrored vertex (itself where the model knows none). template: (V, 3) at rest, metres.
     neighbours, neighbour_start: the mesh graph in compressed rows.
@@ -42,6 +42,7 @@ class PreviewRig:
 
     faces: IntArray
     face_layer: np.ndarray
+    head_faces: np.ndarray
     vertex_layer: np.ndarray
     region: np.ndarray
     region_names: tuple[str, ...]
@@ -97,6 +98,7 @@ class PreviewRig:
         return cls(
             faces=faces,
             face_layer=face_layer,
+            head_faces=weights[faces, 0].mean(1) < 0.5,
             vertex_layer=vertex_layer,
             region=region,
             region_names=names,

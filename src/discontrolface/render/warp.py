@@ -20,6 +20,7 @@ from discontrolface.render.lids import closing_lids, draw_lashes, moving_lips
 from discontrolface.render.matte import head_matte
 from discontrolface.render.mouth import teeth_shown
 from discontrolface.render.openings import smoothed, soft_mask
+from discontrolface.render.outline import BLEND, EDGE, MARGIN, head_outline, motion_beyond
 from discontrolface.render.pixels import (
     OFF,
     coarse_anchors,
@@ -117,6 +118,8 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     floor = float(np.clip(pivot(matrix, shift, centre)[2], after[rig.skull, 2].min(), after[rig.skull, 2].max()))
     radius = float(np.sqrt(max(np.isfinite(depth).sum(), 4) / np.pi))
     outside = extend_motion(anchor, weight, depth, floor, matrix, shift, radius)
+    beyond = motion_beyond(anchor, weight, depth, floor, matrix, shift, radius)
+    outline = head_outline(raster_before.triangle, raster_after.triangle, rig.head_faces, beyond)
 
     # Colours for hidden skin.
     layer_before = np.where(raster_before.triangle >= 0, rig.face_layer[raster_before.triangle], np.uint8(OFF))
@@ -144,6 +147,12 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
         image,
         own,
         other,
+        outline.away,
+        outline.clear,
+        outline.motion,
+        np.float32(MARGIN * height),
+        np.float32(EDGE * height),
+        np.float32(BLEND * height),
         flow,
         light,
         belongs,
