@@ -259,6 +259,19 @@ def test_damaged_shards_are_one_sentence(shards: Path, tmp_path: Path) -> None:
         ShardDataset(tmp_path)
 
 
+def test_a_folder_of_shard_folders_is_one_data_set(shards: Path, tmp_path: Path) -> None:
+    import shutil
+
+    for part in ("a", "b"):
+        shutil.copytree(shards, tmp_path / part)
+    both, one = ShardDataset(tmp_path), ShardDataset(shards)
+    assert len(both) == 14
+    assert both.file(9, "crop.png") == one.file(2, "crop.png")
+    (tmp_path / "b" / "index.json").write_text(json.dumps({"shardlist": [], "size": 128, "crop_format": "png"}))
+    with pytest.raises(UserError, match="several sizes"):
+        ShardDataset(tmp_path)
+
+
 def config(pairs: str, maps: tuple[str, ...]) -> TrainConfig:
     return TrainConfig(network="debug", pairs=pairs, batch=6, mask_patch=8, snapshot_maps=maps, flip=False)
 

@@ -122,15 +122,16 @@ def list_photos(folder: Path, output: Path) -> list[str]:
     return sorted(found)
 
 
-def make_plan(folder: Path, output: Path, settings: SampleSettings) -> list[Job]:
-    """All groups of photos; a plan that exists keeps its groups, and photos that are new come after them."""
+def make_plan(folder: Path, output: Path, settings: SampleSettings, group_size: int | None = None) -> list[Job]:
+    """All groups of photos (of GROUP unless said otherwise); a plan that exists keeps its groups, and photos that are new come after them."""
     plan = output / "plan.jsonl"
     groups = [json.loads(line) for line in plan.read_text().splitlines()] if plan.exists() else []
     known = {name for group in groups for name in group}
     new = [name for name in list_photos(folder, output) if name not in known]
     if not known and not new:
         raise UserError(f"no files in {folder}; give a folder with photos")
-    groups += [new[i : i + GROUP] for i in range(0, len(new), GROUP)]
+    step = group_size or GROUP
+    groups += [new[i : i + step] for i in range(0, len(new), step)]
     lines = [json.dumps(group).encode() + b"\n" for group in groups]
     if new:
         with replacing(plan, "the plan") as f:
@@ -205,6 +206,7 @@ def prepare(
     engine: str = "local",
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,  # (shards done, of)
+    group: int | None = None,  # photos in a shard; None: GROUP
 ) -> dict[str, Any]:
     """Make the shards that are missing, then index and report. Returns the report: photos, samples, {reason: number of photos left out}.
 
@@ -215,14 +217,14 @@ def prepare(
         raise UserError(f"{folder} is not a folder of photos")
     if engine not in ENGINES:
         raise UserError(f"engine {engine!r} is not known; choose one of {', '.join(ENGINES)}")
-    if processes < 1:
-        raise UserError(f"processes is {processes}; it must be at least 1")
+    if processes < 1 or (group is not None and group < 1):
+        raise UserError(f"processes is {processes} and photos per shard {group}; both must be at least 1")
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {output}: {error.strerror}; choose another -o") from error
     keep_settings(output / "settings.json", folder, settings)
-    jobs = make_plan(folder, output, settings)
+    jobs = make_plan(folder, output, settings, group)
     missing = [job for job in jobs if not job.listed.exists()]
     run = run_local if engine == "local" else run_ray
     for done, _ in enumerate(run(missing, processes) if missing else (), len(jobs) - len(missing) + 1):

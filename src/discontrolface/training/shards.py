@@ -66,20 +66,29 @@ def write_index(folder: Path, shards: Sequence[tuple[str, int]], size: int, crop
 
 
 class ShardDataset:
-    """Photos of a folder of shards, each readable by its number; as a training source it makes pairs of them."""
+    """Photos of a folder of shards, or of a folder of such folders, each readable by its number; as a training source it makes pairs of them."""
 
     def __init__(self, folder: Path) -> None:
-        path = folder / "index.json"
-        if not path.is_file():
-            raise UserError(f"no index.json in {folder}; make shards first (discontrolface prepare PHOTOS -o {folder})")
-        try:
-            index = json.loads(path.read_text())
-            shards = [(str(s["url"]), int(s["nsamples"])) for s in index["shardlist"]]
-            self.size, self.crop_format = int(index["size"]), str(index["crop_format"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is not an index of shards; run prepare again") from error
-        if any("/" in name or not name.endswith(".tar") for name, _ in shards):
-            raise UserError(f"{path} names a shard outside its folder")
+        paths = [folder / "index.json"] if (folder / "index.json").is_file() else sorted(folder.glob("*/index.json"))
+        if not paths:
+            raise UserError(
+                f"no index.json in {folder} or the folders in it; make shards first (discontrolface prepare PHOTOS -o {folder})"
+            )
+        shards: list[tuple[str, int]] = []
+        kinds: set[tuple[int, str]] = set()
+        for path in paths:
+            try:
+                index = json.loads(path.read_text())
+                found = [(str(s["url"]), int(s["nsamples"])) for s in index["shardlist"]]
+                kinds.add((int(index["size"]), str(index["crop_format"])))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise UserError(f"{path} is not an index of shards; run prepare again") from error
+            if any("/" in name or not name.endswith(".tar") for name, _ in found):
+                raise UserError(f"{path} names a shard outside its folder")
+            shards += [(str((path.parent / name).relative_to(folder)), count) for name, count in found]
+        if len(kinds) > 1:
+            raise UserError(f"the folders in {folder} hold crops of several sizes or formats; train on one kind")
+        self.size, self.crop_format = next(iter(kinds))
         self.folder, self.names = folder, [name for name, _ in shards]
         self.starts = np.cumsum([0] + [count for _, count in shards])
         if not len(self):
@@ -97,7 +106,7 @@ class ShardDataset:
         self._entries = functools.lru_cache(maxsize=64)(self._read_entries)
 
     def _read_entries(self, name: str) -> list[dict[str, Any]]:
-        path = self.folder / name.replace(".tar", ".json")
+        path = (self.folder / name).with_suffix(".json")
         try:
             entries: list[dict[str, Any]] = json.loads(path.read_text())["samples"]
         except (OSError, ValueError, KeyError, TypeError) as error:
