@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +29,13 @@ from discontrolface.editing.detail import fuse_detail
 from discontrolface.editing.images import Photo
 from discontrolface.editing.person import Person, from_network, to_float, to_network, to_uint8
 from discontrolface.editing.personal import PersonalWeights, weights_id
-from discontrolface.editing.personalize import OPEN_ONE_SHOT, OneShot, one_shot
+from discontrolface.editing.personalize import OPEN_ONE_SHOT, PAPER_ONE_SHOT, OneShot, one_shot
 from discontrolface.editing.provenance import make_record
 from discontrolface.editing.reading import Box, Reader
 from discontrolface.errors import UserError
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.snapshot import Snapshot
-from discontrolface.weights.preset import STARTS, Preset, load_preset, open_folder
+from discontrolface.weights.preset import STARTS, Preset, load_preset, preset_folder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,21 +71,35 @@ class Editor:
 
     @classmethod
     def load(
-        cls, preset: str | Path = "open", device: str = "cpu", cache: Path | str | None = None, reader: Reader | None = None
+        cls,
+        preset: str | Path = "open",
+        device: str = "cpu",
+        cache: Path | str | None = None,
+        reader: Reader | None = None,
+        assets: str | Path | None = None,
+        detail: bool = True,
     ) -> Editor:
-        """A preset by name ("open") or folder.
+        """A preset by name ("open", "paper") or folder.
 
-        cache: where personal weights are kept (default: the user's cache folder). reader: one that is loaded already.
+        cache: where personal weights are kept (default: the user's cache folder). assets: the folder of imported files, for FLAME (default: the
+        user's data folder). detail: False controls FLAME without the detail vector, the paper's ablation.
+        reader: one that is loaded already, of any head model: `Editor.load("open", reader=Reader.flame())` edits with FLAME and the open networks.
+        Raises UserError that lists everything the paper preset lacks.
         """
-        if preset == "paper":
-            from discontrolface.weights.assets import paper_missing
-
-            raise UserError("the paper preset is not complete on this machine: " + "; ".join(paper_missing()))
-        loaded = load_preset(open_folder() if preset == "open" else Path(preset), device)
-        if loaded.head != "open":
-            raise UserError(f"preset {loaded.name!r} wants head model {loaded.head!r}; known: open")
+        loaded = load_preset(preset_folder(preset, assets), device)
         size = int(loaded.model.config["image_size"])
-        return cls(loaded, reader or Reader.open(size), device, Path(cache) if cache is not None else default_cache())
+        if reader is None:
+            reader = Reader.open(size) if loaded.head == "open" else Reader.flame(assets, size, detail, device=device)
+        return cls(loaded, reader, device, Path(cache) if cache is not None else default_cache())
+
+    @cached_property
+    def settings(self) -> OneShot:
+        """How this preset personalizes unless told otherwise: the paper's way for FLAME, ours for the open head, with the preset's own changes."""
+        usual = OPEN_ONE_SHOT if self.preset.head == "open" else PAPER_ONE_SHOT
+        try:
+            return replace(usual, **self.preset.one_shot)
+        except TypeError as error:
+            raise UserError(f"preset {self.preset.name!r}: one_shot {dict(self.preset.one_shot)} is not understood ({error})") from error
 
     def read(self, photo: str | Path | Photo, face: int | None = None, face_box: Box | None = None) -> Person:
         """Read a photo: see `Reader.read`."""
@@ -92,23 +107,26 @@ class Editor:
 
     # ---- one-shot fine-tuning
 
-    def personal_path(self, person: Person, settings: OneShot, seed: int = 0) -> Path | None:
-        """Where this person's weights are cached; None without a cache."""
+    def personal_path(self, person: Person, settings: OneShot | None = None, seed: int = 0) -> Path | None:
+        """Where this person's weights are cached; None without a cache. settings: None for the preset's."""
         if self.cache is None:
             return None
         import hashlib
 
-        what = repr((person.photo.sha256, np.round(person.crop.photo_to_crop, 4).tolist(), self.base_id, settings, seed))
+        settings = settings or self.settings
+        control = (person.geometry.label, person.parameters.to_json())  # another reading of the same photo is another control
+        what = repr((person.photo.sha256, np.round(person.crop.photo_to_crop, 4).tolist(), self.base_id, settings, seed, control))
         return self.cache / f"{person.photo.sha256[:12]}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.safetensors"
 
     def personalize(
         self,
         person: Person,
-        settings: OneShot = OPEN_ONE_SHOT,
+        settings: OneShot | None = None,  # None: the preset's
         seed: int = 0,
         progress: Callable[[int, int, float], None] | None = None,
     ) -> Person:
         """One-shot fine-tuning; read from the cache when this photo was personalized before with the same settings."""
+        settings = settings or self.settings
         path = self.personal_path(person, settings, seed)
         if path is not None and path.is_file():
             return person.with_personal(PersonalWeights.load(path))
@@ -119,7 +137,7 @@ class Editor:
             personal.save(path)
         return person.with_personal(personal)
 
-    def cached(self, person: Person, settings: OneShot = OPEN_ONE_SHOT, seed: int = 0) -> Person:
+    def cached(self, person: Person, settings: OneShot | None = None, seed: int = 0) -> Person:
         """The person with cached personal weights if there are any, else as given."""
         path = self.personal_path(person, settings, seed)
         return person.with_personal(PersonalWeights.load(path)) if path is not None and path.is_file() else person
@@ -146,6 +164,7 @@ class Editor:
         callback: Callable[[Step], None] | None = None,
     ) -> EditResult:
         """Make the same person with the face parameters `target`. Same arguments, same machine: the same picture to the bit."""
+        person.check_target(target)
         start = start or self.preset.start
         if start not in STARTS:
             raise UserError(f"start {start!r} is not known; choose one of {', '.join(STARTS)}")
@@ -176,7 +195,7 @@ class Editor:
         model, control = self.preset.model, self._control(person)
         preview = person.draft(target, self.size)
         snapshot = person.geometry.snapshot(target, self.size, control.config["snapshot_maps"], preview)
-        crop = to_network(to_float(person.crop.image)).to(self.device)
+        crop = to_network(to_float(person.crop.resize(self.size).image)).to(self.device)
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(crop.shape, generator=generator).to(self.device)
         if start == "inverted":
@@ -207,6 +226,7 @@ class Editor:
             target.difference(person.parameters),
             weights=self.base_id + ("+personal" if person.personal is not None else ""),
             source_sha256=person.photo.sha256,
+            head=person.geometry.label,
             **run,
         )
         return EditResult(

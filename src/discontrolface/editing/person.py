@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from discontrolface.editing.align import Crop
 from discontrolface.editing.geometry import Geometry
 from discontrolface.editing.images import Photo
+from discontrolface.errors import UserError
 from discontrolface.face.landmarks import Landmarks
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.warp import Preview, View, render_preview
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from discontrolface.editing.personal import PersonalWeights
     from discontrolface.face.fit import FitReport
+    from discontrolface.face.regress import Codes
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Person:
 
     photo: the user's picture. crop: its aligned square at the networks' size. parameters: what was read. landmarks: in photo pixels.
     fit: how well the parameters explain the landmarks. geometry: the head model of the parameters. personal: after `Editor.personalize`.
+    codes: DECA's or EMOCA's own, where they read the face; they hold the wrinkles that `geometry` draws, and the texture.
     """
 
     photo: Photo
@@ -39,6 +42,7 @@ class Person:
     fit: FitReport
     geometry: Geometry
     personal: PersonalWeights | None = None
+    codes: Codes | None = None
 
     @cached_property
     def own_view(self) -> View:
@@ -49,6 +53,14 @@ class Person:
     def fine_crop(self) -> Crop:
         """The crop at the photo's own resolution: as many pixels as the photo has there, from 256 to 1024."""
         return self.crop.resize(int(np.clip(64 * round(self.crop.native_size / 64), 256, 1024)))
+
+    def check_target(self, target: FaceParameters) -> None:
+        """UserError unless `target` is of the head model that this person was read with."""
+        own = self.parameters
+        if target.head != own.head or any(getattr(target, a).shape != getattr(own, a).shape for a in ("shape", "expression", "albedo")):
+            raise UserError(
+                f"the target is for head model {target.head!r}, but {self.photo.path.name} was read with {own.head!r}; read both with one"
+            )
 
     def draft(self, parameters: FaceParameters, size: int | None = None) -> Preview:
         """The mesh-driven warp of the photo towards `parameters`, on a crop of `size` pixels (default: the photo's own resolution)."""
@@ -64,6 +76,10 @@ class Person:
     def with_personal(self, personal: PersonalWeights) -> Person:
         """The same person with personal weights."""
         return replace(self, personal=personal)
+
+    def without_detail(self) -> Person:
+        """The same person, controlled without the detail vector: the paper's ablation. Personal weights belong to one way of control, so none."""
+        return replace(self, geometry=self.geometry.coarse(), personal=None)
 
 
 def to_float(image: NDArray[np.uint8]) -> NDArray[np.float32]:

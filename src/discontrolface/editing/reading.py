@@ -1,4 +1,4 @@
-"""Photo in, person out: face, crop, parameters. No networks but the landmark models."""
+"""Photo in, person out: face, crop, parameters. No networks but the landmark models and, for FLAME, those that read faces."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from discontrolface.editing.align import make_crop
 from discontrolface.editing.geometry import Geometry
+from discontrolface.editing.heads import FlameHeadReader, HeadReader, OpenHeadReader
 from discontrolface.editing.images import Photo, load_photo
-from discontrolface.editing.person import Person, to_float
-from discontrolface.face.fit import read_face
+from discontrolface.editing.person import Person
 from discontrolface.face.head import HeadModel
 from discontrolface.face.landmarks import FaceLandmarker, Landmarks
+from discontrolface.weights.assets import default_folder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,15 +26,32 @@ Box = tuple[float, float, float, float]
 class Reader:
     """A head model and the landmark models, loaded once."""
 
-    def __init__(self, head: HeadModel, size: int = 256) -> None:
-        self.geometry = Geometry.of(head)
+    def __init__(self, head: HeadReader, size: int = 256) -> None:
+        self.head = head
         self.landmarker = FaceLandmarker()
         self.size = size  # of the crop, pixels
+
+    @property
+    def geometry(self) -> Geometry:
+        """The head model, without anybody's wrinkles."""
+        return self.head.geometry
 
     @classmethod
     def open(cls, size: int = 256) -> Reader:
         """With the open head."""
-        return cls(HeadModel.open(), size)
+        return cls(OpenHeadReader(HeadModel.open()), size)
+
+    @classmethod
+    def flame(
+        cls,
+        assets: str | Path | None = None,  # the folder of imported assets; None: the user's
+        size: int = 256,
+        detail: bool = True,  # False: snapshots without wrinkles, the paper's ablation
+        regressor: bool = True,  # False: by the landmark fit, also where EMOCA's networks are there
+        device: str = "cpu",
+    ) -> Reader:
+        """With FLAME. Only the model and its landmarks are needed; without EMOCA's or DECA's networks the landmark fit reads faces."""
+        return cls(FlameHeadReader.load(default_folder() if assets is None else Path(assets), detail, regressor, device), size)
 
     def read(self, photo: str | Path | Photo, face: int | None = None, face_box: Box | None = None) -> Person:
         """Find the face (the largest, number `face`, or the one in `face_box` = left, top, right, bottom), align the crop, read the parameters.
@@ -47,11 +65,8 @@ class Reader:
     def person(self, photo: Photo, landmarks: Landmarks, like: Person | None = None) -> Person:
         """The person of known landmarks. like: somebody whose identity (shape) is to be kept, as when an edited picture is read again."""
         crop = make_crop(photo.array, landmarks, self.size)
-        points = np.concatenate([crop.to_crop(landmarks.points[:, :2]), landmarks.points[:, 2:] * crop.scale], 1)
-        iris, eyes = (None if a is None else crop.to_crop(a) for a in (landmarks.iris, landmarks.eyes))
-        known = {} if like is None else {"shape": like.parameters.shape, "offsets": like.fit.offsets}
-        parameters, fit = read_face(to_float(crop.image), points, self.geometry.head, iris, eyes=eyes, **known)
-        return Person(photo, crop, parameters, landmarks, fit, self.geometry)
+        read = self.head.read(crop, landmarks, like)
+        return Person(photo, crop, read.parameters, landmarks, read.fit, read.geometry, codes=read.codes)
 
     def reread(self, person: Person, image: Image.Image) -> Person:
         """Read an edited picture of the same person again, identity fixed: what did the edit really do?"""

@@ -77,6 +77,21 @@ def landmark_error(fitted: NDArray[np.floating], seen: NDArray[np.floating]) -> 
     return float(distance.mean()), float(100 * distance.mean() / face_width(seen)), float(distance.max())
 
 
+def measure(parameters: FaceParameters, head: HeadModel, landmarks: NDArray[np.floating], size: int) -> FitReport:
+    """The report of parameters that were found in another way (a regressor): how well do they meet landmarks (L, 2 or more) in crop pixels?"""
+    import torch
+
+    from discontrolface.render.shade import project
+
+    p = parameters.tensors()
+    with torch.no_grad():
+        placed = head(p["shape"], p["expression"], p["pose"]).landmarks_3d
+        predicted = project(placed, p["camera"])[0, :, :2].numpy().astype(np.float64)
+    seen = np.asarray(landmarks, np.float64)[:, :2]
+    offsets = (_to_ndc(seen, size) - predicted) / float(parameters.camera[0]) @ parameters.head_rotation[:2]
+    return FitReport(*landmark_error(_to_pixels(predicted, size), seen), 0, offsets.astype(np.float32))
+
+
 def face_width(points: NDArray[np.floating]) -> float:
     """Width of landmarks (L, 2 or more) along the line of the eyes, from cheek to cheek; in their unit."""
     flat = np.asarray(points, np.float64)[:, :2]

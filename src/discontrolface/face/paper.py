@@ -22,7 +22,7 @@ from discontrolface.face.codes import from_parameters, to_parameters
 from discontrolface.face.correspond import correspond
 from discontrolface.face.deca_crop import cut_deca, deca_crop
 from discontrolface.face.detail import DetailSpace
-from discontrolface.face.fit import read_face
+from discontrolface.face.fit import measure, read_face
 from discontrolface.face.flame import FlameTexture, build_flame, load_content
 from discontrolface.face.head import HeadModel
 from discontrolface.face.parameters import FaceParameters
@@ -40,11 +40,11 @@ ACTIONS_FILE = "actions.safetensors"
 @dataclass(frozen=True)
 class PaperReading:
     """What was read from a photo. parameters: of `PaperFace.head`, for the crop. codes: DECA's or EMOCA's own (None without a regressor), which
-    hold what parameters do not: texture and detail. fit: of the landmark fit (None with a regressor)."""
+    hold what parameters do not: texture and detail. fit: how well the parameters meet the landmarks."""
 
     parameters: FaceParameters
     codes: Codes | None
-    fit: FitReport | None
+    fit: FitReport
 
 
 @dataclass(frozen=True)
@@ -92,35 +92,40 @@ class PaperFace:
         picture: NDArray[np.floating]
         | None = None,  # (size, size, 3) in [0, 1], the crop; for the landmark fit, which reads light and skin off it
         iris: NDArray[np.floating] | None = None,  # (2, 5, 2) in the photo, for the landmark fit
+        eyes: NDArray[np.floating] | None = None,  # (2, 71, 2) in the photo, for the landmark fit
+        like: PaperReading | None = None,  # of the same person: identity, skin and wrinkles are then held
     ) -> PaperReading:
         """Read a face: by EMOCA (or DECA) where its networks are there, else by the landmark fit."""
+        placed = np.concatenate([apply_affine(photo_to_crop, points[:, :2]), points[:, 2:] * affine_scale(photo_to_crop)], 1)
         if regressor and self.regressor is not None:
             crop = deca_crop(points)
             device = next(self.regressor.parameters()).device
             codes = self.regressor.encode(cut_deca(photo, crop).to(device))
+            if like is not None and like.codes is not None:
+                codes = replace(codes, shape=like.codes.shape, tex=like.codes.tex, detail=like.codes.detail)
             affine = _chain(invert_affine(crop), np.asarray(photo_to_crop, np.float64))
             parameters = to_parameters(codes, self.head, 0, affine, size, self.actions, self._albedo(codes))
-            return PaperReading(parameters, codes, None)
+            return PaperReading(parameters, codes, measure(parameters, self.head, placed, size))
         if picture is None:
             raise UserError("without a regressor the face is read off the crop; give picture=")
-        return self._fit(points, photo_to_crop, picture, iris)
+        around = [None if a is None else apply_affine(photo_to_crop, a) for a in (iris, eyes)]
+        return self._fit(placed, picture, around[0], around[1], like)
 
     def _fit(
         self,
-        points: NDArray[np.floating],
-        photo_to_crop: NDArray[np.floating],
+        points: NDArray[np.floating],  # this and what follows: in the crop
         picture: NDArray[np.floating],
         iris: NDArray[np.floating] | None,
+        eyes: NDArray[np.floating] | None,
+        like: PaperReading | None,
     ) -> PaperReading:
         """The landmark fit of the open preset, on named actions only; FLAME's own coefficients stay 0."""
         own = self.head.expression_count - len(self.actions.names)
         size = len(self.head.template)
         fields = self.head.expression_dirs.cpu().numpy()[: len(self.actions.names)].reshape(-1, size, 3)
         named = rebuilt(self.head, expression_dirs=fields, expression_names=self.actions.names)
-        placed = np.concatenate([apply_affine(photo_to_crop, points[:, :2]), points[:, 2:] * affine_scale(photo_to_crop)], 1)
-        irises = None if iris is None else apply_affine(photo_to_crop, iris)
-        read = read_face(np.asarray(picture, np.float32), placed, named, irises)
-        parameters, fit = read[0], read[1]
+        known: dict[str, Any] = {} if like is None else {"shape": like.parameters.shape, "offsets": like.fit.offsets}
+        parameters, fit = read_face(np.asarray(picture, np.float32), points, named, iris, eyes=eyes, **known)
         full = np.concatenate([parameters.expression, np.zeros(own, np.float32)])
         return PaperReading(parameters.with_(expression=full, expression_names=(*self.actions.names, *raw_names(own))), None, fit)
 

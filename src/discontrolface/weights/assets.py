@@ -132,7 +132,9 @@ def paper_missing(folder: str | Path | None = None) -> list[str]:
         asset = status.asset
         if asset.needed and status.state != "ok":
             how = f"get {asset.official} from {asset.source}, then `discontrolface assets import FILE`"
-            out.append(f"{asset.what} is {status.state} ({how if asset.key != 'exp_facenet' else asset.source})")
+            if asset.key == "exp_facenet":
+                how = f"{asset.source} with `discontrolface train`, then `discontrolface assets import exp_facenet`"
+            out.append(f"{asset.what} is {status.state} ({how})")
     return out
 
 

@@ -1,14 +1,17 @@
 """A preset: a folder with the two networks and the way they like to be used.
 
-preset.json      {"name", "head", "start", "strength", "steps", "one_shot"}
+preset.json      {"name", "head", "start", "strength", "steps"}, and "one_shot", which may be left out
 diffae/          the backbone, as diffusers saves it
 exp_facenet/     the control network
+
+"open" is the folder in the package, "paper" the folder of imported assets (assets.py), anything else a folder of the user's.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,8 +21,10 @@ import torch
 from discontrolface.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.weights.assets import default_folder, paper_missing
 
 STARTS = ("draft", "noise", "inverted")
+HEADS = ("open", "flame")
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,13 @@ class Preset:
     """The networks of a preset, in evaluation mode, and its defaults."""
 
     name: str
-    head: str  # the head model: "open"
+    head: str  # the head model whose snapshots the control network was trained on, one of HEADS
     model: DiffAE
     control: ExpFaceNet
     start: str  # where an edit starts unless the user says otherwise
     strength: float  # with start "draft"
     steps: int
+    one_shot: Mapping[str, Any] = field(default_factory=dict)  # fields of `OneShot` that differ from the head's usual ones
 
 
 def open_folder() -> Path:
@@ -40,26 +46,56 @@ def open_folder() -> Path:
     return Path(str(files("discontrolface") / "assets" / "open"))
 
 
-def load_preset(folder: Path, device: str = "cpu") -> Preset:
-    """Read a preset. UserError that names what is missing or broken."""
+def preset_folder(preset: str | Path, assets: str | Path | None = None) -> Path:
+    """Where a preset lies: "open", "paper", or a folder.
+
+    assets: the folder of imported assets, for "paper"; None: the user's. Raises UserError that lists every asset the paper preset lacks.
+    """
+    if preset == "open":
+        return open_folder()
+    if preset != "paper":
+        return Path(preset)
+    folder = default_folder() if assets is None else Path(assets)
+    missing = paper_missing(folder)
+    if missing:
+        raise UserError(f"the paper preset is not complete in {folder}: {'; '.join(missing)}. See `discontrolface assets`.")
+    return folder
+
+
+def preset_head(preset: str | Path) -> str:
+    """The head model of a preset, without looking for its networks."""
+    return {"open": "open", "paper": "flame"}.get(str(preset)) or str(read_manifest(Path(preset))["head"])
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """preset.json as the fields of `Preset` that it holds. Raises UserError that names what is missing or wrong."""
     manifest = folder / "preset.json"
     if not manifest.is_file():
-        raise UserError(f"no preset.json in {folder}; give 'open' or a folder with preset.json, diffae/ and exp_facenet/")
+        raise UserError(f"no preset.json in {folder}; give 'open', 'paper' or a folder with preset.json, diffae/ and exp_facenet/")
     try:
-        values: dict[str, Any] = json.loads(manifest.read_text())
-        name, head, start = str(values["name"]), str(values["head"]), str(values["start"])
-        strength, steps = float(values["strength"]), int(values["steps"])
-    except (ValueError, KeyError, TypeError) as error:
+        read: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
+        values: dict[str, Any] = {key: str(read[key]) for key in ("name", "head", "start")}
+        values |= {"strength": float(read["strength"]), "steps": int(read["steps"]), "one_shot": dict(read.get("one_shot", {}))}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{manifest} is not a preset's description ({error})") from error
-    if start not in STARTS:
-        raise UserError(f"{manifest}: start {start!r} is not known; choose one of {', '.join(STARTS)}")
-    networks: list[Any] = []
-    for kind, part in ((DiffAE, "diffae"), (ExpFaceNet, "exp_facenet")):
+    for key, known in (("start", STARTS), ("head", HEADS)):
+        if values[key] not in known:
+            raise UserError(f"{manifest}: {key} {values[key]!r} is not known; choose one of {', '.join(known)}")
+    if values["steps"] < 1:
+        raise UserError(f"{manifest}: steps must be at least 1, not {values['steps']}")
+    return values
+
+
+def load_preset(folder: Path, device: str = "cpu") -> Preset:
+    """Read a preset. UserError that names what is missing or broken."""
+    values = read_manifest(folder)
+    networks: dict[str, Any] = {}
+    for key, kind, part in (("model", DiffAE, "diffae"), ("control", ExpFaceNet, "exp_facenet")):
         if not (folder / part / "config.json").is_file():
-            raise UserError(f"preset {name!r} in {folder} has no {part}/config.json; train it or copy it there")
+            raise UserError(f"preset {values['name']!r} in {folder} has no {part}/config.json; train it or copy it there")
         try:
-            network = kind.from_pretrained(folder / part, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+            network: Any = kind.from_pretrained(folder / part, torch_dtype=torch.float32, low_cpu_mem_usage=False)
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"{folder / part} cannot be read: {str(error).splitlines()[0]}") from error
-        networks.append(network.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False))
-    return Preset(name, head, networks[0], networks[1], start, strength, steps)
+        networks[key] = network.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return Preset(**values, **networks)

