@@ -69,7 +69,7 @@ def extend_motion(
     total = (rigid + rest) * smoothstep((border - 1.0) / (0.03 * size))[..., None]
     total[..., 2:] *= smoothstep(1.0 - (distance - 0.4 * head_radius) / (1.2 * head_radius))[..., None]
     total = np.ascontiguousarray(total, np.float32)
-    _unfold(total, np.float32(cell), 40)
+    unfold(total, np.float32(cell), 40)
     padded = np.pad(total, ((1, 1), (0, 0), (0, 0)))
     total = 0.5 * total + 0.25 * (padded[:-2] + padded[2:])
     padded = np.pad(total, ((0, 0), (1, 1), (0, 0)))
@@ -203,7 +203,7 @@ def _relax(u, value, weight, screen, sweeps):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _unfold(flow, cell, rounds):  # type: ignore[no-untyped-def]
+def unfold(flow, cell, rounds):  # type: ignore[no-untyped-def]
     """Smooth the map p -> p + flow where it folds or stretches tenfold (determinant of its Jacobian, forward differences). In place."""
     height, width, _ = flow.shape
     least = np.float32(0.1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from discontrolface.render.extend import distance_to, membrane, smoothstep
+from discontrolface.render.extend import distance_to, membrane, smoothstep, unfold
 from discontrolface.render.raster import FloatArray, IntArray
 
 MARGIN = 0.014  # the fitted outline may miss the real one by this much / side of the picture: that strip goes with the head
@@ -57,7 +57,7 @@ def motion_beyond(
     index = np.arange(size) + 0.5
     edge = np.minimum(index, size - index)
     border = np.minimum(edge[:, None], edge[None, :]).astype(np.float32)
-    near = smoothstep(1.0 - (distance - 0.4 * head_radius) / (1.4 * head_radius))
+    near = smoothstep(1.0 - (distance - 0.25 * head_radius) / (1.6 * head_radius))
     fade = near * smoothstep((border - 1.0) / (0.6 * distance + 0.04 * size))
     x, y = (index * cell - 1.0)[None, :], (1.0 - index * cell)[:, None]
     rigid = np.empty((size, size, 2), np.float32)
@@ -66,4 +66,6 @@ def motion_beyond(
     screen = ((0.6 / head_radius) ** 2 * (1.0 - near) + (0.15 / head_radius) ** 2).astype(np.float32)
     bust = np.where(inside, 0.0, weight).astype(np.float32)
     rest = membrane(np.ascontiguousarray(anchor[..., :2] - rigid), bust, screen)
-    return np.ascontiguousarray((rigid + rest) * smoothstep((border - 1.0) / (0.03 * size))[..., None], np.float32)
+    total = np.ascontiguousarray((rigid + rest) * smoothstep((border - 1.0) / (0.03 * size))[..., None], np.float32)
+    unfold(total, np.float32(cell), 40)
+    return total

@@ -254,7 +254,8 @@ def join_motion(  # type: ignore[no-untyped-def]
                     out_y = (top + v * (bottom - top)) * half_y
                     free = between(clear, np.float32(i) + out_y, np.float32(j) + out_x)
                     covers = free > between(clear, np.float32(i) + value[1], np.float32(j) + value[0])
-                    free = (free - margin) / (edge if covers else blend)
+                    parted = abs(out_x - value[0]) + abs(out_y - value[1])  # wide enough that the map does not fold
+                    free = (free - margin) / (edge if covers else max(blend, np.float32(2.6) * parted))
                     share = min(beside, one) * min(max(free, np.float32(0.0)), one)
                     value[0] += share * (out_x - value[0])
                     value[1] += share * (out_y - value[1])
