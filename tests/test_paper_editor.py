@@ -20,6 +20,7 @@ from discontrolface.editing.person import Person
 from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot
 from discontrolface.editing.provenance import read_provenance
 from discontrolface.editing.reading import Reader
+from discontrolface.face.codes import read_codes
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import OPEN_MAPS, PAPER_MAPS, ExpFaceNet
 from discontrolface.nets.presets import debug_config
@@ -240,8 +241,11 @@ def test_shipped_files_are_checked(tmp_path: Path) -> None:
 
 def test_command_line(folder: Path, tmp_path: Path) -> None:
     paper = ("--preset", "paper", "--assets-dir", folder)
-    read = run("read", PHOTO, *paper, "-o", tmp_path / "face.json", "--sheet", tmp_path / "sheet.png")
+    read = run("read", PHOTO, *paper, "-o", tmp_path / "face.json", "--sheet", tmp_path / "sheet.png", "--codes", tmp_path / "codes.npz")
     assert read.exit_code == 0, read.output
+    assert read_codes(tmp_path / "codes.npz").detail is not None
+    assert "there are no codes" in run("read", PHOTO, "--codes", tmp_path / "none.npz").stderr
+    assert "choose one of .npz" in run("read", PHOTO, "--codes", tmp_path / "codes.txt").stderr
     assert json.loads((tmp_path / "face.json").read_text())["head"] == "flame"
     cache = ("--cache-dir", tmp_path / "cache")
     personal = run("personalize", PHOTO, *paper, *cache)

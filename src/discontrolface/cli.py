@@ -22,6 +22,7 @@ from discontrolface.commands.common import (
 )
 from discontrolface.commands.controls import Controls
 from discontrolface.commands.source import Source
+from discontrolface.errors import UserError
 
 if TYPE_CHECKING:
     from discontrolface.editing.editor import Editor
@@ -44,6 +45,9 @@ def read(
     source: Source,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the parameters to this JSON file.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write one picture: photo, crop, mesh, snapshot.")] = None,
+    codes: Annotated[
+        Path | None, typer.Option(help="With FLAME: write EMOCA's or DECA's codes to this file (.npz, .mat, .pkl, .npy).")
+    ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Read the face parameters of a photo and print them."""
@@ -51,7 +55,15 @@ def read(
         from discontrolface.editing.files import write_text
 
         check_outputs(pictures=[sheet], texts=[output], overwrite=overwrite)
+        if codes is not None:
+            check_codes_output(codes, overwrite)
         person = source.read(source.reader(), photo)
+        if codes is not None:
+            from discontrolface.face.codes import write_codes
+
+            if person.codes is None:
+                raise UserError(f"{photo} was not read by EMOCA's or DECA's networks, so there are no codes; give --preset paper with them")
+            write_codes(codes, person.codes)
         if output is not None:
             write_text(output, person.parameters.to_json(), overwrite)
         if sheet is not None:
@@ -60,6 +72,16 @@ def read(
 
             save_photo(reading_sheet(person), sheet, overwrite)
         print_reading(person)
+
+
+def check_codes_output(path: Path, overwrite: bool) -> None:
+    """Before the long work: can codes be written there?"""
+    from discontrolface.editing.files import check_text_output
+    from discontrolface.face.codes import FORMATS
+
+    if path.suffix not in FORMATS:
+        raise UserError(f"{path} has no known ending for codes; choose one of {', '.join(FORMATS)}")
+    check_text_output(path, overwrite, path.suffix)
 
 
 def print_reading(person: Person) -> None:
