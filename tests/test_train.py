@@ -307,3 +307,20 @@ def test_bad_configs_are_one_sentence(tmp_path: Path, text: str, message: str) -
         load_config(tmp_path / "c.yaml")
     with pytest.raises(UserError, match="no training config"):
         load_config(tmp_path / "missing.yaml")
+
+
+def test_unknown_devices_are_one_sentence(blocks: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not known to PyTorch"):
+        train(TINY, PairDataset(blocks), tmp_path, device="toaster")
+    with pytest.raises(UserError, match="leave --device out"):
+        train(TINY, PairDataset(blocks), tmp_path, device="meta")
+
+
+@pytest.mark.heavy
+def test_compiled_training_is_the_same_up_to_float_noise(blocks: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, steps=6)
+    train(config, PairDataset(blocks), tmp_path / "plain")
+    train(dataclasses.replace(config, compile=True), PairDataset(blocks), tmp_path / "compiled")
+    (la, wa), (lb, wb) = outcome(tmp_path / "plain"), outcome(tmp_path / "compiled")
+    assert np.allclose(la, lb, rtol=1e-3)
+    assert wa.keys() == wb.keys()

@@ -42,6 +42,7 @@ def run_training(
     output = output or Path("runs") / path.stem
     make_folder(output)
     accelerator = make_accelerator(config, device)
+    say = say if accelerator.is_main_process else silent
     with accelerator.main_process_first():
         folder = data or made_pairs(config, output / "pairs", say)
     source = open_data(config, folder)
@@ -53,6 +54,10 @@ def run_training(
     if config.stage == "expfacenet" and backbone is None:
         backbone = made_backbone(config, source, output / "backbone", device, threads, say)
     return train(config, source, output, backbone, device, threads, reporter(config, say), None, workers, pictures)
+
+
+def silent(text: str) -> None:
+    """What all processes but the first say."""
 
 
 def stage_config(path: Path, stage: str) -> TrainConfig:

@@ -47,7 +47,11 @@ def make_accelerator(config: TrainConfig, device: str | None) -> Accelerator:
     AcceleratorState._reset_state()  # a run before this one, in this process, may have computed in another precision
     backend = DynamoBackend.INDUCTOR if config.compile else DynamoBackend.NO
     accelerator = Accelerator(mixed_precision=config.precision, cpu=device == "cpu", dynamo_backend=backend)
-    if device not in (None, "cpu") and torch.device(str(device)).type != accelerator.device.type:
+    try:
+        wanted = accelerator.device.type if device is None else torch.device(device).type
+    except RuntimeError as error:
+        raise UserError(f"device {device!r} is not known to PyTorch; give cpu or leave --device out") from error
+    if wanted != accelerator.device.type:
         raise UserError(f"device {device!r} is not what this machine's processes run on ({accelerator.device}); leave --device out")
     return accelerator
 
