@@ -151,8 +151,8 @@ def test_the_map_does_not_fold_beside_a_turning_head(head: HeadModel, rig: Previ
         off = triangle < 0
         x = np.arange(SIZE) + out.flow[..., 0]
         y = np.arange(SIZE)[:, None] + out.flow[..., 1]
-        folds = (np.diff(x, axis=1)[off[:, 1:] & off[:, :-1]] < -0.02).sum() + (np.diff(y, axis=0)[off[1:] & off[:-1]] < -0.02).sum()
-        assert folds <= 3  # single pixels where the covered side of the outline meets the uncovered one, at the ears
+        assert (np.diff(x, axis=1)[off[:, 1:] & off[:, :-1]] > -0.02).all()
+        assert (np.diff(y, axis=0)[off[1:] & off[:-1]] > -0.02).all()
 
 
 def test_a_turning_cheek_covers_what_lies_beside_it(head: HeadModel, rig: PreviewRig, face: FaceParameters) -> None:

@@ -17,6 +17,7 @@ from discontrolface.render.raster import FloatArray, IntArray
 
 MARGIN = 0.014  # the fitted outline may miss the real one by this much / side of the picture: that strip goes with the head
 EDGE = 0.008  # width of the change from one motion to the other / side
+SOFT_BORDER = 0.025  # between bare and hairy parts of the outline / side
 BLEND = 0.05  # the same where the continuation takes over on the side that is uncovered / side
 
 
@@ -24,23 +25,29 @@ BLEND = 0.05  # the same where the continuation takes over on the side that is u
 class Outline:
     """All in pixels of the full picture, on a grid of every second pixel (H/2, W/2), but motion: (G, G, 2) offsets in ndc, y down.
 
-    away: from the head in the target. clear: from the head in the photo. motion: that beyond the outline.
+    away: from the head in the target. clear: from the head in the photo. bare: 0..1, the outline nearby is skin: where it is scalp, the hair on
+    both sides of it is one, and no edge may show. motion: that beyond the outline.
     """
 
     away: FloatArray
     clear: FloatArray
+    bare: FloatArray
     motion: FloatArray
 
 
-def head_outline(before: IntArray, after: IntArray, head_faces: np.ndarray, motion: FloatArray) -> Outline:
-    """before, after: (H, W) triangles shown in photo and target, -1 for none. head_faces: (F,) bool, part of the head, not of the bust."""
-
-    def distance(triangles: IntArray) -> FloatArray:
-        small = triangles[::2, ::2]
-        away = 2.0 * distance_transform_edt(~np.where(small >= 0, head_faces[small], False))
-        return gaussian_filter(away.astype(np.float32), 0.7)
-
-    return Outline(distance(after), distance(before), motion)
+def head_outline(before: IntArray, after: IntArray, head_faces: np.ndarray, scalp_faces: np.ndarray, motion: FloatArray) -> Outline:
+    """before, after: (H, W) triangles shown in photo and target, -1 for none. head_faces, scalp_faces: (F,) bool, part of the head (not of the
+    bust), of the scalp."""
+    small, shown = before[::2, ::2], after[::2, ::2]
+    clear = 2.0 * distance_transform_edt(~np.where(small >= 0, head_faces[small], False))
+    away, nearest = distance_transform_edt(~np.where(shown >= 0, head_faces[shown], False), return_indices=True)
+    bare = (~scalp_faces[shown[nearest[0], nearest[1]]]).astype(np.float32)
+    return Outline(
+        gaussian_filter(2.0 * away.astype(np.float32), 0.7),
+        gaussian_filter(clear.astype(np.float32), 0.7),
+        gaussian_filter(bare, SOFT_BORDER * len(bare)),
+        motion,
+    )
 
 
 def motion_beyond(

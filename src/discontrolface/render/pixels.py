@@ -212,7 +212,7 @@ def between(field, row, column):  # type: ignore[no-untyped-def]
 # fmt: off
 @compiled
 def join_motion(  # type: ignore[no-untyped-def]
-    first, last, triangle, barycentric, faces, flow, trusted, outside, ratio, matte, image, own, other, away, clear, beyond, margin, edge, blend,
+    first, last, triangle, barycentric, faces, flow, trusted, outside, ratio, matte, image, own, other, away, clear, bare, beyond, margin, edge, blend,
     total, light, belongs,
 ):
     # fmt: on
@@ -220,7 +220,7 @@ def join_motion(  # type: ignore[no-untyped-def]
     total (H, W, 2) pixels, light (H, W, 3) ratio of shadings, belongs (H, W) how far what it fetches belongs to the head.
 
     matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit. own, other: see
-    `matte.head_matte`. away, clear, beyond: those of `outline.Outline`; margin, edge, blend: in pixels.
+    `matte.head_matte`. away, clear, bare, beyond: those of `outline.Outline`; margin, edge, blend: in pixels.
     """
     height, width = triangle.shape
     grid = outside.shape[0]
@@ -253,10 +253,12 @@ def join_motion(  # type: ignore[no-untyped-def]
                     bottom = beyond[r + 1, s, 1] + u * (beyond[r + 1, s + 1, 1] - beyond[r + 1, s, 1])
                     out_y = (top + v * (bottom - top)) * half_y
                     free = between(clear, np.float32(i) + out_y, np.float32(j) + out_x)
-                    covers = free > between(clear, np.float32(i) + value[1], np.float32(j) + value[0])
+                    gained = free - between(clear, np.float32(i) + value[1], np.float32(j) + value[0])
+                    covers = min(max(gained / margin, np.float32(0.0)), one)  # the side that the turn covers: an edge; else a wide change
                     parted = abs(out_x - value[0]) + abs(out_y - value[1])  # wide enough that the map does not fold
-                    free = (free - margin) / (edge if covers else max(blend, np.float32(2.6) * parted))
-                    share = min(beside, one) * min(max(free, np.float32(0.0)), one)
+                    wide = max(blend, np.float32(2.6) * parted)
+                    share = min(beside, one) * min(max((free - margin) / (wide + covers * (edge - wide)), np.float32(0.0)), one)
+                    share *= one + covers * (between(bare, np.float32(i), np.float32(j)) - one)
                     value[0] += share * (out_x - value[0])
                     value[1] += share * (out_y - value[1])
             t = trusted[i, j]

@@ -119,7 +119,7 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     radius = float(np.sqrt(max(np.isfinite(depth).sum(), 4) / np.pi))
     outside = extend_motion(anchor, weight, depth, floor, matrix, shift, radius)
     beyond = motion_beyond(anchor, weight, depth, floor, matrix, shift, radius)
-    outline = head_outline(raster_before.triangle, raster_after.triangle, rig.head_faces, beyond)
+    outline = head_outline(raster_before.triangle, raster_after.triangle, rig.head_faces, rig.scalp_faces, beyond)
 
     # Colours for hidden skin.
     layer_before = np.where(raster_before.triangle >= 0, rig.face_layer[raster_before.triangle], np.uint8(OFF))
@@ -149,6 +149,7 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
         other,
         outline.away,
         outline.clear,
+        outline.bare,
         outline.motion,
         np.float32(MARGIN * height),
         np.float32(EDGE * height),
