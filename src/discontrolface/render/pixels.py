@@ -212,8 +212,8 @@ def between(field, row, column):  # type: ignore[no-untyped-def]
 # fmt: off
 @compiled
 def join_motion(  # type: ignore[no-untyped-def]
-    first, last, triangle, barycentric, faces, flow, trusted, outside, ratio, matte, image, own, other, away, clear, bare, beyond, margin, edge, blend,
-    total, light, belongs,
+    first, last, triangle, barycentric, faces, flow, trusted, outside, ratio, matte, image, own, other,
+    away, clear, bare, beyond, margin, edge, blend, total, light, belongs,
 ):
     # fmt: on
     """The motion of every pixel in the rows first..last-1: the mesh's where it is trusted, the continuation elsewhere. into

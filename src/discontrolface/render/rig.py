@@ -25,7 +25,8 @@ _LAYER_OF_REGION = {
 class PreviewRig:
     """Facts of a head model's topology. Build it once with `PreviewRig.of(head)` and keep it.
 
-    faces: (F, 3). face_layer: (F,) uint8, the layer each triangle belongs to. head_faces: (F,) bool, they turn with the head. scalp_faces: (F,) bool. vertex_layer: (V,).
+    faces: (F, 3). face_layer: (F,) uint8, the layer each triangle belongs to. head_faces, scalp_faces: (F,) bool, they turn
+    with the head, they belong to the scalp. vertex_layer: (V,).
     region: (V,) index of the region, which is also the row of `View.albedo`. region_names: their names.
     mirror: (V,) index of the mirrored vertex (itself where the model knows none). template: (V, 3) at rest, metres.
     neighbours, neighbour_start: the mesh graph in compressed rows.
@@ -100,7 +101,7 @@ class PreviewRig:
             faces=faces,
             face_layer=face_layer,
             head_faces=weights[faces, 0].mean(1) < 0.5,
-            scalp_faces=part("scalp")[faces].any(1),
+            scalp_faces=np.asarray(part("scalp")[faces].any(1)),
             vertex_layer=vertex_layer,
             region=region,
             region_names=names,
