@@ -1,0 +1,120 @@
+"""The main job on the real photo, with the shipped weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from discontrolface import Editor, UserError
+from discontrolface.editing.images import load_photo, save_photo
+from discontrolface.editing.person import Person
+from discontrolface.editing.personalize import OneShot
+from discontrolface.editing.provenance import read_provenance
+
+PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+
+
+@pytest.fixture(scope="module")
+def editor(tmp_path_factory: pytest.TempPathFactory) -> Editor:
+    return Editor.load("open", cache=tmp_path_factory.mktemp("personal"))
+
+
+@pytest.fixture(scope="module")
+def person(editor: Editor) -> Person:
+    return editor.read(PHOTO)
+
+
+def test_landmark_error(person: Person) -> None:
+    assert person.fit.mean_percent < 1.0
+
+
+def test_nothing_changes_outside_the_mask(editor: Editor, person: Person) -> None:
+    result = editor.edit(person, person.parameters.edit(expression={"jawOpen": 0.6}), steps=3)
+    picture = np.asarray(result.image)
+    changed = (picture != person.photo.array).any(-1)
+    assert changed.any()
+    assert not (changed & ~result.mask).any()
+    assert result.mask.mean() < 0.25
+    assert result.image.size == person.photo.size
+
+
+def test_no_edit_gives_the_photo(editor: Editor, person: Person) -> None:
+    result = editor.edit(person, person.parameters, steps=2)
+    assert np.array_equal(np.asarray(result.image), person.photo.array)
+
+
+def test_same_seed_same_picture(editor: Editor, person: Person) -> None:
+    target = person.parameters.edit(yaw=15, expression={"jawOpen": 0.5})
+    runs = [np.asarray(editor.edit(person, target, steps=3, seed=seed, start="noise").image) for seed in (1, 1, 2)]
+    assert np.array_equal(runs[0], runs[1])
+    assert not np.array_equal(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("start", ["noise", "draft", "inverted"])
+def test_every_start_makes_a_picture(editor: Editor, person: Person, start: str) -> None:
+    result = editor.edit(person, person.parameters.edit(yaw=10), steps=4, start=start)
+    difference = np.abs(np.asarray(result.crop, float) - np.asarray(result.preview, float)).mean()
+    assert difference < 25  # levels: a face, not noise
+    assert result.record["start"] == start
+
+
+def test_wrong_choices(editor: Editor, person: Person) -> None:
+    with pytest.raises(UserError, match="start 'nowhere' is not known"):
+        editor.edit(person, person.parameters, start="nowhere")
+    with pytest.raises(UserError, match="strength"):
+        editor.edit(person, person.parameters, start="noise", strength=0.5)
+    with pytest.raises(UserError, match="masking schedule"):
+        editor.edit(person, person.parameters, masking="G")
+    with pytest.raises(UserError, match=r"preset\.json"):
+        Editor.load(PHOTO.parent)
+
+
+def test_provenance_is_written(editor: Editor, person: Person, tmp_path: Path) -> None:
+    result = editor.edit(person, person.parameters.edit(yaw=12), steps=2, seed=5)
+    for name in ("edit.png", "edit.jpg"):
+        save_photo(result.image, tmp_path / name, info=result.record)
+        record = read_provenance(tmp_path / name)
+        assert record is not None
+        assert record["seed"] == 5
+        assert record["edited"]["yaw"][1] == pytest.approx(12)
+        assert record["source_sha256"] == person.photo.sha256
+        assert record["weights"] == editor.base_id
+
+
+def test_large_photo_keeps_its_detail(editor: Editor, tmp_path: Path) -> None:
+    """On a photo four times as large the edited face is as sharp as the photo: same high frequencies in the cheeks."""
+    from scipy.ndimage import gaussian_filter
+
+    small = load_photo(PHOTO)
+    rng = np.random.default_rng(0)
+    big = np.asarray(Image.fromarray(small.array).resize((1536, 1536), Image.Resampling.BICUBIC)).astype(float)
+    big = np.clip(big + rng.normal(0, 8, big.shape), 0, 255).astype(np.uint8)  # fine grain everywhere
+    person = editor.read(replace(small, array=big))
+    assert person.fine_crop.size > 512
+    result = editor.edit(person, person.parameters.edit(yaw=8), steps=2)
+
+    def grain(image: np.ndarray) -> float:
+        cheek = result.mask & (np.indices(result.mask.shape)[0] > 0)
+        fine = image.astype(float).mean(-1)
+        return float((fine - gaussian_filter(fine, 2))[cheek].std())
+
+    assert grain(np.asarray(result.image)) > 0.6 * grain(big)
+
+
+def test_personalize_is_cached_and_changes_the_edit(editor: Editor, person: Person) -> None:
+    tiny = OneShot(iterations=2, batch=1, lr=1e-3, warps=1)
+    first = editor.personalize(person, tiny)
+    steps: list[int] = []
+    again = editor.personalize(person, tiny, progress=lambda done, total, loss: steps.append(done))
+    assert steps == []  # from the cache
+    assert first.personal is not None
+    assert again.personal is not None
+    path = editor.personal_path(person, tiny)
+    assert path is not None
+    assert path.stat().st_size < 15e6
+    target = person.parameters.edit(yaw=15)
+    assert not np.array_equal(np.asarray(editor.edit(first, target, steps=2).crop), np.asarray(editor.edit(person, target, steps=2).crop))
