@@ -233,6 +233,7 @@ def train(
         Path | None, typer.Option("-o", "--output", help="Where all goes; to resume, run the same command. [default: runs/CONFIG]")
     ] = None,
     backbone: Annotated[Path | None, typer.Option(help="The trained backbone's folder, for expfacenet.")] = None,
+    start_from: Annotated[Path | None, typer.Option(help="Weights of an earlier run of the same network to start with.")] = None,
     photo: Annotated[Path | None, typer.Option(help="The photo, for oneshot.")] = None,
     preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open",
     device: Annotated[str | None, typer.Option(help="cpu, or a device by its PyTorch name. [default: what accelerate finds]")] = None,
@@ -255,7 +256,8 @@ def train(
         else:
             from discontrolface.training.run import run_training
 
-            typer.echo(f"weights in {run_training(stage, config, data, output, backbone, device, threads, workers, pictures, typer.echo)}")
+            weights = run_training(stage, config, data, output, backbone, start_from, device, threads, workers, pictures, typer.echo)
+            typer.echo(f"weights in {weights}")
 
 
 def main() -> None:

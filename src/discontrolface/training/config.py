@@ -37,6 +37,10 @@ class TrainConfig:
     grad_clip: float = 1.0  # norm
     colour_jitter: float = 0.0  # standard deviation of a per-channel gain on the pictures (log scale)
     flip: bool = True  # mirror half of the pictures
+    crop: int = (
+        0  # "expfacenet": learn on random squares of this many pixels near the face; the encoder sees the whole source; 0: whole pictures
+    )
+    hidden_weight: float = 0.0  # extra weight of pixels that the preview does not show (by 1 - visibility)
     seed: int = 0
     precision: str = "no"  # "no" (float32), "bf16" or "fp16": what the networks compute in; weights and optimizer stay float32
     channels_last: bool = True  # memory order of pictures and weights
@@ -56,6 +60,8 @@ class TrainConfig:
         for name in ("ema", "mask_low", "mask_high", "mask_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if self.crop and self.stage == "diffae":
+            raise UserError("crop is for stage expfacenet: the backbone learns whole pictures")
         if self.mask_low > self.mask_high:
             raise UserError(f"mask_low {self.mask_low} is above mask_high {self.mask_high}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from discontrolface.errors import UserError
+from discontrolface.nets.exp_facenet import map_slice
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.draws import Draws, draw
 
@@ -40,7 +41,7 @@ class Batch:
     source: Tensor  # (B,3,H,W): what the encoder sees (masked)
     target: Tensor  # (B,3,H,W): what is to be made
     snapshot: Tensor  # (B,S,H,W): of the target
-    weight: Tensor  # (B,1,H,W) in [0, 1]: how much a pixel of the target counts
+    weight: Tensor  # (B,1,H,W), at least 0: how much a pixel of the target counts
     mask: Tensor  # (B,1,H,W) bool: hidden from the encoder
     t: Tensor  # (B,) timesteps
     noise: Tensor  # (B,3,H,W)
@@ -73,7 +74,28 @@ class StepData(torch.utils.data.Dataset[list[Batch]]):
         rounds = config.accumulate
         draws = draw(config, step, config.batch * rounds * self.processes, len(self.source), self.source.size)
         firsts = ((self.process * rounds + k) * config.batch for k in range(rounds))
-        return [self.source.batch(draws.part(first, config.batch), config) for first in firsts]
+        parts = [draws.part(first, config.batch) for first in firsts]
+        return [focused(self.source.batch(part, config), part, config) for part in parts]
+
+
+def focused(batch: Batch, draws: Draws, config: TrainConfig) -> Batch:
+    """What counts more, and what is left out: hidden pixels by `hidden_weight`; all but a square near the face by `crop`, on the networks' grid."""
+    weight = batch.weight
+    if config.hidden_weight and "visibility" in config.snapshot_maps:
+        visible = batch.snapshot[:, map_slice(config.snapshot_maps, "visibility")]
+        weight = weight * (1 + config.hidden_weight * (1 - visible))
+    if not config.crop:
+        return replace(batch, weight=weight)
+    height, width = batch.target.shape[-2:]
+    middle = torch.tensor([0.54 * height, 0.5 * width]) + 0.1 * height * draws.centre
+    corners = ((middle - config.crop / 2) / 8).round().long().mul(8).clamp(min=0)  # multiples of 8 pixels
+    rows, columns = corners[:, 0].clamp(max=height - config.crop), corners[:, 1].clamp(max=width - config.crop)
+
+    def cut(pictures: Tensor) -> Tensor:
+        places = zip(pictures, rows.tolist(), columns.tolist(), strict=True)
+        return torch.stack([p[:, r : r + config.crop, c : c + config.crop] for p, r, c in places])
+
+    return replace(batch, target=cut(batch.target), snapshot=cut(batch.snapshot), weight=cut(weight), noise=cut(batch.noise))
 
 
 class PairDataset:

@@ -30,6 +30,7 @@ class Draws:
     gain: Tensor  # (N,3,1,1), on the colours
     mask: Tensor  # (N,1,size,size) bool, hidden from the encoder
     t: Tensor  # (N,) int64, timesteps
+    centre: Tensor  # (N,2), N(0, 1): where a crop lies, rows and columns
     seed: Tensor  # (N,) int64, of everything else about a picture: its noise, its random look
 
     def part(self, first: int, count: int) -> Draws:
@@ -52,4 +53,5 @@ def draw(config: TrainConfig, step: int, count: int, data: int, size: int) -> Dr
     hidden = torch.rand(count, generator=generator) < config.mask_share
     mask = random_patch_mask(count, size, config.mask_patch, ratios * hidden, generator)
     t = random_timesteps(count, generator)
-    return Draws(index, reverse, mirrored, gain, mask, t, torch.randint(2**62, (count,), generator=generator))
+    seed = torch.randint(2**62, (count,), generator=generator)
+    return Draws(index, reverse, mirrored, gain, mask, t, torch.randn(count, 2, generator=generator), seed)

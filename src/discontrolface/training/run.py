@@ -31,6 +31,7 @@ def run_training(
     data: Path | None,
     output: Path | None,
     backbone: Path | None,
+    start_from: Path | None,
     device: str | None,
     threads: int | None,
     workers: int,
@@ -53,7 +54,7 @@ def run_training(
         )
     if config.stage == "expfacenet" and backbone is None:
         backbone = made_backbone(config, source, output / "backbone", device, threads, say)
-    return train(config, source, output, backbone, device, threads, reporter(config, say), None, workers, pictures)
+    return train(config, source, output, backbone, device, threads, reporter(config, say), None, workers, pictures, start_from)
 
 
 def silent(text: str) -> None:

@@ -145,6 +145,7 @@ def train(
     stop_after: float | None = None,  # seconds; then write a checkpoint and return
     workers: int = 0,  # processes that prepare the pictures ahead
     pictures: int = 0,  # steps between pictures in TensorBoard (OUTPUT/tensorboard); 0: no TensorBoard
+    start_from: Path | None = None,  # weights of the same network to start with (a folder written by `save_pretrained`)
 ) -> Path:
     """Train and return the folder of the averaged weights (`output/weights`, `from_pretrained` reads it). Resumes from `output/state.pt`.
 
@@ -154,6 +155,8 @@ def train(
         torch.set_num_threads(threads)
     make_folder(output)
     objective = build(config, backbone)
+    if start_from is not None:
+        load_weights(objective.trained, start_from)
     size = int(objective.model.config.image_size)
     if data.size != size:
         raise UserError(f"the data's pictures have {data.size} pixels, network {config.network!r} wants {size}; make data of that size")
@@ -198,6 +201,15 @@ def train(
             check_bar(output / "log.jsonl", config.loss_bar)
     accelerator.wait_for_everyone()
     return weights
+
+
+def load_weights(network: Any, folder: Path) -> None:
+    """Weights of another run. UserError when they are missing or of another shape."""
+    try:
+        other = type(network).from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+        network.load_state_dict(other.state_dict())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"cannot start from {folder}: {str(error).splitlines()[0]}") from error
 
 
 def make_folder(folder: Path) -> None:
