@@ -238,6 +238,19 @@ def test_tensors_larger_than_their_numbers_are_refused(tmp_path: Path, shape: tu
         open_checkpoint(path).read("a")
 
 
+def test_a_checked_tensor_cannot_be_altered_afterwards(tmp_path: Path) -> None:
+    """A pickle may give any object a state after it was made; that would undo the checks of a tensor's description."""
+
+    class Altered:
+        def __reduce__(self) -> tuple[Any, ...]:
+            description = (torch.zeros(4).storage(), 0, (4,), (1,), False, collections.OrderedDict())
+            return torch._utils._rebuild_tensor_v2, description, {"shape": (1 << 40,)}
+
+    torch.save({"a": Altered()}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match="alters an object"):
+        open_checkpoint(tmp_path / "x.pt")
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     (tmp_path / "text").write_text("hello")

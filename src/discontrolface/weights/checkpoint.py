@@ -11,15 +11,16 @@ import os
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import torch
 from torch import Tensor
 
 from discontrolface.errors import UserError
+from discontrolface.weights.restricted import DAMAGE, Inert, PlainDict, RestrictedUnpickler, Unchangeable
 
 MAX_PICKLE_BYTES = 64 * 2**20  # the structure alone; the official files need less than 1 MB
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -49,7 +50,7 @@ DTYPES = {
 
 
 @dataclass(frozen=True)
-class StorageRef:
+class StorageRef(Unchangeable):
     """A run of numbers in the file."""
 
     key: str
@@ -58,7 +59,7 @@ class StorageRef:
 
 
 @dataclass(frozen=True)
-class TensorRef:
+class TensorRef(Unchangeable):
     """A tensor that has not been read: where it lies and its shape."""
 
     storage: StorageRef
@@ -67,75 +68,56 @@ class TensorRef:
     stride: tuple[int, ...]
 
 
-class Inert:
-    """Stands for an object of a class that is not imported. Takes any construction and any state, and does nothing with it."""
+class RebuiltTensor:
+    """torch._utils._rebuild_tensor_v2(storage, offset, shape, stride, ...): a `TensorRef`."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-    def __setitem__(self, key: object, value: object) -> None:
-        pass
-
-    def append(self, item: object) -> None:
-        pass
-
-    def extend(self, items: object) -> None:
-        pass
-
-    def add(self, item: object) -> None:
-        pass
-
-
-class PlainDict(dict[Any, Any]):
-    """Stands for an OrderedDict; its attributes (a state dict's `_metadata`) are dropped."""
+    def __new__(cls, storage: Any, offset: Any, shape: Any, stride: Any, *_: object) -> Any:
+        integers = [offset, *shape, *stride]
+        if not isinstance(storage, StorageRef) or len(shape) != len(stride) or not all(type(i) is int and i >= 0 for i in integers):
+            raise pickle.UnpicklingError("a tensor's description makes no sense")
+        return TensorRef(storage, offset, tuple(shape), tuple(stride))
 
     def __setstate__(self, state: object) -> None:
         pass
 
 
-def _tensor_ref(storage: Any, offset: Any, shape: Any, stride: Any, *_: object) -> TensorRef:
-    integers = [offset, *shape, *stride]
-    if not isinstance(storage, StorageRef) or len(shape) != len(stride) or not all(type(i) is int and i >= 0 for i in integers):
-        raise pickle.UnpicklingError("a tensor's description makes no sense")
-    return TensorRef(storage, offset, tuple(shape), tuple(stride))
+class Parameter:
+    """torch._utils._rebuild_parameter(tensor, ...): the tensor."""
+
+    def __new__(cls, data: Any, *_: object) -> Any:
+        return data
+
+    def __setstate__(self, state: object) -> None:
+        pass
 
 
-def _parameter(data: Any, *_: object) -> Any:
-    return data
-
-
-KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): PlainDict,
-    ("collections", "defaultdict"): Inert,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor_ref,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("_codecs", "encode"): Inert,
-    ("torch", "Size"): Inert,
-    ("torch", "device"): Inert,
-    ("torch.serialization", "_get_layout"): Inert,
-}
-
-
-class TensorUnpickler(pickle.Unpickler):
+class TensorUnpickler(RestrictedUnpickler):
     """Builds dicts, lists, numbers, strings, `TensorRef` and `Inert`; nothing else."""
+
+    wanted = "checkpoint of weights"
+    allowed: ClassVar[Mapping[tuple[str, str], Any]] = {
+        ("collections", "OrderedDict"): PlainDict,
+        ("collections", "defaultdict"): Inert,
+        ("torch._utils", "_rebuild_tensor_v2"): RebuiltTensor,
+        ("torch._utils", "_rebuild_parameter"): Parameter,
+        ("_codecs", "encode"): Inert,
+        ("torch", "Size"): Inert,
+        ("torch", "device"): Inert,
+        ("torch.serialization", "_get_layout"): Inert,
+        **{("torch", name): dtype for name, dtype in DTYPES.items()},
+    }
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
         self.storages: dict[str, StorageRef] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in KNOWN:
-            return KNOWN[module, name]
-        if module == "torch" and name in DTYPES:
-            return DTYPES[name]
+    def find_more(self, module: str, name: str) -> Any:
+        """A number type, or a marker for a class that Lightning files are known to mention."""
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
             return getattr(torch, name)
         if module.split(".")[0] in INERT_MODULES or (module in ("builtins", "__builtin__") and name in INERT_BUILTINS):
             return type(name.split(".")[-1], (Inert,), {})
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which no checkpoint of weights needs")
+        return None
 
     def persistent_load(self, pid: Any) -> StorageRef:
         kind, dtype, key, _location, count, *view = pid
@@ -149,6 +131,12 @@ class TensorUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError("a storage's description makes no sense")
         self.storages[str(key)] = StorageRef(str(key), dtype, count)
         return self.storages[str(key)]
+
+
+def fits(shape: Sequence[int], stride: Sequence[int], offset: int, count: int) -> bool:
+    """Whether a strided tensor lies within `count` numbers, and does not show more elements than there are."""
+    last = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
+    return math.prod(shape) == 0 or (math.prod(shape) <= count and last < count)
 
 
 class Checkpoint(Mapping[str, TensorRef]):
@@ -170,14 +158,13 @@ class Checkpoint(Mapping[str, TensorRef]):
     def read(self, key: str) -> Tensor:
         """The tensor, contiguous, in the file's dtype. Raises UserError if the file does not hold as many numbers as the shape says."""
         ref = self.refs[key]
-        storage, elements = ref.storage, math.prod(ref.shape)
+        storage = ref.storage
         position, size = self.spans.get(storage.key, (0, -1))
         if size != storage.count * storage.dtype.itemsize:
             raise UserError(f"{self.path} is damaged: the numbers of {key} are missing or cut short; download the file again.")
-        if elements == 0:
+        if math.prod(ref.shape) == 0:
             return torch.empty(ref.shape, dtype=storage.dtype)
-        last = ref.offset + sum((n - 1) * s for n, s in zip(ref.shape, ref.stride, strict=True))
-        if elements > storage.count or last >= storage.count:
+        if not fits(ref.shape, ref.stride, ref.offset, storage.count):
             raise UserError(f"{self.path} is damaged: {key} has the shape {list(ref.shape)} but only {storage.count} numbers.")
         with self.path.open("rb") as file:
             file.seek(position)
@@ -223,23 +210,6 @@ def _flat(state: Mapping[Any, Any]) -> dict[str, TensorRef]:
     return _tensors(state) or {f"{name}.{key}": ref for name, net in nets.items() for key, ref in net.items()}
 
 
-DAMAGE = (
-    EOFError,
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-    RecursionError,
-    NotImplementedError,
-    struct.error,
-    zipfile.BadZipFile,
-)
-
-
 def _read_zip(file: BinaryIO) -> tuple[Any, dict[str, tuple[int, int]]]:
     """The format of torch >= 1.6: `<root>/data.pkl` and one uncompressed member `<root>/data/<key>` per storage."""
     file.seek(0, os.SEEK_END)
@@ -271,22 +241,27 @@ def _read_zip(file: BinaryIO) -> tuple[Any, dict[str, tuple[int, int]]]:
 def _read_legacy(file: BinaryIO) -> tuple[Any, dict[str, tuple[int, int]]]:
     """The format before torch 1.6: five pickles (magic, protocol, system, content, storage keys), then per storage its count and its numbers."""
     file.seek(0)
-    if TensorUnpickler(file).load() != LEGACY_MAGIC or TensorUnpickler(file).load() != LEGACY_PROTOCOL:
-        raise pickle.UnpicklingError("it is not a file that PyTorch wrote")
-    system = TensorUnpickler(file).load()
-    if not isinstance(system, dict) or system.get("little_endian") is not True:
-        raise UserError("was written on a big-endian machine, which is not supported.")
-    unpickler = TensorUnpickler(file)
-    content = unpickler.load()
+    content, storages = read_legacy_pickles(file)
     spans = {}
-    for key in TensorUnpickler(file).load():
-        dtype = unpickler.storages[str(key)].dtype
+    for key, storage in storages.items():
         (count,) = struct.unpack("<q", file.read(8))
         if count < 0:
             raise ValueError("negative count")
-        spans[str(key)] = (file.tell(), count * dtype.itemsize)
-        file.seek(count * dtype.itemsize, os.SEEK_CUR)
+        spans[key] = (file.tell(), count * storage.dtype.itemsize)
+        file.seek(count * storage.dtype.itemsize, os.SEEK_CUR)
     needed = file.tell()
     if needed > file.seek(0, os.SEEK_END):
         raise EOFError
     return content, spans
+
+
+def read_legacy_pickles(file: BinaryIO) -> tuple[Any, dict[str, StorageRef]]:
+    """(content, its storages in the order of their numbers) of the format before torch 1.6; the file is left where the numbers begin."""
+    if TensorUnpickler(file).load() != LEGACY_MAGIC or TensorUnpickler(file).load() != LEGACY_PROTOCOL:
+        raise pickle.UnpicklingError("it is not a file that PyTorch wrote")
+    system = TensorUnpickler(file).load()
+    if not isinstance(system, dict) or system.get("little_endian") is not True:
+        raise pickle.UnpicklingError("it was written on a big-endian machine, which is not supported")
+    unpickler = TensorUnpickler(file)
+    content = unpickler.load()
+    return content, {str(key): unpickler.storages[str(key)] for key in TensorUnpickler(file).load()}

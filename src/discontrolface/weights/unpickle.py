@@ -13,43 +13,20 @@ import math
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.errors import UserError
+from discontrolface.weights.restricted import DAMAGE, Inert, Noted, PlainDict, RestrictedUnpickler
 
 MAX_FILE_BYTES = 4 * 2**30
 MAX_DENSE = 10**8  # elements of a sparse matrix written out
 MAX_NODES = 10**6  # objects in one file
 PLAIN_KINDS = "biuf"
-DAMAGE = (
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-    RecursionError,
-    UnicodeDecodeError,
-    struct.error,
-)
-
-
-class Noted:
-    """Base of the stand-ins: keeps the arguments and the state that the file gives, and does nothing with them."""
-
-    def __init__(self, *args: Any) -> None:
-        self.args: tuple[Any, ...] = args
-        self.state: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
 
 
 class DType(Noted):
@@ -147,14 +124,11 @@ class Storage(Noted):
     """torch.storage._load_from_bytes: one storage in PyTorch's old format."""
 
     def build(self) -> NDArray[Any]:
-        from discontrolface.weights.checkpoint import LEGACY_MAGIC, StorageRef, TensorUnpickler
+        from discontrolface.weights.checkpoint import StorageRef, read_legacy_pickles
 
         file = io.BytesIO(_bytes(self.args[0]))
-        magic = TensorUnpickler(file).load()
-        for _ in range(2):  # protocol, system
-            TensorUnpickler(file).load()
-        ref, keys = TensorUnpickler(file).load(), TensorUnpickler(file).load()
-        if magic != LEGACY_MAGIC or not isinstance(ref, StorageRef) or list(map(str, keys)) != [ref.key]:
+        ref, storages = read_legacy_pickles(file)
+        if not isinstance(ref, StorageRef) or list(storages) != [ref.key]:
             raise pickle.UnpicklingError("a tensor's storage makes no sense")
         (count,) = struct.unpack("<q", file.read(8))
         name = str(ref.dtype).removeprefix("torch.")
@@ -169,14 +143,14 @@ class TorchTensor(Noted):
     """torch._utils._rebuild_tensor_v2(storage, offset, shape, stride, ...)."""
 
     def build(self) -> NDArray[Any]:
+        from discontrolface.weights.checkpoint import fits
+
         storage, offset, shape, stride = self.args[:4]
         flat: NDArray[Any] = storage.build()
         size, steps = _shape(shape), _shape(stride)
         if type(offset) is not int or offset < 0 or len(size) != len(steps):
             raise pickle.UnpicklingError("a tensor's description makes no sense")
-        last = offset + sum((n - 1) * s for n, s in zip(size, steps, strict=True))
-        elements: int = math.prod(size)
-        if elements > len(flat) or (elements and last >= len(flat)):
+        if not fits(size, steps, offset, len(flat)):
             raise pickle.UnpicklingError(f"a tensor of shape {size} has {len(flat)} numbers")
         return np.lib.stride_tricks.as_strided(flat[offset:], size, [s * flat.itemsize for s in steps]).copy()
 
@@ -192,20 +166,6 @@ class Encoded(Noted):
         return str(self.args[0]).encode("latin1")
 
 
-class Ordered(dict[Any, Any]):
-    """collections.OrderedDict, without its attributes."""
-
-    def __init__(self, pairs: Any = ()) -> None:
-        super().__init__([tuple(pair) for pair in pairs])
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-class Members(Noted):
-    """set or frozenset of the file; of no use to us."""
-
-
 class Buffered(Noted):
     """numpy.core.numeric._frombuffer(bytes, dtype, shape, order): how arrays are written in protocol 5."""
 
@@ -218,7 +178,6 @@ class Buffered(Noted):
         return array.build(lambda item: item)
 
 
-# Classes, not functions: a pickle can set attributes on a function that it was given, but not on a class with __setstate__.
 class NumpyReconstruct(Noted):
     """numpy.core.multiarray._reconstruct(numpy.ndarray, (0,), b"b"): an empty array."""
 
@@ -238,37 +197,31 @@ class CopyReconstruct(Noted):
 
 
 _NUMPY = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
-ALLOWED: dict[tuple[str, str], Any] = {
-    **{(m, "_reconstruct"): NumpyReconstruct for m in _NUMPY},
-    **{(m, "ndarray"): Array for m in _NUMPY},
-    **{(m, "dtype"): DType for m in _NUMPY},
-    **{(m, "scalar"): Scalar for m in _NUMPY},
-    **{(m, "_frombuffer"): Buffered for m in ("numpy.core.numeric", "numpy._core.numeric")},
-    **{(m, "csc_matrix"): SparseColumns for m in ("scipy.sparse.csc", "scipy.sparse._csc")},
-    **{(m, "csr_matrix"): SparseRows for m in ("scipy.sparse.csr", "scipy.sparse._csr")},
-    **{(m, "coo_matrix"): SparseTriplets for m in ("scipy.sparse.coo", "scipy.sparse._coo")},
-    ("chumpy.ch", "Ch"): Chumpy,
-    ("chumpy", "Ch"): Chumpy,
-    ("torch._utils", "_rebuild_tensor_v2"): TorchTensor,
-    ("torch.storage", "_load_from_bytes"): Storage,
-    ("collections", "OrderedDict"): Ordered,
-    ("_codecs", "encode"): Encoded,
-    **{(m, "_reconstructor"): CopyReconstruct for m in ("copy_reg", "copyreg")},
-    **{(m, "bytes"): Encoded for m in ("builtins", "__builtin__")},
-    **{(m, n): Members for m in ("builtins", "__builtin__") for n in ("set", "frozenset", "object")},
-}
 
 
-class ArrayUnpickler(pickle.Unpickler):
-    """Knows the names in `ALLOWED` only."""
+class ArrayUnpickler(RestrictedUnpickler):
+    """Builds dicts, lists, numbers, strings and the stand-ins above; nothing else."""
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no model needs")
-        return ALLOWED[module, name]
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it refers to data outside of the file")
+    wanted = "model"
+    allowed: ClassVar[Mapping[tuple[str, str], Any]] = {
+        **{(m, "_reconstruct"): NumpyReconstruct for m in _NUMPY},
+        **{(m, "ndarray"): Array for m in _NUMPY},
+        **{(m, "dtype"): DType for m in _NUMPY},
+        **{(m, "scalar"): Scalar for m in _NUMPY},
+        **{(m, "_frombuffer"): Buffered for m in ("numpy.core.numeric", "numpy._core.numeric")},
+        **{(m, "csc_matrix"): SparseColumns for m in ("scipy.sparse.csc", "scipy.sparse._csc")},
+        **{(m, "csr_matrix"): SparseRows for m in ("scipy.sparse.csr", "scipy.sparse._csr")},
+        **{(m, "coo_matrix"): SparseTriplets for m in ("scipy.sparse.coo", "scipy.sparse._coo")},
+        ("chumpy.ch", "Ch"): Chumpy,
+        ("chumpy", "Ch"): Chumpy,
+        ("torch._utils", "_rebuild_tensor_v2"): TorchTensor,
+        ("torch.storage", "_load_from_bytes"): Storage,
+        ("collections", "OrderedDict"): PlainDict,
+        ("_codecs", "encode"): Encoded,
+        **{(m, "_reconstructor"): CopyReconstruct for m in ("copy_reg", "copyreg")},
+        **{(m, "bytes"): Encoded for m in ("builtins", "__builtin__")},
+        **{(m, n): Inert for m in ("builtins", "__builtin__") for n in ("set", "frozenset", "object")},
+    }
 
 
 def load_arrays(file: BinaryIO, name: str) -> Any:
@@ -356,7 +309,7 @@ def _finish(content: Any) -> Any:
             out = value.build(finish)
         elif isinstance(value, Scalar | TorchTensor | Storage | Encoded | Buffered):
             out = value.build()
-        elif isinstance(value, Members | DType | set | frozenset):
+        elif isinstance(value, Inert | DType | set | frozenset):
             out = None
         else:
             raise pickle.UnpicklingError(f"it holds a {type(value).__name__} where an array or a number is wanted")
