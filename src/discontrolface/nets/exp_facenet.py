@@ -15,12 +15,12 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from discontrolface.errors import UserError
+from discontrolface.maps import SNAPSHOT_MAPS as MAP_CHANNELS
 from discontrolface.nets.blocks import group_norm, silu, zeroed
 from discontrolface.nets.control import Control
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.unet import DeepFeatures, UNet
 
-MAP_CHANNELS = {"normals": 3, "lambertian": 3, "albedo": 3, "preview": 3, "visibility": 1}  # in the order of docs/conventions.md
 PAPER_MAPS = ("normals", "lambertian")
 OPEN_MAPS = ("normals", "lambertian", "preview", "visibility")
 PREVIEW_GATES = ("none", "zero", "visibility")

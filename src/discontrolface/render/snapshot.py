@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from discontrolface.errors import UserError
+from discontrolface.maps import SNAPSHOT_MAPS as SNAPSHOT_MAPS
 from discontrolface.render.raster import Raster, interpolate, rasterize_batch
 from discontrolface.render.shade import add_sh_light, project, vertex_normals
 
-# Every map and its channels, in the order that they have in a snapshot (docs/conventions.md).
-SNAPSHOT_MAPS: dict[str, int] = {"normals": 3, "lambertian": 3, "albedo": 3, "preview": 3, "visibility": 1}
 GREY = 0.7  # albedo of a head that has none
 
 
