@@ -1,18 +1,17 @@
 """Attribute directions on z_sem: a linear classifier on labelled codes; its weight vector is the direction to move along (Diff-AE, Section 5.3)."""
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from discontrolface.errors import UserError
+from discontrolface.files import write_atomic
 
 
 class AttributeDirections:
@@ -47,15 +46,9 @@ class AttributeDirections:
 
     def save(self, path: str | Path) -> None:
         """Writes one safetensors file, atomically."""
-        path = Path(path)
         tensors = {"weight": self.weight, "bias": self.bias, "mean": self.mean, "std": self.std}
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        os.close(handle)
-        try:
-            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, {"names": json.dumps(self.names)})
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        data = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"names": json.dumps(self.names)})
+        write_atomic(Path(path), data)
 
     @classmethod
     def load(cls, path: str | Path) -> "AttributeDirections":

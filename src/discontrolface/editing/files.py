@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from discontrolface.errors import UserError
+from discontrolface.files import write_atomic
 
 MAX_TEXT_BYTES = 20_000_000
 
@@ -27,12 +28,9 @@ def check_text_output(path: Path, overwrite: bool = False, ending: str = ".json"
 def write_text(path: Path, text: str, overwrite: bool = False, ending: str = ".json") -> None:
     """Write all of it or nothing."""
     check_text_output(path, overwrite, ending)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        write_atomic(path, text.encode("utf-8"), overwrite)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 

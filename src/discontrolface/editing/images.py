@@ -1,11 +1,9 @@
 """Photos in, pictures out. Files from outside are hostile or odd; every fault is one sentence (UserError)."""
 
-import contextlib
 import hashlib
 import io
 import os
 import re
-import secrets
 import stat
 import warnings
 from collections.abc import Mapping
@@ -19,6 +17,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from discontrolface.editing.provenance import metadata_options
 from discontrolface.errors import UserError
+from discontrolface.files import write_atomic
 
 MAX_PIXELS: Final = 50_000_000
 MAX_FILE_BYTES: Final = 500_000_000
@@ -237,33 +236,9 @@ def save_photo(
 
 def write_atomically(path: Path, data: bytes, overwrite: bool) -> None:
     """Put data at path in one step: a reader sees the old file or the whole new one. Raises UserError."""
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if overwrite:
-                os.replace(temporary, path)
-            else:
-                _move_to_new_name(temporary, path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+        write_atomic(path, data, overwrite)
     except FileExistsError as error:
         raise UserError(f"{path} exists already; choose another name or allow overwriting with --overwrite") from error
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def _move_to_new_name(temporary: Path, path: Path) -> None:
-    """Rename, but fail when the name is taken, even by a file that appeared a moment ago."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        if os.path.lexists(path):
-            raise FileExistsError(path) from None
-        os.replace(temporary, path)

@@ -7,7 +7,6 @@ singular values, as LoRA stores them), as many columns as the limit allows.
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from discontrolface.errors import UserError
+from discontrolface.files import write_atomic
 
 MAX_BYTES = 15_000_000  # of a file
 UP, DOWN = "|up", "|down"  # endings of the two factors of a layer's difference
@@ -84,13 +84,10 @@ class PersonalWeights:
         """Write as safetensors, atomically."""
         from safetensors.torch import save
 
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(save(self.difference, metadata={"base": self.base, "kept": f"{self.kept:.6f}"}))
-            os.replace(temporary, path)
+            write_atomic(path, save(self.difference, metadata={"base": self.base, "kept": f"{self.kept:.6f}"}))
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise UserError(f"cannot write personal weights to {path}: {error.strerror}; choose another --cache-dir") from error
 
     @classmethod

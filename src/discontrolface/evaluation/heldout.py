@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ from discontrolface.errors import UserError
 from discontrolface.evaluation.similarity import psnr, ssim
 from discontrolface.face.head import HeadModel
 from discontrolface.face.parameters import FaceParameters
+from discontrolface.files import write_atomic
 from discontrolface.render.warp import render_preview
 from discontrolface.training.synthetic import HELD_OUT, make_pair
 from discontrolface.weights.preset import Preset, load_preset
@@ -191,12 +191,9 @@ def table(report: dict[str, Any]) -> str:
 
 def write_whole(path: Path, data: bytes) -> None:
     """All of it or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        write_atomic(path, data)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 

@@ -6,9 +6,7 @@ Fields, their order and units: docs/paper-preset.md. Files from outside are read
 from __future__ import annotations
 
 import io
-import os
 import pickle
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +21,7 @@ from discontrolface.face.deca_crop import HALF_PIXEL, move_camera
 from discontrolface.face.parameters import EYE_LEFT, GLOBAL, JAW, NECK, FaceParameters
 from discontrolface.face.regress import CODE_SIZES, DETAIL, INPUT_SIZE, Codes
 from discontrolface.face.rotations import to_axis_angle, to_matrix
+from discontrolface.files import write_atomic
 from discontrolface.weights.unpickle import load_file
 
 if TYPE_CHECKING:
@@ -110,19 +109,6 @@ def write_codes(path: str | Path, codes: Codes) -> None:
     else:
         raise UserError(f"{path} has no known ending for codes; choose one of {', '.join(FORMATS)}.")
     write_atomic(path, buffer.getvalue())
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """A whole file or none: written beside it, then renamed."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def _read_mat(path: Path) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from discontrolface.errors import UserError
-from discontrolface.face.codes import write_atomic
 from discontrolface.face.colours import region_colours
+from discontrolface.files import write_atomic
 from discontrolface.render.raster import interpolate, rasterize, visible_vertices
 from discontrolface.render.shade import project, vertex_normals
 

@@ -84,7 +84,7 @@ class ActionTable:
         """As safetensors. Atomic."""
         from safetensors.numpy import save
 
-        from discontrolface.face.codes import write_atomic
+        from discontrolface.files import write_atomic
 
         tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in ("expression", "jaw", "residual", "fields")}
         write_atomic(path, save(tensors, {"names": json.dumps(self.names)}))

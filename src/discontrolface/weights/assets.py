@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from discontrolface.errors import UserError
+from discontrolface.files import write_atomic
 
 if TYPE_CHECKING:
     import torch
@@ -153,8 +154,6 @@ def import_asset(path: str | Path, folder: str | Path | None = None) -> AssetSta
         _store_folder(content, place / asset.stored)
     else:
         from safetensors.numpy import save
-
-        from discontrolface.face.codes import write_atomic
 
         write_atomic(place / asset.stored, save({name: np.ascontiguousarray(value) for name, value in content.items()}))
     manifest = _manifest(place)
@@ -365,8 +364,6 @@ def _manifest(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _write_manifest(folder: Path, manifest: Mapping[str, Mapping[str, str]]) -> None:
-    from discontrolface.face.codes import write_atomic
-
     write_atomic(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
 
 
@@ -374,8 +371,6 @@ def _write_preset(folder: Path) -> None:
     """preset.json, once both networks are there (weights/preset.py). A file that is there already stays: the user may have changed it."""
     if (folder / "preset.json").exists() or not all((folder / part).is_dir() for part in ("diffae", "exp_facenet")):
         return
-    from discontrolface.face.codes import write_atomic
-
     # The paper's inference: from random noise, 20 steps, all of them.
     values = {"name": "paper", "head": "flame", "start": "noise", "strength": 1.0, "steps": 20}
     write_atomic(folder / "preset.json", (json.dumps(values, indent=1) + "\n").encode())
