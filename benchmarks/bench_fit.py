@@ -7,13 +7,12 @@ The second part draws random faces, moves their landmarks by half a pixel of 256
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from timing import median_ms
 
 from discontrolface.editing.align import make_crop
 from discontrolface.face.fit import FaceReading, fit_landmarks, read_face
@@ -28,16 +27,6 @@ from discontrolface.render.snapshot import render_snapshot
 
 ASTRONAUT = Path(__file__).parents[1] / "examples" / "astronaut.png"
 SIZE = 256
-
-
-def median_ms(work: Callable[[], object], runs: int) -> float:
-    work()  # compile, warm the caches
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times) * 1e3)
 
 
 def photo(path: Path, head: HeadModel, runs: int, overlay: Path | None) -> None:

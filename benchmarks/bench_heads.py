@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import time
+import statistics
 
 import torch
+from timing import times_ms
 
 from discontrolface.face.head import HeadModel
 
@@ -22,17 +23,10 @@ def main() -> None:
     shape = torch.randn(options.batch, head.shape_count, generator=generator)
     expression = torch.rand(options.batch, head.expression_count, generator=generator)
     pose = 0.2 * torch.randn(options.batch, 5, 3, generator=generator)
-    times = []
     with torch.no_grad():
-        head(shape, expression, pose)
-        for _ in range(options.runs):
-            start = time.perf_counter()
-            head(shape, expression, pose)
-            times.append(time.perf_counter() - start)
-    median, best = sorted(times)[len(times) // 2], min(times)
-    print(
-        f"{options.batch} heads, {options.threads} threads: median {options.batch / median:.0f} a second, best {options.batch / best:.0f}"
-    )
+        times = times_ms(lambda: head(shape, expression, pose), options.runs)
+    median, best = (1000 * options.batch / t for t in (statistics.median(times), min(times)))
+    print(f"{options.batch} heads, {options.threads} threads: median {median:.0f} a second, best {best:.0f}")
 
 
 if __name__ == "__main__":

@@ -1,29 +1,17 @@
 """Median times of finding, cropping and pasting a face of the example photo, on one core: python benchmarks/bench_landmarks.py"""
 
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from timing import median_ms
 
 from discontrolface.editing.align import make_crop, paste_back
 from discontrolface.editing.detail import down, fuse_detail
 from discontrolface.face.landmarks import FaceLandmarker
 
 PHOTO = Path(__file__).parent.parent / "examples" / "astronaut.png"
-
-
-def median_ms(call: Callable[[], object], repeats: int = 20) -> float:
-    """Median wall time of a call in milliseconds, after one call to warm up."""
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
 
 
 def main() -> None:

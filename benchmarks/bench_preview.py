@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import sys
-import time
 
 import numpy as np
 import torch
+from timing import times_ms
 
 from discontrolface.face.head import HeadModel
 from discontrolface.face.parameters import FaceParameters
@@ -41,12 +42,7 @@ def main(sizes: list[int]) -> None:
         photo = np.random.default_rng(0).random((size, size, 3), np.float32)
         for name, edit in EDITS.items():
             target = view(face.edit(**edit))  # type: ignore[arg-type]
-            render_preview(photo, source, target, rig)
-            times = []
-            for _ in range(20):
-                start = time.perf_counter()
-                render_preview(photo, source, target, rig)
-                times.append(1000 * (time.perf_counter() - start))
+            times = times_ms(functools.partial(render_preview, photo, source, target, rig), 20)
             print(f"{size:5d} px  {name:10s} {statistics.median(times):7.1f} ms  best {min(times):6.1f} ms")
 
 

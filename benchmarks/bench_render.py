@@ -6,11 +6,11 @@ The mesh is a sphere with as many triangles as the open head, then the open head
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from timing import median_ms
 
 from discontrolface.face.head import HeadModel
 from discontrolface.render.raster import interpolate, rasterize, visible_vertices
@@ -32,16 +32,6 @@ def fitting_camera(vertices: torch.Tensor) -> torch.Tensor:
     """A camera (1, 3) that shows all of the vertices (1, V, 3) on 80 % of the crop."""
     low, high = vertices[0, :, :2].amin(0), vertices[0, :, :2].amax(0)
     return torch.cat([1.6 / (high - low).amax().reshape(1), -(low + high) / 2])[None]
-
-
-def median_ms(work: Callable[[], object], runs: int) -> float:
-    work()  # compile, warm the caches
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return 1000 * float(np.median(times))
 
 
 def bench(name: str, vertices: torch.Tensor, faces: torch.Tensor, runs: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import shapes
 import torch
 from torch import Tensor
 
@@ -14,13 +15,9 @@ from discontrolface.render.snapshot import GREY, SNAPSHOT_MAPS, render_snapshot,
 SIZE = 96
 
 
-def sphere(rings: int = 90, sectors: int = 120, radius: float = 0.1) -> tuple[Tensor, Tensor]:
-    theta, phi = np.meshgrid(np.linspace(0, np.pi, rings), np.linspace(0, 2 * np.pi, sectors, endpoint=False), indexing="ij")
-    vertices = radius * np.stack([np.sin(theta) * np.sin(phi), np.cos(theta), np.sin(theta) * np.cos(phi)], -1).reshape(-1, 3)
-    i, j = np.meshgrid(np.arange(rings - 1), np.arange(sectors), indexing="ij")
-    a, b = i * sectors + j, i * sectors + (j + 1) % sectors
-    faces = np.concatenate([np.stack([a, a + sectors, b + sectors], -1), np.stack([a, b + sectors, b], -1)]).reshape(-1, 3)
-    return torch.tensor(vertices, dtype=torch.float32)[None], torch.tensor(faces)
+def sphere(rings: int = 90, sectors: int = 120) -> tuple[Tensor, Tensor]:
+    vertices, faces = shapes.sphere(rings, sectors, radius=0.1)
+    return torch.from_numpy(vertices)[None], torch.from_numpy(faces).long()
 
 
 def expected_normals(camera: Tensor, radius: float = 0.1) -> tuple[Tensor, Tensor]:
