@@ -282,6 +282,7 @@ def join_motion(  # type: ignore[no-untyped-def]
                 upper = matte[p, q] + mx * (matte[p, q + 1] - matte[p, q])
                 lower = matte[p + 1, q] + mx * (matte[p + 1, q + 1] - matte[p + 1, q])
                 share = upper + my * (lower - upper)
+                belongs[i, j] = share  # not yet sharper: a switch to other colours must not follow the photo's grain
                 if glow > 0.02:
                     y = min(max(int(np.float32(i) + value[1] + half), 0), height - 1)
                     x = min(max(int(np.float32(j) + value[0] + half), 0), width - 1)
@@ -289,7 +290,6 @@ def join_motion(  # type: ignore[no-untyped-def]
                 for k in range(2, 5):
                     part = share if value[k] < one else share * share  # a pixel half of skin, half of a bright wall must not glow
                     value[k] = one + part * (value[k] - one)
-                belongs[i, j] = share
             # not beyond the picture
             value[0] = min(max(value[0], np.float32(-j)), np.float32(width - 1 - j))
             value[1] = min(max(value[1], np.float32(-i)), np.float32(height - 1 - i))
