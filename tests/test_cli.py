@@ -154,5 +154,7 @@ def test_odd_pictures_are_read(tmp_path: Path, kind: str) -> None:
 
 def test_imports_stay_light() -> None:
     """The package and the command line import without PyTorch, diffusers, Numba or SciPy."""
-    code = "import sys, discontrolface, discontrolface.cli; print([m for m in ('torch', 'diffusers', 'numba', 'scipy') if m in sys.modules])"
+    code = (
+        "import sys, discontrolface, discontrolface.cli; print([m for m in ('torch', 'diffusers', 'numba', 'scipy') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -1,7 +1,7 @@
 """Read the edited picture again: does it show what was asked, and the same person?
 
-The landmark model and the fit under-read: asked changes come back damped, also on drawings of the true 3D head. So each test states, as a share of the asked
-change, the range in which what is read again must lie. Both readings, before and after, are of pictures; identity (shape) is held at the first one.
+The landmark model under-reads: asked changes come back damped, also on drawings of the true 3D head. So each test states, as a share of the
+asked change, the range in which what is read again must lie. Both readings, before and after, are of pictures; identity (shape) is held.
 """
 
 from __future__ import annotations
