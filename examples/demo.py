@@ -1,10 +1,14 @@
-"""Edit a real photo: personalize once, make eight edits, put them on one sheet. `make demo` runs this."""
+"""Edit a real photo: personalize once, make thirteen edits, put them on one sheet. `make demo` runs this."""
 
 import argparse
 import resource
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from discontrolface import Person
 
 EDITS = {
     "open mouth": {"expression": {"jawOpen": 0.6}},
@@ -17,8 +21,21 @@ EDITS = {
     "look up": {"pitch": 10},
     "light from the left": {"light": "left"},
     "gaze": {"gaze": (22, 0)},
-    "all together": {"yaw": 12, "pitch": 6, "expression": {"jawOpen": 0.35, "browsUp": 0.8}, "light": "right"},
+    "small smile, tilted": {"expression": {"smile": 0.3}, "roll": 10, "turn": (-8, 0, 0)},
+    "brows down": {"neutral": True, "expression": {"browsDown": 1.0}},
+    "all together": {"yaw": 12, "pitch": 5, "expression": {"jawOpen": 0.35, "browsUp": 0.8}},
 }
+
+
+def head_box(person: "Person") -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the aligned crop in the photo, whole pixels."""
+    import numpy as np
+
+    size = person.crop.size
+    corners = person.crop.to_photo(np.array([[0, 0], [size, 0], [0, size], [size, size]], float))
+    left, top = np.maximum(corners.min(0), 0).round().astype(int)
+    right, bottom = np.minimum(corners.max(0), person.photo.size).round().astype(int)
+    return int(left), int(top), int(right), int(bottom)
 
 
 def main() -> None:
@@ -51,15 +68,16 @@ def main() -> None:
     from PIL import Image
 
     args.output.mkdir(parents=True, exist_ok=True)
-    tiles = [("photo", Image.fromarray(person.photo.array))]
+    box = head_box(person)
+    tiles = [("photo", Image.fromarray(person.photo.array)), ("its face", Image.fromarray(person.photo.array).crop(box))]
     begin = time.monotonic()
     for name, wanted in EDITS.items():
         result = editor.edit(person, person.parameters.edit(**wanted), start=args.start)
         save_photo(result.image, args.output / f"{name.replace(' ', '_')}.png", overwrite=True, info=result.record)
-        tiles.append((name, result.image))
+        tiles.append((name, result.image.crop(box)))
     seconds[f"{len(EDITS)} edits"] = time.monotonic() - begin
     sheet = args.output / "sheet.png"
-    save_photo(contact_sheet(tiles, columns=4), sheet, overwrite=True, info=result.record)
+    save_photo(contact_sheet(tiles, columns=5, tile=320), sheet, overwrite=True, info=result.record)
 
     print("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()) + f", all {sum(seconds.values()):.1f}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform != "darwin" else 1024**3)
