@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from discontrolface.editing.align import make_crop
+from discontrolface.editing.align import cut_square, make_crop
 from discontrolface.editing.geometry import Geometry
 from discontrolface.editing.heads import FlameHeadReader, HeadReader, OpenHeadReader
 from discontrolface.editing.images import Photo, load_photo
@@ -63,13 +63,18 @@ class Reader:
         return self.person(photo, self.landmarker.find_face(photo.array, face, face_box, str(photo.path)))
 
     def person(self, photo: Photo, landmarks: Landmarks, like: Person | None = None) -> Person:
-        """The person of known landmarks. like: somebody whose identity (shape) is to be kept, as when an edited picture is read again."""
-        crop = make_crop(photo.array, landmarks, self.size)
+        """The person of known landmarks. like: the same person before an edit, whose identity (shape) and crop are kept, so that angles and
+        positions can be compared."""
+        crop = (
+            make_crop(photo.array, landmarks, self.size)
+            if like is None
+            else cut_square(photo.array, like.crop.photo_to_crop, like.crop.size)
+        )
         read = self.head.read(crop, landmarks, like)
         return Person(photo, crop, read.parameters, landmarks, read.fit, read.geometry, codes=read.codes)
 
     def reread(self, person: Person, image: Image.Image) -> Person:
-        """Read an edited picture of the same person again, identity fixed: what did the edit really do?"""
+        """Read an edited picture of the same person again, identity and crop fixed: what did the edit really do?"""
         photo = replace(person.photo, array=np.ascontiguousarray(np.asarray(image.convert("RGB"))))
         return self.person(
             photo, self.landmarker.find_face(photo.array, box=person.landmarks.box, source="the edited picture"), like=person
