@@ -16,7 +16,7 @@ from discontrolface.render.extend import distance_to, membrane, smoothstep, unfo
 from discontrolface.render.raster import FloatArray, IntArray
 
 MARGIN = 0.014  # the fitted outline may miss the real one by this much / side of the picture: that strip goes with the head
-EDGE = 0.003  # width of the change from one motion to the other / side
+EDGE = 0.008  # width of the change from one motion to the other / side
 SOFT_BORDER = 0.025  # between bare and hairy parts of the outline / side
 BLEND = 0.05  # the same where the continuation takes over on the side that is uncovered / side
 

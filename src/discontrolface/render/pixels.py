@@ -213,11 +213,12 @@ def between(field, row, column):  # type: ignore[no-untyped-def]
 @compiled
 def join_motion(  # type: ignore[no-untyped-def]
     first, last, triangle, barycentric, faces, flow, trusted, outside, ratio, matte, image, own, other,
-    away, clear, bare, beyond, margin, edge, blend, total, light, belongs,
+    away, clear, bare, beyond, margin, edge, blend, total, light, belongs, behind,
 ):
     # fmt: on
     """The motion of every pixel in the rows first..last-1: the mesh's where it is trusted, the continuation elsewhere. into
-    total (H, W, 2) pixels, light (H, W, 3) ratio of shadings, belongs (H, W) how far what it fetches belongs to the head.
+    total (H, W, 2) pixels, light (H, W, 3) ratio of shadings, belongs (H, W) how far what it fetches belongs to the head,
+    behind (H, W, 3) on the edge of the head: the motion of what it covers, and how much of that shows.
 
     matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit. own, other: see
     `matte.head_matte`. away, clear, bare, beyond: those of `outline.Outline`; margin, edge, blend: in pixels.
@@ -243,6 +244,7 @@ def join_motion(  # type: ignore[no-untyped-def]
                 value[k] = top + v * (bottom - top)
             value[0] *= half_x
             value[1] *= half_y
+            behind[i, j, 2] = np.float32(0.0)
             if triangle[i, j] < 0:
                 beside = (between(away, np.float32(i), np.float32(j)) - margin) / edge
                 if beside > 0:
@@ -258,9 +260,13 @@ def join_motion(  # type: ignore[no-untyped-def]
                     parted = abs(out_x - value[0]) + abs(out_y - value[1])  # wide enough that the map does not fold
                     wide = max(blend, np.float32(2.6) * parted)
                     share = min(beside, one) * min(max((free - margin) / (wide + covers * (edge - wide)), np.float32(0.0)), one)
-                    share *= one + covers * (between(bare, np.float32(i), np.float32(j)) - one)
-                    value[0] += share * (out_x - value[0])
-                    value[1] += share * (out_y - value[1])
+                    loose = one + covers * (between(bare, np.float32(i), np.float32(j)) - one)
+                    out_x, out_y = value[0] + loose * (out_x - value[0]), value[1] + loose * (out_y - value[1])
+                    if covers > half and share < one:
+                        behind[i, j, 0], behind[i, j, 1], behind[i, j, 2] = out_x, out_y, share
+                    else:
+                        value[0] += share * (out_x - value[0])
+                        value[1] += share * (out_y - value[1])
             t = trusted[i, j]
             if t > 0:
                 f = triangle[i, j]
@@ -348,7 +354,7 @@ def shoulder(value):  # type: ignore[no-untyped-def]
 # fmt: off
 @compiled
 def compose(  # type: ignore[no-untyped-def]
-    first, last, image, triangle, barycentric, faces, flow, light, belongs, trusted, layer,
+    first, last, image, triangle, barycentric, faces, flow, light, belongs, behind, trusted, layer,
     paint, teeth, veil, layer_before, mirror_pixels, mirror_gain, picture, visibility, change,
 ):
     # fmt: on
@@ -427,6 +433,10 @@ def compose(  # type: ignore[no-untyped-def]
                 continue
             change[i, j] = min(changed, one)
             colour[0], colour[1], colour[2] = sample(image, np.float32(j) + dx, np.float32(i) + dy)
+            if behind[i, j, 2] > 0:
+                wall = sample(image, np.float32(j) + behind[i, j, 0], np.float32(i) + behind[i, j, 1])
+                for k, value in enumerate(wall):
+                    colour[k] += behind[i, j, 2] * (value - colour[k])
             if brightest > 0:
                 for k in range(3):
                     colour[k] = relit(colour[k], light[i, j, k])

@@ -133,6 +133,7 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     outside[..., 2:] = np.exp(outside[..., 2:])
     ratio = np.ascontiguousarray(np.exp(log_ratio), np.float32)
     flow, light, belongs = np.empty((height, width, 2), np.float32), np.empty_like(image), np.empty((height, width), np.float32)
+    behind = np.empty_like(image)
     in_bands(
         join_motion,
         height,
@@ -157,6 +158,7 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
         flow,
         light,
         belongs,
+        behind,
     )
     lip_motion = moving_lips(before, after, matrix, shift, rig)
     mirror_shown = shown[rig.mirror] * (1.0 - rig.unpainted + rig.hair)
@@ -165,7 +167,7 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     gain = np.clip(paint / np.maximum(twin, 0.02), 0.4, 2.5).astype(np.float32)
     picture, visibility, change = np.empty_like(image), np.empty((height, width), np.float32), np.empty((height, width), np.float32)
     in_bands(
-        compose, height, image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, belongs, trusted, layer,
+        compose, height, image, raster_after.triangle, raster_after.barycentric, rig.faces, flow, light, belongs, behind, trusted, layer,
         paint, not_lips, veil, layer_before, np.ascontiguousarray(from_pixels[rig.mirror]), gain,
         picture, visibility, change,
     )  # fmt: skip
