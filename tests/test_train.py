@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from discontrolface.errors import UserError
+from discontrolface.nets.diffae import DiffAE
 from discontrolface.training.config import TrainConfig, load_config
 from discontrolface.training.dataset import CHANNELS, PairDataset, StepData
 from discontrolface.training.draws import draw
@@ -324,3 +325,29 @@ def test_compiled_training_is_the_same_up_to_float_noise(blocks: Path, tmp_path:
     (la, wa), (lb, wb) = outcome(tmp_path / "plain"), outcome(tmp_path / "compiled")
     assert np.allclose(la, lb, rtol=1e-3)
     assert wa.keys() == wb.keys()
+
+
+def test_squares_near_the_face_and_weight_on_hidden_pixels(blocks: Path) -> None:
+    """A crop cuts target, snapshot, weight and noise at one place, on the networks' grid; the source stays whole."""
+    maps = ("normals", "lambertian", "preview", "visibility")
+    whole = TrainConfig(network="debug", batch=3, steps=9, snapshot_maps=maps, hidden_weight=2.0)
+    data = PairDataset(blocks)
+    full = StepData(data, whole)[4][0]
+    cut = StepData(data, dataclasses.replace(whole, crop=16))[4][0]
+    assert torch.equal(full.weight, 1 + 2 * (1 - full.snapshot[:, 9:10]))
+    assert torch.equal(cut.source, full.source)
+    for name in ("target", "snapshot", "weight", "noise"):
+        small, large = getattr(cut, name), getattr(full, name)
+        assert small.shape[-2:] == (16, 16)
+        places = [(r, c) for r in range(0, 17, 8) for c in range(0, 17, 8) if torch.equal(small[0], large[0, :, r : r + 16, c : c + 16])]
+        assert places
+
+
+def test_a_run_can_start_from_earlier_weights(blocks: Path, tmp_path: Path) -> None:
+    config = TrainConfig(stage="diffae", network="debug", batch=2, steps=2, lr=1e-3)
+    first = train(config, PairDataset(blocks), tmp_path / "a")
+    second = train(dataclasses.replace(config, lr=0.0), PairDataset(blocks), tmp_path / "b", start_from=first)
+    saved = [DiffAE.from_pretrained(folder).state_dict() for folder in (first, second)]
+    assert all(torch.allclose(saved[0][k], saved[1][k], atol=1e-6) for k in saved[0])
+    with pytest.raises(UserError, match="cannot start from"):
+        train(config, PairDataset(blocks), tmp_path / "c", start_from=tmp_path / "nothing")
