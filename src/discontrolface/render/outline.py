@@ -23,7 +23,7 @@ BLEND = 0.05  # the same where the continuation takes over on the side that is u
 
 @dataclass(frozen=True)
 class Outline:
-    """All in pixels of the full picture, on a grid of every second pixel (H/2, W/2), but motion: (G, G, 2) offsets in ndc, y down.
+    """All in pixels of the full picture, on a grid of every second or fourth pixel, but motion: (G, G, 2) offsets in ndc, y down.
 
     away: from the head in the target. clear: from the head in the photo. bare: 0..1, the outline nearby is skin: where it is scalp, the hair on
     both sides of it is one, and no edge may show. motion: that beyond the outline.
@@ -38,16 +38,23 @@ class Outline:
 def head_outline(before: IntArray, after: IntArray, head_faces: np.ndarray, scalp_faces: np.ndarray, motion: FloatArray) -> Outline:
     """before, after: (H, W) triangles shown in photo and target, -1 for none. head_faces, scalp_faces: (F,) bool, part of the head (not of the
     bust), of the scalp."""
-    small, shown = before[::2, ::2], after[::2, ::2]
-    clear = 2.0 * distance_transform_edt(~np.where(small >= 0, head_faces[small], False))
+    step = 2 if len(before) < 384 else 4
+    small, shown = before[::step, ::step], after[::step, ::step]
+    clear = step * distance_transform_edt(~np.where(small >= 0, head_faces[small], False))
     away, nearest = distance_transform_edt(~np.where(shown >= 0, head_faces[shown], False), return_indices=True)
     bare = (~scalp_faces[shown[nearest[0], nearest[1]]]).astype(np.float32)
     return Outline(
-        gaussian_filter(2.0 * away.astype(np.float32), 0.7),
+        gaussian_filter(step * away.astype(np.float32), 0.7),
         gaussian_filter(clear.astype(np.float32), 0.7),
         gaussian_filter(bare, SOFT_BORDER * len(bare)),
         motion,
     )
+
+
+def no_outline(grid: int) -> Outline:
+    """For a head that does not turn: nothing is covered or uncovered."""
+    nowhere = np.zeros((2, 2), np.float32)
+    return Outline(nowhere, nowhere, nowhere, np.zeros((grid, grid, 2), np.float32))
 
 
 def motion_beyond(

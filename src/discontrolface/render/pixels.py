@@ -197,11 +197,11 @@ def coarse_anchors(triangle, barycentric, depth, faces, attributes, flow, truste
 
 
 @compiled
-def between(field, row, column):  # type: ignore[no-untyped-def]
-    """A field on every second pixel, at a place in pixels (centres at integers), bilinear."""
+def between(field, scale, row, column):  # type: ignore[no-untyped-def]
+    """A field on every (1 / scale)-th pixel, at a place in pixels (centres at integers), bilinear."""
     height, width = field.shape
-    y = min(max(row * np.float32(0.5), np.float32(0.0)), np.float32(height - 1))
-    x = min(max(column * np.float32(0.5), np.float32(0.0)), np.float32(width - 1))
+    y = min(max(row * scale, np.float32(0.0)), np.float32(height - 1))
+    x = min(max(column * scale, np.float32(0.0)), np.float32(width - 1))
     i, j = min(int(y), height - 2), min(int(x), width - 2)
     v, u = y - np.float32(i), x - np.float32(j)
     top = field[i, j] + u * (field[i, j + 1] - field[i, j])
@@ -227,6 +227,7 @@ def join_motion(  # type: ignore[no-untyped-def]
     grid = outside.shape[0]
     half, one = np.float32(0.5), np.float32(1.0)
     half_x, half_y = np.float32(0.5 * width), np.float32(0.5 * height)
+    scale = one / np.float32((height + away.shape[0] - 1) // away.shape[0])
     value = np.empty(5, np.float32)
     for i in range(first, last):
         gy = (np.float32(i) + np.float32(0.5)) * np.float32(grid) / np.float32(height) - np.float32(0.5)
@@ -246,7 +247,7 @@ def join_motion(  # type: ignore[no-untyped-def]
             value[1] *= half_y
             behind[i, j, 2] = np.float32(0.0)
             if triangle[i, j] < 0:
-                beside = (between(away, np.float32(i), np.float32(j)) - margin) / edge
+                beside = (between(away, scale, np.float32(i), np.float32(j)) - margin) / edge
                 if beside > 0:
                     top = beyond[r, s, 0] + u * (beyond[r, s + 1, 0] - beyond[r, s, 0])
                     bottom = beyond[r + 1, s, 0] + u * (beyond[r + 1, s + 1, 0] - beyond[r + 1, s, 0])
@@ -254,13 +255,13 @@ def join_motion(  # type: ignore[no-untyped-def]
                     top = beyond[r, s, 1] + u * (beyond[r, s + 1, 1] - beyond[r, s, 1])
                     bottom = beyond[r + 1, s, 1] + u * (beyond[r + 1, s + 1, 1] - beyond[r + 1, s, 1])
                     out_y = (top + v * (bottom - top)) * half_y
-                    free = between(clear, np.float32(i) + out_y, np.float32(j) + out_x)
-                    gained = free - between(clear, np.float32(i) + value[1], np.float32(j) + value[0])
+                    free = between(clear, scale, np.float32(i) + out_y, np.float32(j) + out_x)
+                    gained = free - between(clear, scale, np.float32(i) + value[1], np.float32(j) + value[0])
                     covers = min(max(gained / margin, np.float32(0.0)), one)  # the side that the turn covers: an edge; else a wide change
                     parted = abs(out_x - value[0]) + abs(out_y - value[1])  # wide enough that the map does not fold
                     wide = max(blend, np.float32(2.6) * parted)
                     share = min(beside, one) * min(max((free - margin) / (wide + covers * (edge - wide)), np.float32(0.0)), one)
-                    loose = one + covers * (between(bare, np.float32(i), np.float32(j)) - one)
+                    loose = one + covers * (between(bare, scale, np.float32(i), np.float32(j)) - one)
                     out_x, out_y = value[0] + loose * (out_x - value[0]), value[1] + loose * (out_y - value[1])
                     if covers > half and share < one:
                         behind[i, j, 0], behind[i, j, 1], behind[i, j, 2] = out_x, out_y, share

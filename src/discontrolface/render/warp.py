@@ -8,6 +8,7 @@ openings is drawn separately: the mouth (`mouth`), the eyeballs (`eyes`). Light 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from discontrolface.render.lids import closing_lids, draw_lashes, moving_lips
 from discontrolface.render.matte import head_matte
 from discontrolface.render.mouth import teeth_shown
 from discontrolface.render.openings import smoothed, soft_mask
-from discontrolface.render.outline import BLEND, EDGE, MARGIN, head_outline, motion_beyond
+from discontrolface.render.outline import BLEND, EDGE, MARGIN, head_outline, motion_beyond, no_outline
 from discontrolface.render.pixels import (
     OFF,
     coarse_anchors,
@@ -38,6 +39,7 @@ from discontrolface.render.rig import MOUTH, SKIN, TONGUE, PreviewRig
 from discontrolface.render.shade import mean_face_shading, sh_shading, vertex_normals
 
 CELL = 4  # pixels: the side of a cell of the coarse grid for the motion off the mesh (larger where the grid would exceed 128 cells)
+STILL = 1e-5  # ndc: a skull that moves less does not turn
 HAIR_RELIGHT = 0.7  # hair follows a change of light this far (exponent of the ratio)
 
 
@@ -87,8 +89,10 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
 
     before = np.ascontiguousarray(source.vertices, np.float32)
     after = np.ascontiguousarray(target.vertices, np.float32)
-    raster_before = rasterize(before, rig.faces, height, width)
-    raster_after = rasterize(after, rig.faces, height, width)
+    with ThreadPoolExecutor(1) as pool:
+        later = pool.submit(rasterize, after, rig.faces, height, width)
+        raster_before = rasterize(before, rig.faces, height, width)
+        raster_after = later.result()
     normals_before, normals_after = _normals(before, rig), _normals(after, rig)
     shade_before, shade_after = _shading(normals_before, source.light), _shading(normals_after, target.light)
     log_ratio = np.log(shade_after / shade_before)
@@ -118,8 +122,11 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     floor = float(np.clip(pivot(matrix, shift, centre)[2], after[rig.skull, 2].min(), after[rig.skull, 2].max()))
     radius = float(np.sqrt(max(np.isfinite(depth).sum(), 4) / np.pi))
     outside = extend_motion(anchor, weight, depth, floor, matrix, shift, radius)
-    beyond = motion_beyond(anchor, weight, depth, floor, matrix, shift, radius)
-    outline = head_outline(raster_before.triangle, raster_after.triangle, rig.head_faces, rig.scalp_faces, beyond)
+    if np.abs(before[rig.skull] - after[rig.skull]).max() < STILL:
+        outline = no_outline(grid)
+    else:
+        beyond = motion_beyond(anchor, weight, depth, floor, matrix, shift, radius)
+        outline = head_outline(raster_before.triangle, raster_after.triangle, rig.head_faces, rig.scalp_faces, beyond)
 
     # Colours for hidden skin.
     layer_before = np.where(raster_before.triangle >= 0, rig.face_layer[raster_before.triangle], np.uint8(OFF))
