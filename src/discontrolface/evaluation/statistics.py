@@ -1,0 +1,43 @@
+"""A mean and how far it can be trusted: bootstrap confidence intervals (Efron, 1979; percentile method)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over `count` items with its confidence interval, or why there is none."""
+
+    value: float | None  # None: not measured
+    low: float | None = None
+    high: float | None = None
+    count: int = 0
+    missing: str = ""  # with value None: why, "not measured: weights missing"
+
+    def text(self, digits: int = 3) -> str:
+        """'0.123 [0.110, 0.136]', or why there is none."""
+        if self.value is None:
+            return self.missing or "not measured"
+        if self.low is None or self.high is None:
+            return f"{self.value:.{digits}f}"
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+
+def bootstrap_mean(values: Sequence[float | None], seed: int = 0, level: float = LEVEL, resamples: int = RESAMPLES) -> Figure:
+    """The mean of the values that were measured and its interval, resampling the items. Same seed, same interval."""
+    measured = np.array([v for v in values if v is not None], np.float64)
+    if not len(measured):
+        return Figure(None, missing="not measured")
+    if not np.isfinite(measured).all():
+        return Figure(float(measured.mean()), count=len(measured))
+    rng = np.random.default_rng(seed)
+    means = measured[rng.integers(len(measured), size=(resamples, len(measured)))].mean(1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Figure(float(measured.mean()), float(low), float(high), len(measured))
