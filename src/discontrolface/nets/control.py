@@ -15,7 +15,7 @@ class Control(Sequence[Tensor | None]):
 
     features: tuple[Tensor | None, ...]  # one per decoder block of the backbone, (B,C_k,H_k,W_k); None: nothing is added there
     gate: Tensor | None = None  # (B,1,H,W) in [0, 1]: how much of the preview is taken, per pixel
-    preview: Tensor | None = None  # (B,3,H,W) in [-1, 1]: the warped photo
+    preview: Tensor | None = None  # (B,3,H,W) in about [-1, 1]: the warped photo, corrected
 
     def __len__(self) -> int:
         return len(self.features)

@@ -63,7 +63,8 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
 
     Our extension: with `preview_gate` "zero" or "visibility" a last output gives a gate per pixel that mixes the preview (the warped photo,
     part of the snapshot) into the predicted x0: gate = clamp(start + output, 0, 1), output zero at the start, start 0 or the preview's
-    visibility. With "zero" the system still starts as the backbone, bit for bit.
+    visibility. With "zero" the system still starts as the backbone, bit for bit. `preview_correction` adds a second output, zero at the start:
+    what is to be added to the preview, so that a pixel can keep the photo's texture and still change its light.
     """
 
     _supports_gradient_checkpointing = True
@@ -75,6 +76,7 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
         snapshot_maps: Sequence[str] = PAPER_MAPS,  # the maps of the snapshot, in channel order
         snapshot_channels: int = 6,  # their channels in all
         preview_gate: str = "none",  # "none" (the paper), "zero" or "visibility"
+        preview_correction: bool = False,  # with a gate: also predict what is added to the preview before it is mixed in
         control_blocks: Sequence[int] | None = None,  # decoder blocks that get a feature; None: all (the paper names 13: range(13))
         image_size: int = 256,  # from here on: the backbone's own numbers, see DiffAE
         patch: int = 1,
@@ -93,6 +95,8 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
         if snapshot_width(snapshot_maps) != snapshot_channels:
             width = snapshot_width(snapshot_maps)
             raise UserError(f"snapshot_channels {snapshot_channels} does not fit the maps {', '.join(snapshot_maps)}, which have {width}.")
+        if preview_correction and preview_gate == "none":
+            raise UserError("preview_correction needs a preview_gate, 'zero' or 'visibility': without one the preview is not mixed in.")
         needed = {"none": (), "zero": ("preview",), "visibility": ("preview", "visibility")}[preview_gate]
         for name in needed:
             if name not in snapshot_maps:
@@ -120,6 +124,8 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
             width = self.unet.up_channels[-1]
             self.gate_norm = group_norm(width)
             self.gate_head = zeroed(nn.Conv2d(width, patch**2, 3, padding=1))
+        if preview_correction:
+            self.correction_head = zeroed(nn.Conv2d(width, 3 * patch**2, 3, padding=1))
 
     @classmethod
     def from_backbone(
@@ -128,6 +134,7 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
         snapshot_channels: int | None = None,  # None: what the maps have
         snapshot_maps: Sequence[str] | None = None,  # None: the paper's six channels, or for 10 channels the open preset's four maps
         preview_gate: str = "none",
+        preview_correction: bool = False,
         control_blocks: Sequence[int] | None = None,
     ) -> "ExpFaceNet":
         """A control network of the backbone's shape whose trunk starts as a copy of the backbone's, on the backbone's device and dtype."""
@@ -144,6 +151,7 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
             snapshot_maps=tuple(snapshot_maps),
             snapshot_channels=snapshot_channels or snapshot_width(snapshot_maps),
             preview_gate=preview_gate,
+            preview_correction=preview_correction,
             control_blocks=None if control_blocks is None else tuple(control_blocks),
             **numbers,
         )
@@ -176,9 +184,12 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
         )
         if self.preview_gate == "none":
             return Control(features)
-        gate = self.gate_head(silu(self.gate_norm(h)))  # (B,p^2,G,G)
-        gate = F.pixel_shuffle(gate, self.patch)  # (B,1,H,W)
+        h = silu(self.gate_norm(h))
+        gate = F.pixel_shuffle(self.gate_head(h), self.patch)  # (B,1,H,W)
         maps = self.snapshot_maps
         if self.preview_gate == "visibility":
             gate = gate + snapshot[:, map_slice(maps, "visibility")]
-        return Control(features, gate=InwardClamp.apply(gate), preview=snapshot[:, map_slice(maps, "preview")])
+        preview = snapshot[:, map_slice(maps, "preview")]  # (B,3,H,W)
+        if self.config["preview_correction"]:
+            preview = preview + F.pixel_shuffle(self.correction_head(h), self.patch)
+        return Control(features, gate=InwardClamp.apply(gate), preview=preview)

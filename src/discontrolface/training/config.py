@@ -34,6 +34,7 @@ class TrainConfig:
     mask_share: float = 1.0  # share of the batch whose encoder input is masked ("diffae": 0 is the official training)
     snapshot_maps: tuple[str, ...] = ("normals", "lambertian")  # the paper's six channels
     preview_gate: str = "none"  # our extension, see nets/exp_facenet.py
+    preview_correction: bool = False  # the same
     grad_clip: float = 1.0  # norm
     colour_jitter: float = 0.0  # standard deviation of a per-channel gain on the pictures (log scale)
     flip: bool = True  # mirror half of the pictures

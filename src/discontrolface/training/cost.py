@@ -12,7 +12,7 @@ from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet, snapshot_width
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
-from discontrolface.training.objective import Objective, network_config
+from discontrolface.training.objective import Objective, network_config, new_control
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def empty_objective(config: TrainConfig) -> Objective:
         model = DiffAE(**network_config(config))
         if config.stage == "diffae":
             return Objective(model)
-        return Objective(model, ExpFaceNet.from_backbone(model, snapshot_maps=config.snapshot_maps, preview_gate=config.preview_gate))
+        return Objective(model, new_control(model, config))
 
 
 def count(config: TrainConfig) -> Cost:

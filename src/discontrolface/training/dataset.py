@@ -87,7 +87,7 @@ def focused(batch: Batch, draws: Draws, config: TrainConfig) -> Batch:
     if not config.crop:
         return replace(batch, weight=weight)
     height, width = batch.target.shape[-2:]
-    middle = torch.tensor([0.54 * height, 0.5 * width]) + 0.1 * height * draws.centre
+    middle = torch.tensor([0.54 * height, 0.5 * width]) + 0.27 * (height - config.crop) * draws.centre
     corners = ((middle - config.crop / 2) / 8).round().long().mul(8).clamp(min=0)  # multiples of 8 pixels
     rows, columns = corners[:, 0].clamp(max=height - config.crop), corners[:, 1].clamp(max=width - config.crop)
 

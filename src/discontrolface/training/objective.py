@@ -53,6 +53,16 @@ def network_config(config: TrainConfig) -> dict[str, Any]:
     return CONFIGS[config.network]()
 
 
+def new_control(model: DiffAE, config: TrainConfig) -> ExpFaceNet:
+    """The run's Exp-FaceNet, a copy of the backbone."""
+    return ExpFaceNet.from_backbone(
+        model,
+        snapshot_maps=config.snapshot_maps,
+        preview_gate=config.preview_gate,
+        preview_correction=config.preview_correction,
+    )
+
+
 def build(config: TrainConfig, backbone: Path | None) -> Objective:
     """The networks of a run. "expfacenet" needs a trained backbone (a folder written by `save_pretrained`)."""
     arguments = network_config(config)
@@ -67,4 +77,4 @@ def build(config: TrainConfig, backbone: Path | None) -> Objective:
         model = DiffAE.from_pretrained(backbone, torch_dtype=torch.float32, low_cpu_mem_usage=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"the backbone {backbone} cannot be read: {str(error).splitlines()[0]}") from error
-    return Objective(model, ExpFaceNet.from_backbone(model, snapshot_maps=config.snapshot_maps, preview_gate=config.preview_gate))
+    return Objective(model, new_control(model, config))

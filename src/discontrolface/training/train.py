@@ -204,10 +204,11 @@ def train(
 
 
 def load_weights(network: Any, folder: Path) -> None:
-    """Weights of another run. UserError when they are missing or of another shape."""
+    """Weights of another run. UserError when they are missing or of another shape. What starts at zero in `network` may be missing there."""
     try:
         other = type(network).from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
-        network.load_state_dict(other.state_dict())
+        zeros = {name: value for name, value in network.state_dict().items() if not value.any()}
+        network.load_state_dict(zeros | other.state_dict())
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"cannot start from {folder}: {str(error).splitlines()[0]}") from error
 
