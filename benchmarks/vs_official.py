@@ -4,17 +4,20 @@
     python benchmarks/vs_official.py PATH_TO_DIFFAE_CHECKOUT --network tiny          # a minute, to see that it works
 
 PATH is a checkout of github.com/phizaz/diffae (its `model/` and `diffusion/` are imported; nothing of it is in this repository).
-Weights are random, the same for both. Every round runs each official case and then ours, or the other way round in every second round; medians are
-reported. Memory is the growth of the peak resident size during one call (Linux). `--open` adds the open preset's quality table.
+Weights are random, the same for both. One forward: every round runs each official case and then ours, or the other way round in every second round;
+medians are reported. Whole decodes: the official sampler, ours and an edit advance in turn, step by step, so that a machine whose speed drifts is
+fair to all three; the median step times the number of steps is reported, with the ratio's range from step to step. Memory is the growth of the peak
+resident size during one call (Linux). `--open` adds the open preset's quality table.
 """
 
 import argparse
 import ctypes
 import importlib
+import itertools
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +26,10 @@ import torch
 from torch import Tensor, nn
 
 from discontrolface.diffusion import EditCondition, sample
+from discontrolface.diffusion.sampling import denoise
+from discontrolface.diffusion.schedule import denoising_timesteps
 from discontrolface.nets import DiffAE, ExpFaceNet
+from discontrolface.nets.parametrization import linear_alphas_cumprod, to_x0
 from discontrolface.weights import import_diffae
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -122,6 +128,20 @@ def compare(cases: dict[str, tuple[Callable[[], object], Callable[[], object]]],
     return {name: (statistics.median(a), statistics.median(b)) for name, (a, b) in times.items()}
 
 
+def in_turn(runs: dict[str, Iterator[Tensor]]) -> tuple[dict[str, Tensor], dict[str, list[float]]]:
+    """The last picture of each run, and the seconds of each of its steps; the runs take turns, in the other order at every second step."""
+    last: dict[str, Tensor] = {}
+    paces: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in itertools.count():
+        for name in runs if turn % 2 == 0 else reversed(runs):
+            start = time.perf_counter()
+            picture = next(runs[name], None)
+            if picture is None:
+                return last, paces
+            paces[name].append(time.perf_counter() - start)
+            last[name] = picture
+
+
 @torch.inference_mode()
 def measure(args: argparse.Namespace) -> list[str]:
     network = NETWORKS[args.network]
@@ -140,21 +160,28 @@ def measure(args: argparse.Namespace) -> list[str]:
     t = torch.tensor([500])
     z = ours.encode(x0)
 
-    def official_sample() -> Tensor:
-        return official.sampler.sample(theirs, noise=noise, cond=z, x_start=x0)
+    def official_steps() -> Iterator[Tensor]:
+        kwargs = {"cond": z, "x_start": x0}
+        for step in official.sampler.ddim_sample_loop_progressive(theirs, noise=noise, model_kwargs=kwargs):
+            yield step["sample"]
 
-    def our_edit() -> Tensor:
-        condition = EditCondition(ours, control, x0, snapshot, args.steps, generator=torch.Generator().manual_seed(2))
-        return sample(ours, noise, steps=args.steps, condition=condition)
+    def our_steps(condition: Any) -> Iterator[Tensor]:
+        def predict_x0(index: int, x_t: Tensor, t: Tensor) -> Tensor:
+            step_z, signal = condition(index, t, x_t)
+            return to_x0(ours(x_t, t, step_z, control=signal), x_t, t, ours.prediction_type)
 
-    decode, edit = f"decode, {args.steps} steps", f"edit with Exp-FaceNet, {args.steps} steps / official decode"
+        for step in denoise(predict_x0, noise, denoising_timesteps(args.steps), linear_alphas_cumprod().tolist()):
+            yield step.sample
+
     forward: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         "U-Net forward": (lambda: theirs(noise, t, cond=z).pred, lambda: ours(noise, t, z)),
         "encoder": (lambda: theirs.encoder(x0), lambda: ours.encode(x0)),
-        decode: (official_sample, lambda: sample(ours, noise, z, args.steps)),
     }
     errors = {name: (a() - b()).abs().max().item() for name, (a, b) in forward.items()}
-    times = compare(forward | {edit: (official_sample, our_edit)}, args.rounds)
+    times = compare(forward, args.rounds)
+    edit = EditCondition(ours, control, x0, snapshot, args.steps, generator=torch.Generator().manual_seed(2))
+    finals, paces = in_turn({"official": official_steps(), "decode": our_steps(lambda *_: (z, None)), "edit": our_steps(edit)})
+    errors["decode"] = (finals["official"] - finals["decode"]).abs().max().item()
     memory = {
         name: tuple(statistics.median(peak_growth(call) for _ in range(3)) for call in forward[name])
         for name in ("U-Net forward", "encoder")
@@ -168,6 +195,14 @@ def measure(args: argparse.Namespace) -> list[str]:
     ]
     for name, (a, b) in times.items():
         lines.append(f"| {name} | {a:.3f} s | {b:.3f} s | {b / a:.2f} | {f'{errors[name]:.1e}' if name in errors else ''} |")
+    for name, words in (
+        ("decode", f"decode, {args.steps} steps"),
+        ("edit", f"edit, {args.steps} steps, beside the official decode"),
+    ):
+        ratios = [mine / theirs for mine, theirs in zip(paces[name], paces["official"], strict=True)]
+        a, b = (args.steps * statistics.median(paces[which]) for which in ("official", name))
+        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        lines.append(f"| {words} | {a:.1f} s | {b:.1f} s | {spread} | {f'{errors[name]:.1e}' if name in errors else ''} |")
     for name, (a, b) in memory.items():
         lines.append(f"| {name}, peak memory | {a:.0f} MB | {b:.0f} MB | {b / a:.2f} | |")
     return lines
