@@ -67,6 +67,10 @@ def test_wrong_choices(editor: Editor, person: Person) -> None:
         editor.edit(person, person.parameters, start="nowhere")
     with pytest.raises(UserError, match="strength"):
         editor.edit(person, person.parameters, start="noise", strength=0.5)
+    with pytest.raises(UserError, match=r"temperature 0\.5 belongs"):
+        editor.edit(person, person.parameters, start="draft", temperature=0.5)
+    with pytest.raises(UserError, match=r"temperature 1\.5 must"):
+        editor.edit(person, person.parameters, start="noise", temperature=1.5)
     with pytest.raises(UserError, match="masking schedule"):
         editor.edit(person, person.parameters, masking="G")
     with pytest.raises(UserError, match=r"preset\.json"):

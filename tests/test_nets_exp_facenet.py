@@ -160,6 +160,22 @@ def test_an_open_gate_copies_the_preview(prediction_type: str) -> None:
             torch.testing.assert_close(to_x0(gated, x, T, prediction_type), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_a_correction_starts_at_nothing_and_reaches_what_is_copied() -> None:
+    """At the start as without one, bit for bit; then the implied x0 moves by the correction where the gate is open, and not where it is shut."""
+    model = make_backbone(prediction_type="sample")
+    plain = ExpFaceNet.from_backbone(model, 10, preview_gate="visibility").eval()
+    control = ExpFaceNet.from_backbone(model, 10, preview_gate="visibility", preview_correction=True).eval()
+    x, z, snapshot = make_inputs(10)
+    snapshot[:, 9] = (torch.arange(32) < 16).float()  # visible on the left
+    before = predict(model, plain, x, z, snapshot)
+    assert torch.equal(predict(model, control, x, z, snapshot), before)
+    with torch.no_grad():
+        control.correction_head.bias.fill_(0.25)
+    moved = predict(model, control, x, z, snapshot) - before
+    torch.testing.assert_close(moved[..., :16], torch.full_like(moved[..., :16], 0.25))
+    assert torch.equal(moved[..., 16:], torch.zeros_like(moved[..., 16:]))
+
+
 def test_a_shut_gate_can_open_again() -> None:
     x = torch.tensor([-0.5, -0.5, 0.0, 0.5, 1.0, 1.5, 1.5], requires_grad=True)
     gradient = torch.tensor([1.0, -1.0, 1.0, 2.0, -1.0, 1.0, -1.0])
@@ -242,6 +258,8 @@ def test_mistakes_are_named() -> None:
         snapshot_width(["normals", "depth"])
     with pytest.raises(UserError, match="needs the snapshot map 'preview'"):
         ExpFaceNet.from_backbone(model, preview_gate="zero")
+    with pytest.raises(UserError, match="preview_correction"):
+        ExpFaceNet.from_backbone(model, preview_correction=True)
     with pytest.raises(UserError, match="says nothing about its maps"):
         ExpFaceNet.from_backbone(model, 7)
     with pytest.raises(UserError, match="does not fit the maps"):

@@ -18,6 +18,7 @@ import torch
 
 from discontrolface.errors import UserError
 from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.training.config import TrainConfig, load_config
 from discontrolface.training.dataset import CHANNELS, PairDataset, StepData
 from discontrolface.training.draws import draw
@@ -351,3 +352,23 @@ def test_a_run_can_start_from_earlier_weights(blocks: Path, tmp_path: Path) -> N
     assert all(torch.allclose(saved[0][k], saved[1][k], atol=1e-6) for k in saved[0])
     with pytest.raises(UserError, match="cannot start from"):
         train(config, PairDataset(blocks), tmp_path / "c", start_from=tmp_path / "nothing")
+
+
+def test_earlier_weights_may_lack_what_starts_at_zero(blocks: Path, tmp_path: Path) -> None:
+    config = TrainConfig(stage="diffae", network="debug", batch=2, steps=1)
+    backbone = train(config, PairDataset(blocks), tmp_path / "backbone")
+    maps = ("normals", "lambertian", "preview", "visibility")
+    config = dataclasses.replace(config, stage="expfacenet", snapshot_maps=maps, preview_gate="visibility", lr=0.0)
+    plain = train(config, PairDataset(blocks), tmp_path / "plain", backbone)
+    config = dataclasses.replace(config, preview_correction=True)
+    richer = ExpFaceNet.from_pretrained(train(config, PairDataset(blocks), tmp_path / "richer", backbone, start_from=plain))
+    saved = ExpFaceNet.from_pretrained(plain).state_dict()
+    assert all(torch.allclose(value, saved.get(name, torch.zeros(())), atol=1e-6) for name, value in richer.state_dict().items())
+    with pytest.raises(UserError, match="cannot start from"):  # the other way round something would be lost
+        train(
+            dataclasses.replace(config, preview_correction=False),
+            PairDataset(blocks),
+            tmp_path / "poorer",
+            backbone,
+            start_from=tmp_path / "richer" / "weights",
+        )

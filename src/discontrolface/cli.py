@@ -139,6 +139,9 @@ def edit(
     steps: Annotated[int | None, typer.Option(help="Denoising steps. [default: the preset's]")] = None,
     start: Annotated[str | None, typer.Option(help="noise (the paper), draft or inverted. [default: the preset's]")] = None,
     strength: Annotated[float | None, typer.Option(help="With --start draft: how much noise the draft gets, up to 1.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="With --start noise: 1 is the paper's, less is closer to the mean. [default: the preset's]")
+    ] = None,
     masking: Annotated[str, typer.Option(help="Masking schedule: A to F, linear, linear-up.")] = "linear",
     scheduler: Annotated[str, typer.Option(help="ddim or dpm++.")] = "ddim",
     seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 0,
@@ -165,7 +168,16 @@ def edit(
         person = run_personalize(editor, person, 0, quiet) if personal else person
         with progress_bar("editing", quiet) as update:
             result = editor.edit(
-                person, target, steps, masking, seed, start, strength, scheduler, lambda step: update(step.index + 1, step.count)
+                person,
+                target,
+                steps,
+                masking,
+                seed,
+                start,
+                strength,
+                scheduler,
+                callback=lambda step: update(step.index + 1, step.count),
+                temperature=temperature,
             )
         save_photo(result.image, output, overwrite, result.record)
         if save_parameters is not None:

@@ -162,6 +162,7 @@ class Editor:
         strength: float | None = None,  # with "draft": the share of the steps that is taken
         scheduler: str = "ddim",  # or "dpm++"
         callback: Callable[[Step], None] | None = None,
+        temperature: float | None = None,  # with "noise": standard deviation of x_T, 1 (the paper) or less; None: the preset's
     ) -> EditResult:
         """Make the same person with the face parameters `target`. Same arguments, same machine: the same picture to the bit."""
         person.check_target(target)
@@ -172,11 +173,17 @@ class Editor:
             raise UserError(f"strength {strength} belongs to start 'draft', not to {start!r}; leave it out")
         steps = steps or self.preset.steps
         strength = (strength if strength is not None else self.preset.strength) if start == "draft" else 1.0
-        x0, snapshot = self._denoise(person, target, steps, masking, seed, start, strength, scheduler, callback)
+        if temperature is not None and start != "noise":
+            raise UserError(f"temperature {temperature} belongs to start 'noise', not to {start!r}; leave it out")
+        temperature = (temperature if temperature is not None else self.preset.temperature) if start == "noise" else 1.0
+        if not 0 < temperature <= 1:
+            raise UserError(f"temperature {temperature} must lie above 0 and not above 1 (the paper's)")
+        x0, snapshot = self._denoise(person, target, steps, masking, seed, start, strength, scheduler, callback, temperature)
         fine = person.draft(target)
         edited = fuse_detail(from_network(x0), fine.image, fine.visibility)
         picture, mask = paste_back(person.photo.array, edited, person.fine_crop, fine.mask)
-        run = {"seed": seed, "steps": steps, "start": start, "strength": strength, "masking": masking, "scheduler": scheduler}
+        run = {"seed": seed, "steps": steps, "start": start, "strength": strength, "temperature": temperature}
+        run |= {"masking": masking, "scheduler": scheduler}
         return self._result(person, target, picture, mask, edited, fine.image, snapshot, run)
 
     @torch.no_grad()
@@ -191,13 +198,14 @@ class Editor:
         strength: float,
         scheduler: str,
         callback: Callable[[Step], None] | None,
+        temperature: float,
     ) -> tuple[Tensor, Snapshot]:
         model, control = self.preset.model, self._control(person)
         preview = person.draft(target, self.size)
         snapshot = person.geometry.snapshot(target, self.size, control.config["snapshot_maps"], preview)
         crop = to_network(to_float(person.crop.resize(self.size).image)).to(self.device)
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(crop.shape, generator=generator).to(self.device)
+        noise = temperature * torch.randn(crop.shape, generator=generator).to(self.device)
         if start == "inverted":
             noise = invert(model, crop, model.encode(crop), steps=steps)
         taken = len(denoising_timesteps(steps, strength))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from discontrolface.nets.diffae import DiffAE
-from discontrolface.nets.exp_facenet import ExpFaceNet, snapshot_width
+from discontrolface.nets.exp_facenet import snapshot_width
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
 from discontrolface.training.objective import Objective, network_config, new_control

@@ -1,6 +1,6 @@
 """A preset: a folder with the two networks and the way they like to be used.
 
-preset.json      {"name", "head", "start", "strength", "steps"}, and "one_shot", which may be left out
+preset.json      {"name", "head", "start", "strength", "steps"}, and "temperature" and "one_shot", which may be left out
 diffae/          the backbone, as diffusers saves it
 exp_facenet/     the control network
 
@@ -38,6 +38,7 @@ class Preset:
     start: str  # where an edit starts unless the user says otherwise
     strength: float  # with start "draft"
     steps: int
+    temperature: float = 1.0  # with start "noise": standard deviation of x_T
     one_shot: Mapping[str, Any] = field(default_factory=dict)  # fields of `OneShot` that differ from the head's usual ones
 
 
@@ -75,7 +76,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         read: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         values: dict[str, Any] = {key: str(read[key]) for key in ("name", "head", "start")}
-        values |= {"strength": float(read["strength"]), "steps": int(read["steps"]), "one_shot": dict(read.get("one_shot", {}))}
+        values |= {"strength": float(read["strength"]), "steps": int(read["steps"])}
+        values |= {"temperature": float(read.get("temperature", 1.0)), "one_shot": dict(read.get("one_shot", {}))}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{manifest} is not a preset's description ({error})") from error
     for key, known in (("start", STARTS), ("head", HEADS)):
