@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zlib
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rights import locked_folder
 from typer.testing import CliRunner, Result
 
 from discontrolface.cli import app
@@ -109,16 +111,16 @@ def test_output_folder_missing_or_unknown_ending(tmp_path: Path) -> None:
     assert ".xyz" in refused(tmp_path, "edit", PHOTO, "-o", tmp_path / "out.xyz")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
 def test_output_folder_not_writable(tmp_path: Path) -> None:
-    """As a user without special rights (root may write anywhere, so the check runs as somebody else)."""
-    import os
-
-    locked = tmp_path / "locked"
-    locked.mkdir()
-    locked.chmod(0o555)
-    if os.access(locked, os.W_OK):
-        pytest.skip("this user may write everywhere")
-    assert "not writable" in refused(tmp_path, "edit", PHOTO, "-o", locked / "out.png")
+    refused(tmp_path, "edit", PHOTO, "-o", tmp_path / "no" / "out.png")  # imports what the check needs
+    with locked_folder() as locked:
+        result = run("edit", PHOTO, "-o", locked / "out.png")
+        assert os.listdir(locked) == []
+    assert result.exit_code != 0
+    assert result.stderr.count("\n") == 1
+    assert f"folder {locked}" in result.stderr
+    assert "not writable" in result.stderr
 
 
 def test_read_writes_parameters_and_never_overwrites(tmp_path: Path) -> None:

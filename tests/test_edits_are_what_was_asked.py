@@ -90,7 +90,7 @@ def test_reading_the_edit_again(editor: Editor, person: Person, unedited: Person
 
 
 def test_the_light_is_seen_in_the_pixels(editor: Editor, person: Person) -> None:
-    """No fit in between: with light from the left, the left half of the face is brighter against the right than in the photo; and so for the right."""
+    """No fit in between: light from the left makes the left cheek brighter against the right one than in the photo; from the right the other way."""
     skin = np.asarray(person.crop.resize(editor.size).image, np.float64).mean(-1)
 
     def left_over_right(picture: np.ndarray) -> float:
