@@ -67,7 +67,21 @@ def editor(tiny: Path) -> Editor:
 
 def test_all_of_them_by_one_command(tiny: Path, tmp_path: Path) -> None:
     out, page = tmp_path / "out", tmp_path / "ablations.md"
-    order = ("ablate", "all", "--quick", "--preset", tiny, "-o", out, "--photo", PHOTO, "--weights", f"paper's maps={tiny / 'plain'}")
+    order = (
+        "ablate",
+        "all",
+        "--quick",
+        "--pairs",
+        "1",
+        "--preset",
+        tiny,
+        "-o",
+        out,
+        "--photo",
+        PHOTO,
+        "--weights",
+        f"paper's maps={tiny / 'plain'}",
+    )
     result = run(*order, "--page", page)
     assert result.exit_code == 0, result.output
     text = page.read_text()
@@ -75,8 +89,7 @@ def test_all_of_them_by_one_command(tiny: Path, tmp_path: Path) -> None:
         record = json.loads((out / f"{name}.json").read_text())
         wanted = experiment(name, QUICK, ("paper's maps",) if name == "maps" else ())
         variants = [v.name for v in wanted.variants]
-        pairs = QUICK.one_shot_pairs if name == "oneshot" else QUICK.pairs
-        assert len(record["items"]) == pairs * len(wanted.tasks)
+        assert len(record["items"]) == len(wanted.tasks)
         for entry in record["items"].values():
             assert list(entry["variants"]) == variants
             assert all(figures["psnr"] > 3 and figures["seconds"] > 0 for figures in entry["variants"].values())
@@ -88,7 +101,7 @@ def test_all_of_them_by_one_command(tiny: Path, tmp_path: Path) -> None:
         assert record["settings"]["versions"]["torch"] == torch.__version__
     assert "**Not measured:** `ablate detail` compares" in text
     assert "too few to conclude" in text
-    assert "agrees" not in text.replace("`agrees", "")  # from two pairs nothing is concluded
+    assert "agrees" not in text.replace("`agrees", "")  # from one pair nothing is concluded
     changed = json.loads((out / "maps.json").read_text())["items"]["1000000 editing"]["variants"]
     assert len({figures["mse"] for figures in changed.values()}) == len(changed)  # every variant is another picture
     again = run(*order, "--page", page)
@@ -131,10 +144,14 @@ def test_the_detail_vector_on_a_synthetic_flame(folder: Path, tmp_path: Path) ->
 
 
 def without_seconds(record: dict[str, Any]) -> dict[str, Any]:
-    return {k: {v: {f: x for f, x in made.items() if f != "seconds"} for v, made in e["variants"].items()} for k, e in record["items"].items()}
+    return {
+        k: {v: {f: x for f, x in made.items() if f != "seconds"} for v, made in e["variants"].items()} for k, e in record["items"].items()
+    }
 
 
 def test_carries_on_after_a_stop(editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the picture's mean as its only figure, which is quicker than reading faces."""
+    monkeypatch.setattr(ablation_run, "item_figures", lambda picture, *_: {"mse": float(picture.mean(dtype=np.float64))})
     sizes = replace(QUICK, pairs=3)
     told: list[tuple[int, int]] = []
     whole = run_ablation("face-only", editor, tmp_path / "a", sizes, progress=lambda done, total: told.append((done, total)))
@@ -164,7 +181,7 @@ def test_carries_on_after_a_stop(editor: Editor, tmp_path: Path, monkeypatch: py
 
 def test_what_is_there_is_not_overwritten(editor: Editor, tmp_path: Path) -> None:
     (tmp_path / "maps.png").write_bytes(b"mine")
-    with pytest.raises(UserError, match="maps.png exists"):
+    with pytest.raises(UserError, match=r"maps\.png exists"):
         run_ablation("maps", editor, tmp_path, QUICK)
     (tmp_path / "maps.json").write_text('{"a": 1}')
     with pytest.raises(UserError, match="not a record of `ablate maps`"):
@@ -187,7 +204,6 @@ def test_what_cannot_be_run_is_said(tiny: Path, editor: Editor, tmp_path: Path) 
     assert "compared by `ablate maps`" in refused("masking", "--weights", f"a={tiny / 'plain'}")
     assert "NAME=FOLDER" in refused("maps", "--weights", "a")
     assert "is not a folder" in refused("maps", "--weights", f"a={tiny / 'none'}")
-    assert "cannot be read" in refused("maps", "--weights", f"a={tiny / 'diffae'}") or True
     assert "must end in .md" in refused("maps", "--page", tmp_path / "page.txt")
     with pytest.raises(UserError, match="they need one backbone"):
         ablation_run.load_controls({"open": Path(ablations.__file__).parents[1] / "assets" / "open"}, editor)
@@ -203,7 +219,12 @@ def record_of(name: str, effects: dict[str, dict[str, float]], count: int, noise
     items = {}
     for k in range(count):
         for task in found.tasks:
-            base = {"mse": 20 + 10 * rng.random(), "psnr": 25 + rng.random(), "control": 0.8 + 0.1 * rng.random(), "landmarks": 2 + rng.random()}
+            base = {
+                "mse": 20 + 10 * rng.random(),
+                "psnr": 25 + rng.random(),
+                "control": 0.8 + 0.1 * rng.random(),
+                "landmarks": 2 + rng.random(),
+            }
             made = {
                 v.name: {f: x + effects.get(v.name, {}).get(f, 0.0) + noise * rng.standard_normal() for f, x in base.items()}
                 for v in found.variants

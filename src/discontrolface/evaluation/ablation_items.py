@@ -17,12 +17,12 @@ from discontrolface.editing.person import Person, to_float
 from discontrolface.evaluation.ablations import EDITING, RECONSTRUCTION
 from discontrolface.evaluation.heldout import Array, Case, Task, make_case, make_task
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.render.shade import project
+from discontrolface.render.shade import ndc_to_pixels, project
 from discontrolface.training.synthetic import HELD_OUT
 
 PHOTO_EDITS: dict[str, dict[str, Any]] = {
     "open mouth, turned": {"expression": {"jawOpen": 0.6}, "turn": (12, 0, 0)},
-    "no expression, light from the right": {"neutral": True, "light": "right"},
+    "neutral, lit from the right": {"neutral": True, "light": "right"},
 }
 
 
@@ -54,8 +54,8 @@ class Item:
         """(468, 2) where the head's landmarks lie in the crop, pixels."""
         with torch.no_grad():
             points = self.geometry.head.landmarks(self.geometry.vertices(parameters))
-            ndc = project(points, parameters.tensors()["camera"])[0, :, :2].numpy().astype(np.float64)
-        return np.stack([(ndc[:, 0] + 1), (1 - ndc[:, 1])], 1) * self.size / 2
+            placed = ndc_to_pixels(project(points, parameters.tensors()["camera"]), self.size, self.size)
+        return placed[0, :, :2].numpy().astype(np.float64)
 
     @cached_property
     def face(self) -> NDArray[np.bool_]:

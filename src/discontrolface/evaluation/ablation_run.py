@@ -274,7 +274,7 @@ class Run:
         columns = 0
         for item in self.items(shown=True):
             pictures = self.measure(item, keep=True)
-            row: list[tuple[str, Array]] = [(f"source: {item.label}", item.task.source)]
+            row: list[tuple[str, Array]] = [(f"for: {item.label}", item.task.source)]
             if not self.found.on_photos:
                 row.append(("", np.ones_like(item.task.source)) if item.truth is None else ("truth", item.truth))
             if self.found.snapshots:
