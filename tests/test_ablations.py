@@ -152,6 +152,7 @@ def without_seconds(record: dict[str, Any]) -> dict[str, Any]:
 def test_carries_on_after_a_stop(editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the picture's mean as its only figure, which is quicker than reading faces."""
     monkeypatch.setattr(ablation_run, "item_figures", lambda picture, *_: {"mse": float(picture.mean(dtype=np.float64))})
+    monkeypatch.setattr(ablation_run.Readings, "of", lambda *_: Readings(None, None, np.zeros((468, 2))))
     sizes = replace(QUICK, pairs=3)
     told: list[tuple[int, int]] = []
     whole = run_ablation("face-only", editor, tmp_path / "a", sizes, progress=lambda done, total: told.append((done, total)))
@@ -300,8 +301,9 @@ def test_fine_tuning_stops_on_its_way(editor: Editor) -> None:
 def test_figures_of_known_pictures() -> None:
     """The truth itself, and the source as if nothing had been edited. No networks: the pictures are given."""
     editor = Editor.load("open")
-    item = next(i for n in range(4) for i in pair_items(n, (EDITING,), editor, OPEN_MAPS) if "head" in i.label)
+    (item,) = pair_items(8, (EDITING,), editor, OPEN_MAPS)
     assert item.truth is not None
+    assert "head" in item.label
     readings = Readings.of(item, editor.reader)
     right = item_figures(item.truth, item, readings, editor.reader)
     assert right["control"] == pytest.approx(1)

@@ -80,7 +80,7 @@ def hull(points: NDArray[np.floating], size: int) -> NDArray[np.bool_]:
     corners = points[ConvexHull(points).vertices]
     picture = Image.new("1", (size, size))
     ImageDraw.Draw(picture).polygon([(float(x), float(y)) for x, y in corners], fill=1)
-    return np.asarray(picture)
+    return np.array(picture)
 
 
 def pair_items(number: int, kinds: Sequence[str], editor: Editor, maps: Sequence[str]) -> Iterator[Item]:
