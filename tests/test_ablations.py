@@ -180,7 +180,7 @@ def test_carries_on_after_a_stop(editor: Editor, tmp_path: Path, monkeypatch: py
     assert "(4 pairs)" in more.tables[1].title
 
 
-def test_what_is_there_is_not_overwritten(editor: Editor, tmp_path: Path) -> None:
+def test_what_is_there_is_not_overwritten(editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "maps.png").write_bytes(b"mine")
     with pytest.raises(UserError, match=r"maps\.png exists"):
         run_ablation("maps", editor, tmp_path, QUICK)
@@ -191,6 +191,10 @@ def test_what_is_there_is_not_overwritten(editor: Editor, tmp_path: Path) -> Non
     run_ablation("maps", editor, tmp_path, small, overwrite=True)
     with pytest.raises(UserError, match=r"other settings \(steps\)"):
         run_ablation("maps", editor, tmp_path, replace(small, steps=3))
+    monkeypatch.setattr(Maker, "make", lambda *_: pytest.fail("made again"))
+    run_ablation("maps", editor, tmp_path, small, overwrite=True)  # the same settings: nothing is thrown away
+    with pytest.raises(pytest.fail.Exception):
+        run_ablation("maps", editor, tmp_path, replace(small, steps=3), overwrite=True)
 
 
 def test_what_cannot_be_run_is_said(tiny: Path, editor: Editor, tmp_path: Path) -> None:

@@ -14,8 +14,6 @@ from discontrolface.commands.source import AssetsOption
 from discontrolface.errors import UserError
 
 if TYPE_CHECKING:
-    from discontrolface.editing.editor import Editor
-    from discontrolface.editing.person import Person
     from discontrolface.evaluation.ablation_page import Entry
     from discontrolface.evaluation.ablations import Sizes
 
@@ -51,13 +49,12 @@ def ablate(
     with plain_errors():
         from discontrolface.editing.editor import Editor
         from discontrolface.editing.files import check_text_output
-        from discontrolface.evaluation.ablation_page import write_page
-        from discontrolface.evaluation.ablation_run import load_controls
+        from discontrolface.evaluation.ablation_page import Entry, write_page
+        from discontrolface.evaluation.ablation_run import checked_experiment, load_controls, run_ablation
         from discontrolface.evaluation.ablations import NAMES, experiment
 
         sizes = sizes_of(pairs, steps, quick)
-        if name != "all":
-            experiment(name, sizes)
+        names = NAMES if name == "all" else (experiment(name, sizes).name,)
         for path, ending in ((report, ".html"), (page, ".md")):
             if path is not None:
                 check_text_output(path, overwrite, ending)
@@ -65,17 +62,32 @@ def ablate(
         editor = Editor.load(preset, device, assets=assets_dir)
         people = [editor.read(p) for p in photo or []]
         controls = load_controls(folders, editor)
-        options = [part for p in photo or [] for part in ("--photo", str(p))]
-        options += [part for flag, value in (("--pairs", pairs), ("--steps", steps)) if value is not None for part in (flag, str(value))]
-        options += ["--quick"] * quick + (["--preset", preset] if preset != "open" else [])
-        options += ["--device", device] if device != "cpu" else []
-        entries = [
-            run_one(each, editor, output, sizes, people, controls, options, overwrite, quiet, name == "all")
-            for each in (NAMES if name == "all" else (name,))
-        ]
+        given: dict[str, Any] = {
+            "--photo": photo,
+            "--pairs": pairs,
+            "--steps": steps,
+            "--weights": weights,
+            "--assets-dir": assets_dir,
+            "--quick": quick,
+        }
+        given |= {"--preset": preset if preset != "open" else None, "--device": device if device != "cpu" else None, "-o": output}
+        entries: list[Entry] = []
+        for each in names:
+            fewer = given if each == "maps" or name != "all" else {**given, "--weights": None}
+            own = controls if fewer is given else {}
+            command = command_of(each, fewer)
+            try:
+                checked_experiment(each, editor, sizes, people, own)
+            except UserError as error:
+                if name != "all":
+                    raise
+                entries.append(Entry(each, command, None, str(error)))  # what this preset cannot show is left out, and said so
+                continue
+            with progress_bar(each, quiet) as update:
+                entries.append(Entry(each, command, run_ablation(each, editor, output, sizes, people, own, overwrite, update)))
         everything = {"preset": editor.preset.name, "weights": editor.base_id, "device": device, **versions()}
         if page is not None:
-            write_page(page, entries, everything, command_of(name, [*options, "-o", str(output), "--page", str(page)]))
+            write_page(page, entries, everything, command_of(name, {**given, "--page": page}))
         if report is not None:
             write_report_page(report, entries, everything, overwrite)
         for entry in entries:
@@ -93,37 +105,17 @@ def sizes_of(pairs: int | None, steps: int | None, quick: bool) -> Sizes:
     return sizes if steps is None else replace(sizes, steps=steps)
 
 
-def run_one(
-    name: str,
-    editor: Editor,
-    output: Path,
-    sizes: Sizes,
-    people: list[Person],
-    controls: dict[str, Any],
-    options: list[str],
-    overwrite: bool,
-    quiet: bool,
-    among_others: bool,
-) -> Entry:
-    """One ablation with a progress bar. among_others: what this preset cannot show is left out, and said so."""
-    from discontrolface.evaluation.ablation_page import Entry
-    from discontrolface.evaluation.ablation_run import checked_experiment, run_ablation
-
-    own = {} if among_others and name != "maps" else controls
-    command = command_of(name, [*options, "-o", str(output)])
-    try:
-        checked_experiment(name, editor, sizes, people, own)
-    except UserError as error:
-        if not among_others:
-            raise
-        return Entry(name, command, None, str(error))
-    with progress_bar(name, quiet) as update:
-        return Entry(name, command, run_ablation(name, editor, output, sizes, people, own, overwrite, update))
-
-
-def command_of(name: str, options: list[str]) -> str:
-    """The command line that repeats it."""
-    return shlex.join(["discontrolface", "ablate", name, *options])
+def command_of(name: str, options: dict[str, Any]) -> str:
+    """The command line that repeats it. options: what was given; None, False and empty ones were not."""
+    words = ["discontrolface", "ablate", name]
+    for flag, value in options.items():
+        if value is True:
+            words.append(flag)
+        elif isinstance(value, list):
+            words += [word for each in value for word in (flag, str(each))]
+        elif value is not None and value is not False:
+            words += [flag, str(value)]
+    return shlex.join(words)
 
 
 def parse_folders(given: list[str]) -> dict[str, Path]:

@@ -133,7 +133,10 @@ def checked_experiment(name: str, editor: Editor, sizes: Sizes, people: Sequence
         raise UserError(
             f"the held-out pairs are drawn with the open head, and preset {editor.preset.name!r} is controlled by {head!r}; give --preset open"
         )
-    return replace(found, variants=tuple(v for v in found.variants if fits(v, editor)))
+    variants = tuple(v for v in found.variants if fits(v, editor))
+    names = {v.name for v in variants}
+    claims = tuple(c for c in found.claims if all({x.variant, x.against} <= names for x in c.comparisons))
+    return replace(found, variants=variants, claims=claims)
 
 
 def load_controls(given: Mapping[str, Path], editor: Editor) -> dict[str, Any]:
@@ -177,13 +180,11 @@ def settings_of(found: Experiment, maker: Maker, people: Sequence[Person]) -> di
 
 
 def begin_record(path: Path, name: str, settings: dict[str, Any], overwrite: bool) -> dict[str, Any]:
-    """What was measured so far. UserError if the files there are not of this run."""
+    """What was measured so far. Files of another run: UserError, or with `overwrite` an empty record that will replace them."""
     fresh: dict[str, Any] = {"ablation": name, "settings": settings, "figure": False, "items": {}}
-    if overwrite:
-        return fresh
     if not path.exists():
         for other in (path.with_suffix(".png"), path.with_suffix(".md")):
-            if other.exists():
+            if other.exists() and not overwrite:
                 raise UserError(f"{other} exists; choose another -o or give --overwrite")
         return fresh
     try:
@@ -193,8 +194,12 @@ def begin_record(path: Path, name: str, settings: dict[str, Any], overwrite: boo
         if record["ablation"] != name:
             raise KeyError(name)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        if overwrite:
+            return fresh
         raise UserError(f"{path} is not a record of `ablate {name}`; choose another -o or give --overwrite") from error
     changed = [key for key in sorted({*known, *settings}) if known.get(key) != settings.get(key)]
+    if changed and overwrite:
+        return fresh
     if changed:
         raise UserError(
             f"{path} was measured with other settings ({', '.join(changed)}); choose another -o or give --overwrite to start again"
@@ -304,7 +309,7 @@ def run_ablation(
     sizes: Sizes = FULL,
     people: Sequence[Person] = (),  # photos for the picture; for `detail` also for the figures
     weights: Mapping[str, Any] | None = None,  # other Exp-FaceNets for `maps`, see load_controls
-    overwrite: bool = False,  # start again, whatever is there
+    overwrite: bool = False,  # replace what other settings or another program left there; a record of the same settings is carried on
     progress: Progress | None = None,
 ) -> Section:
     """Run an ablation, or carry on with it, and write its files. UserError if the preset cannot show it or files of another run are there."""
