@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from discontrolface.commands.ablate import ablate
 from discontrolface.commands.assets import assets_app
 from discontrolface.commands.common import (
     CacheOption,
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(assets_app, name="assets")
+app.command()(ablate)
 
 
 @app.command()

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.diffusion.condition import EditCondition
+from discontrolface.diffusion.inversion import invert
+from discontrolface.diffusion.masking import PATCH
 from discontrolface.diffusion.sampling import sample
 from discontrolface.diffusion.schedule import denoising_timesteps
 from discontrolface.editing.geometry import Geometry
@@ -35,6 +37,7 @@ from discontrolface.evaluation.similarity import psnr, ssim
 from discontrolface.face.head import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.files import write_atomic
+from discontrolface.nets.exp_facenet import map_slice
 from discontrolface.render.warp import render_preview
 from discontrolface.training.synthetic import HELD_OUT, make_pair
 from discontrolface.weights.preset import Preset, load_preset
@@ -52,17 +55,38 @@ FIGURES = ("psnr", "ssim", "mse", "hidden_psnr", "hidden_ssim", "hidden_mse")
 
 
 @dataclass(frozen=True)
-class Case:
-    """A pair as a network sees it. Pictures (H, W, 3) in [0, 1]; visibility (H, W); snapshot (1, S, H, W)."""
+class Task:
+    """An edit as a network sees it. Pictures (H, W, 3) in [0, 1]; visibility (H, W); snapshot (1, S, H, W)."""
 
-    seed: int
+    seed: int  # of its noise and masks
     kinds: tuple[str, ...]  # what the edit changes
     parameters: FaceParameters  # of the source
+    target: FaceParameters
     source: Array
-    truth: Array
     warp: Array
     visibility: Array
     snapshot: Tensor
+
+
+@dataclass(frozen=True)
+class Case(Task):
+    """An edit with its known right answer, a picture like the source."""
+
+    truth: Array
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """What an edit can do otherwise than usual: the subjects of ablations."""
+
+    masking: str | float = "linear"  # a schedule's name, or one ratio for every step
+    patch: int = PATCH  # of the masks, pixels
+    scheduler: str = "ddim"
+    inverted: bool = False  # start from the source's own x_T (DDIM inversion), not from noise
+    without: tuple[str, ...] = ()  # snapshot maps that are set to zero
+
+
+USUAL = EditOptions()
 
 
 def edit_kinds(before: FaceParameters, after: FaceParameters) -> tuple[str, ...]:
@@ -78,14 +102,20 @@ def edit_kinds(before: FaceParameters, after: FaceParameters) -> tuple[str, ...]
     return tuple(name for name, is_changed in changed.items() if is_changed)
 
 
+def make_task(
+    source: Array, before: FaceParameters, after: FaceParameters, geometry: Geometry, size: int, maps: Sequence[str], seed: int
+) -> Task:
+    """An edit of a crop (size, size, 3) with the face parameters `before`, with its preview and snapshot."""
+    preview = render_preview(source, geometry.view(before), geometry.view(after), geometry.rig)
+    snapshot = geometry.snapshot(after, size, maps, preview).image
+    return Task(seed, edit_kinds(before, after), before, after, source, preview.image, preview.visibility, snapshot)
+
+
 def make_case(seed: int, size: int, maps: Sequence[str], geometry: Geometry) -> Case:
     """The held-out pair of a seed, with the preview and the snapshot of its true parameters."""
     pair = make_pair(seed, size)
-    before, after = geometry.view(pair.source_parameters), geometry.view(pair.target_parameters)
-    preview = render_preview(pair.source, before, after, geometry.rig)
-    snapshot = geometry.snapshot(pair.target_parameters, size, maps, preview).image
-    kinds = edit_kinds(pair.source_parameters, pair.target_parameters)
-    return Case(seed, kinds, pair.source_parameters, pair.source, pair.target, preview.image, preview.visibility, snapshot)
+    task = make_task(pair.source, pair.source_parameters, pair.target_parameters, geometry, size, maps, seed)
+    return Case(**vars(task), truth=pair.target)
 
 
 def to_batch(pictures: Sequence[Array], device: str) -> Tensor:
@@ -94,15 +124,31 @@ def to_batch(pictures: Sequence[Array], device: str) -> Tensor:
 
 
 @torch.no_grad()
-def edited(preset: Preset, cases: Sequence[Case], steps: int, strength: float, device: str, control: Any = None) -> list[Array]:
-    """Edits of a batch, from noise (strength 1) or from the warp. Noise and masks follow from the first seed. control: instead of the preset's."""
+def edited(
+    preset: Preset,
+    cases: Sequence[Task],
+    steps: int,
+    strength: float,  # 1: from noise; less: from the warp
+    device: str,
+    control: Any = None,  # instead of the preset's
+    options: EditOptions = USUAL,
+    region: Tensor | None = None,  # (B, 1, H, W): mask only patches that touch this
+) -> list[Array]:
+    """Edits of a batch, (H, W, 3) in [0, 1]. Noise and masks follow from the first seed."""
+    control = control or preset.control
     source, warp = to_batch([c.source for c in cases], device), to_batch([c.warp for c in cases], device)
     snapshot = torch.cat([c.snapshot for c in cases]).to(device)
+    for name in options.without:
+        snapshot[:, map_slice(control.config.snapshot_maps, name)] = 0
     generator = torch.Generator().manual_seed(cases[0].seed)
     noise = torch.randn(source.shape, generator=generator).to(device)
+    if options.inverted:
+        noise = invert(preset.model, source, preset.model.encode(source), steps=steps)
     taken = len(denoising_timesteps(steps, strength))
-    condition = EditCondition(preset.model, control or preset.control, source, snapshot, taken, "linear", generator)
-    x = sample(preset.model, noise, steps=steps, condition=condition, start=warp if strength < 1 else None, strength=strength)
+    masking = options.masking if isinstance(options.masking, str) else [options.masking] * taken
+    condition = EditCondition(preset.model, control, source, snapshot, taken, masking, generator, options.patch, region=region)
+    start = warp if strength < 1 else None
+    x = sample(preset.model, noise, steps=steps, condition=condition, start=start, strength=strength, scheduler=options.scheduler)
     return list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32))
 
 

@@ -95,9 +95,14 @@ def load_preset(folder: Path, device: str = "cpu") -> Preset:
     for key, kind, part in (("model", DiffAE, "diffae"), ("control", ExpFaceNet, "exp_facenet")):
         if not (folder / part / "config.json").is_file():
             raise UserError(f"preset {values['name']!r} in {folder} has no {part}/config.json; train it or copy it there")
-        try:
-            network: Any = kind.from_pretrained(folder / part, torch_dtype=torch.float32, low_cpu_mem_usage=False)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(f"{folder / part} cannot be read: {str(error).splitlines()[0]}") from error
-        networks[key] = network.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        networks[key] = load_network(kind, folder / part, device)
     return Preset(**values, **networks)
+
+
+def load_network(kind: Any, folder: Path, device: str = "cpu") -> Any:
+    """A DiffAE or an ExpFaceNet that diffusers saved, in evaluation mode, frozen. UserError if it cannot be read."""
+    try:
+        network = kind.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder} cannot be read: {str(error).splitlines()[0]}") from error
+    return network.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)

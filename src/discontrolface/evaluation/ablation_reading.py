@@ -1,0 +1,88 @@
+"""The figures of one edit: against the true picture, pixel by pixel and read again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from discontrolface.editing.images import Photo
+from discontrolface.editing.person import Person, to_uint8
+from discontrolface.editing.reading import Reader
+from discontrolface.errors import UserError
+from discontrolface.evaluation.ablation_items import Item
+from discontrolface.evaluation.heldout import Array, measure
+from discontrolface.evaluation.similarity import detail_correlation
+from discontrolface.face.fit import face_width, landmark_error
+
+LEAST_MOTION = 1.0  # % of the face's width, root mean square: below it nothing says how much of the motion was made
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What is read in the source and in the truth; None where no face is found. asked: (468, 2) pixels, the motion of the landmarks that
+    an edit without a truth asks for, by the head model."""
+
+    source: Person | None
+    truth: Person | None
+    asked: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, item: Item, reader: Reader) -> Readings:
+        """Of an item, once for all variants."""
+        task = item.task
+        array = to_uint8(task.source)
+        try:
+            source = reader.read(Photo(array, Path(item.key), "", None, (item.size, item.size)))
+        except UserError:
+            source = None
+        asked = item.landmarks(task.target) - item.landmarks(task.parameters)
+        return cls(source, None if item.truth is None else reread(source, item.truth, reader), asked)
+
+
+def reread(source: Person | None, picture: Array, reader: Reader) -> Person | None:
+    """The face of an edit of the source; None where there is none."""
+    if source is None:
+        return None
+    try:
+        return reader.reread(source, Image.fromarray(to_uint8(picture)))
+    except UserError:
+        return None
+
+
+def item_figures(picture: Array, item: Item, readings: Readings, reader: Reader) -> dict[str, float | None]:
+    """All figures of one variant's picture; None where something cannot be measured."""
+    out: dict[str, float | None] = {}
+    if item.truth is not None:
+        out |= measure(picture, item.case())
+        square = 4000 * (picture - item.truth).astype(np.float64) ** 2
+        out["off_face"] = round(float(square[item.off_face].mean()), 4) if item.off_face.any() else None
+        out["detail"] = round(detail_correlation(picture, item.truth, item.face), 5) if item.face.any() else None
+    again = reread(readings.source, picture, reader)
+    return out | reading_figures(again, readings)
+
+
+def reading_figures(again: Person | None, readings: Readings) -> dict[str, float | None]:
+    """Landmarks (% of the face's width), head (degrees) and control (share of the motion) of what was read in an edit."""
+    out: dict[str, float | None] = {"landmarks": None, "head": None, "control": None}
+    if again is None or readings.source is None:
+        return out
+    before, made = readings.source.landmarks.points[:, :2], again.landmarks.points[:, :2]
+    wanted = readings.asked
+    if readings.truth is not None:
+        true = readings.truth.landmarks.points[:, :2]
+        out["landmarks"] = round(landmark_error(made, true)[1], 4)
+        out["head"] = round(angle_between(again.parameters.head_rotation, readings.truth.parameters.head_rotation), 4)
+        wanted = true.astype(np.float64) - before
+    size = 100 * np.sqrt((wanted**2).sum(1).mean()) / face_width(before)
+    if size >= LEAST_MOTION:
+        out["control"] = round(float(((made - before) * wanted).sum() / (wanted**2).sum()), 5)
+    return out
+
+
+def angle_between(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Degrees between two rotations (3, 3)."""
+    return float(np.degrees(np.arccos(np.clip((np.trace(a.T @ b) - 1) / 2, -1, 1))))

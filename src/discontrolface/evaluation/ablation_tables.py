@@ -1,0 +1,193 @@
+"""What came out of an ablation: tables of means, of paired differences, of the paper's statements, and a sentence. All computed from the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from discontrolface.evaluation.ablations import FIGURES, LEGEND, Claim, Comparison, Experiment
+from discontrolface.evaluation.report_content import Cell, Picture, Plot, Section, Series, Table
+from discontrolface.evaluation.statistics import Figure, bootstrap_mean, paired_difference
+
+ENOUGH = 8  # pairs; with fewer an interval says little, and nothing is concluded
+
+Values = list[float | None]
+
+
+def columns_of(found: Experiment, items: Mapping[str, Any], task: str) -> dict[str, dict[str, Values]]:
+    """{variant: {figure: one value per item of this task that has every variant}}."""
+    names = [v.name for v in found.variants]
+    whole = [entry["variants"] for entry in items.values() if entry["task"] == task and all(n in entry["variants"] for n in names)]
+    figures = [f for f in FIGURES if any(f in made[n] for made in whole for n in names)]
+    return {n: {f: [made[n].get(f) for made in whole] for f in figures} for n in names}
+
+
+def difference(columns: Mapping[str, Mapping[str, Values]], figure: str, variant: str, against: str) -> Figure:
+    """The paired difference of a figure."""
+    return paired_difference(columns[variant].get(figure, []), columns[against].get(figure, []))
+
+
+def direction(gap: Figure) -> int:
+    """+1 or -1 if the whole interval of a difference lies on that side of 0, else 0; 0 also for fewer than ENOUGH items."""
+    if gap.count < ENOUGH or gap.low is None or gap.high is None:
+        return 0
+    return 1 if gap.low > 0 else -1 if gap.high < 0 else 0
+
+
+def verdict(gaps: Sequence[Figure], comparisons: Sequence[Comparison]) -> str:
+    """Whether all of the comparisons hold, from their paired differences (variant - against)."""
+    if any(gap.count < ENOUGH for gap in gaps):
+        return f"not decided (fewer than {ENOUGH} items)"
+    agrees = [direction(gap) * (1 if c.more else -1) for gap, c in zip(gaps, comparisons, strict=True)]
+    if all(a > 0 for a in agrees):
+        return "agrees"
+    if any(a < 0 for a in agrees):
+        return "contradicts"
+    return "agrees in part" if any(agrees) else "not decided"
+
+
+def scaled(figure: Figure, kind: str) -> Figure:
+    """In the unit of the table."""
+    by = FIGURES[kind].scale
+    values = {k: None if v is None else v * by for k, v in (("value", figure.value), ("low", figure.low), ("high", figure.high))}
+    return Figure(**values, count=figure.count, missing=figure.missing)
+
+
+def ranked(found: Experiment, columns: Mapping[str, Mapping[str, Values]]) -> list[str]:
+    """Variants, the best mean of the experiment's main figure first; those without one last."""
+    means = {name: bootstrap_mean(values.get(found.main, [])).value for name, values in columns.items()}
+    sign = -FIGURES[found.main].better
+    return sorted(columns, key=lambda name: (means[name] is None, sign * (means[name] or 0.0)))
+
+
+def mean_table(found: Experiment, columns: Mapping[str, Mapping[str, Values]], task: str) -> Table:
+    """Ranked means with intervals."""
+    shown = [f for f in found.figures if any(v is not None for values in columns.values() for v in values.get(f, []))]
+    rows: list[tuple[Cell, ...]] = []
+    for place, name in enumerate(ranked(found, columns), 1):
+        rows.append((name, place, *(scaled(bootstrap_mean(columns[name].get(f, [])), f) for f in shown)))
+    count = max((len(v) for values in columns.values() for v in values.values()), default=0)
+    what = "photos' edits" if found.on_photos else "pairs"
+    return Table(f"{task.capitalize()} ({count} {what})", ("", "rank", *(FIGURES[f].label for f in shown)), tuple(rows), digits=2)
+
+
+def difference_table(found: Experiment, columns: Mapping[str, Mapping[str, Values]], task: str) -> Table:
+    """Every variant minus the reference, item by item."""
+    figures = (
+        ("detail",) if found.main == "detail" and task == "reconstruction" else ("mse", "hidden_mse", "off_face", "landmarks", "control")
+    )
+    shown = [f for f in figures if f in found.figures and any(v is not None for v in columns[found.reference].get(f, []))]
+    rows: list[tuple[Cell, ...]] = []
+    for name in ranked(found, columns):
+        if name == found.reference:
+            continue
+        gaps = {f: difference(columns, f, name, found.reference) for f in shown}
+        rows.append((name, *(scaled(gap, f) for f, gap in gaps.items()), word(gaps[found.main], found.main) if found.main in gaps else ""))
+    title = f"{task.capitalize()}: difference to `{found.reference}`, item by item"
+    return Table(title, ("", *(FIGURES[f].label for f in shown), FIGURES[found.main].label + " is"), tuple(rows), digits=2)
+
+
+def word(gap: Figure, figure: str) -> str:
+    """better, worse, or why neither can be said."""
+    if gap.count < ENOUGH:
+        return f"undecided: {gap.count} item{'s' if gap.count != 1 else ''}"
+    return {1: "better", -1: "worse", 0: "not distinguishable"}[direction(gap) * FIGURES[figure].better]
+
+
+def claim_gaps(claim: Claim, columns: Mapping[str, Mapping[str, Mapping[str, Values]]]) -> list[Figure]:
+    """The paired difference of each of a claim's comparisons. columns: by task."""
+    return [difference(columns[c.task], c.figure, c.variant, c.against) for c in claim.comparisons]
+
+
+def claim_table(claims: Sequence[Claim], columns: Mapping[str, Mapping[str, Mapping[str, Values]]]) -> Table:
+    """The paper's statements against what was measured."""
+    rows: list[tuple[Cell, ...]] = []
+    for claim in claims:
+        gaps = claim_gaps(claim, columns)
+        for k, (c, gap) in enumerate(zip(claim.comparisons, gaps, strict=True)):
+            wanted = f"{FIGURES[c.figure].label}, {c.task}: {c.variant} {'more' if c.more else 'less'} than {c.against}"
+            rows.append((claim.text if k == 0 else "", verdict(gaps, claim.comparisons) if k == 0 else "", wanted, scaled(gap, c.figure)))
+    note = (
+        "Computed: `agrees` if the 95 % interval of every paired difference lies on the side that the statement wants, `contradicts` if one lies "
+        "on the other side, `agrees in part` if some agree and none contradicts. Intervals are not corrected for their number."
+    )
+    return Table("The paper's statements", ("the paper", "our finding", "holds if", "measured difference"), tuple(rows), note, 2)
+
+
+def finding(found: Experiment, columns: Mapping[str, Mapping[str, Mapping[str, Values]]]) -> str:
+    """The result in words: what is worse, what is better, what cannot be told apart, and what the paper's statements are worth here."""
+    task = found.tasks[0] if found.main == "detail" else found.tasks[-1]
+    of = columns[task]
+    groups: dict[str, list[str]] = {"worse": [], "better": [], "not distinguishable": []}
+    count = 0
+    for name in ranked(found, of):
+        if name == found.reference:
+            continue
+        gap = difference(of, found.main, name, found.reference)
+        count = gap.count
+        groups.setdefault(word(gap, found.main), []).append(name)
+    if count < ENOUGH:
+        return f"{count or 'No'} item{'s' if count != 1 else ''}: too few to conclude anything; the command works."
+    told = "; ".join(f"{what}: {', '.join(f'`{n}`' for n in names)}" for what, names in groups.items() if names)
+    parts = [
+        f"{task.capitalize()}, {FIGURES[found.main].label}, against `{found.reference}` ({count} items, 95 % paired intervals): {told}."
+    ]
+    if found.claims:
+        verdicts = [f"{c.text}: {verdict(claim_gaps(c, columns), c.comparisons)}" for c in found.claims]
+        parts.append(f"The paper's statements: {'; '.join(verdicts)}.")
+    return " ".join(parts)
+
+
+def plot_of(found: Experiment, columns: Mapping[str, Mapping[str, Values]], task: str) -> Plot:
+    """The main figure over the experiment's axis, one line per solver."""
+    lines: dict[str, list[tuple[float, Figure]]] = {}
+    for v in found.variants:
+        x = v.iterations if found.axis == "iterations" else v.steps or 0
+        lines.setdefault(v.options.scheduler, []).append(
+            (float(x), scaled(bootstrap_mean(columns[v.name].get(found.main, [])), found.main))
+        )
+    series = []
+    for name, points in lines.items():
+        points = sorted((p for p in points if p[1].value is not None), key=lambda p: p[0])
+        band = all(f.low is not None and f.high is not None for _, f in points)
+        low, high = (tuple(f.low or 0.0 for _, f in points), tuple(f.high or 0.0 for _, f in points)) if band else ((), ())
+        series.append(Series(name, tuple(x for x, _ in points), tuple(f.value or 0.0 for _, f in points), low, high))
+    return Plot(f"{task.capitalize()}: {FIGURES[found.main].label} over {found.axis}", found.axis, FIGURES[found.main].label, tuple(series))
+
+
+def by_task(found: Experiment, items: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Values]]]:
+    """`columns_of` for every task."""
+    return {task: columns_of(found, items, task) for task in found.tasks}
+
+
+def summary_of(found: Experiment, items: Mapping[str, Any]) -> dict[str, Any]:
+    """Means, differences and verdicts as JSON, in the record's own units."""
+    columns = by_task(found, items)
+
+    def means(of: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
+        return {name: {f: asdict(bootstrap_mean(v)) for f, v in values.items()} for name, values in of.items()}
+
+    def gaps(of: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
+        others = [name for name in of if name != found.reference]
+        return {name: {f: asdict(difference(of, f, name, found.reference)) for f in of[name]} for name in others}
+
+    return {
+        "finding": finding(found, columns),
+        "means": {task: means(of) for task, of in columns.items()},
+        f"differences to {found.reference}": {task: gaps(of) for task, of in columns.items()},
+        "statements": {c.text: verdict(claim_gaps(c, columns), c.comparisons) for c in found.claims},
+    }
+
+
+def section_of(found: Experiment, record: Mapping[str, Any], picture: Picture | None) -> Section:
+    """The ablation as a section of a report."""
+    columns = by_task(found, record["items"])
+    settings = record["settings"]
+    how = f"Weights {settings['weights']} ({settings['preset']} preset), {settings['steps']} steps from noise where nothing else is said. "
+    text = "\n\n".join(part for part in (finding(found, columns), found.question, found.note, how + LEGEND) if part)
+    tables = [make(found, columns[task], task) for task in reversed(found.tasks) for make in (mean_table, difference_table)]
+    if found.claims:
+        tables.insert(0, claim_table(found.claims, columns))
+    plots = (plot_of(found, columns[found.tasks[-1]], found.tasks[-1]),) if found.axis else ()
+    return Section(found.title, text, tuple(tables), () if picture is None else (picture,), plots)
