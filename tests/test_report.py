@@ -100,7 +100,7 @@ def test_the_page_has_all_of_it(report: Report) -> None:
     cells = [text for _, text in page.of("td")]
     assert cells[:5] == ["0.12 0.10 – 0.20", "∞", "1,234", "–", "a"]
     assert cells[5:9] == ["not measured: weights missing", "20.50", "8", "1.50"]
-    assert ("ci", "0.10 – 0.20") in [(attributes.get("class"), text) for attributes, text in page.of("span")]
+    assert ("ci", " 0.10 – 0.20") in [(attributes.get("class"), text) for attributes, text in page.of("span")]
     numeric = [attributes.get("class") for attributes, _ in page.of("th") if attributes.get("scope") == "col"]
     assert numeric == [None, "number", "number", "number", "number", None]
     targets = {attributes["id"] for attributes, _ in page.of("section")}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from discontrolface.commands.assets import assets_app
+from discontrolface.commands.benchmark import benchmark
 from discontrolface.commands.common import (
     CacheOption,
     DeviceOption,
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(assets_app, name="assets")
+app.command()(benchmark)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from discontrolface.editing.files import write_text
 from discontrolface.evaluation.plot_svg import STYLE, plot_svg
 from discontrolface.evaluation.report_content import Picture, Report, Section, Table
 from discontrolface.evaluation.report_files import encode_picture, slug
-from discontrolface.evaluation.report_text import check_table, html_cell, html_text, numeric_columns, paragraphs
+from discontrolface.evaluation.report_text import check_table, html_cell, html_text, interval, numeric_columns, paragraphs
 
 WIDE = 1100  # pixels; a wider picture can be shown at its full size
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the page can load nothing, and the browser holds it to that
@@ -79,9 +79,10 @@ def html_table(table: Table) -> str:
     check_table(table)
     kinds = [' class="number"' if numeric else "" for numeric in numeric_columns(table)]
     head = "".join(f'<th scope="col"{kind}>{html_text(name)}</th>' for name, kind in zip(table.columns, kinds, strict=True))
+    rooms = [max((len(interval(row[k], table.digits)) for row in table.rows), default=0) for k in range(len(table.columns))]
     rows = []
     for row in table.rows:
-        cells = [html_cell(cell, table.digits) for cell in row]
+        cells = [html_cell(cell, table.digits, room) for cell, room in zip(row, rooms, strict=True)]
         first = f'<th scope="row"{kinds[0]}>{cells[0]}</th>'
         rows.append(f"<tr>{first}" + "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(cells[1:], kinds[1:], strict=True)) + "</tr>")
     body = "\n".join(rows)

@@ -43,20 +43,26 @@ def html_text(text: str) -> str:
     return "".join(f"<code>{html.escape(part[1:-1])}</code>" if CODE.fullmatch(part) else html.escape(part) for part in CODE.split(text))
 
 
-def html_cell(cell: Cell, digits: int) -> str:
-    """The inside of a table cell; a confidence interval is set lightly."""
+def interval(cell: Cell, digits: int) -> str:
+    """The confidence interval of a figure that has one."""
+    if not isinstance(cell, Figure) or cell.value is None or cell.low is None or cell.high is None:
+        return ""
+    return f"{number(cell.low, digits)} – {number(cell.high, digits)}"
+
+
+def html_cell(cell: Cell, digits: int, room: int = 0) -> str:
+    """The inside of a table cell; a confidence interval is set lightly. room: letters of the column's longest interval, so that values align."""
     if cell is None:
         return f'<span class="none">{NOTHING}</span>'
     if isinstance(cell, str):
         return html_text(cell)
-    if not isinstance(cell, Figure):
-        return number(cell, digits)
-    if cell.value is None:
-        return f'<span class="none">{html.escape(cell.text())}</span>'
-    shown = number(cell.value, digits)
-    if cell.low is None or cell.high is None:
-        return shown
-    return f'{shown} <span class="ci">{number(cell.low, digits)} – {number(cell.high, digits)}</span>'
+    if isinstance(cell, Figure):
+        if cell.value is None:
+            return f'<span class="none">{html.escape(cell.text())}</span>'
+        shown = number(cell.value, digits)
+    else:
+        shown = number(cell, digits)
+    return f'{shown}<span class="ci" style="min-width:{room}ch"> {interval(cell, digits)}</span>' if room else shown
 
 
 def markdown_text(text: str) -> str:
