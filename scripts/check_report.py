@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image, ImageChops
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -42,11 +44,23 @@ def open_page(browser: str, page: Path, screenshot: Path, size: tuple[int, int],
     return console_messages(done.stderr)
 
 
+def save(picture: Path, path: Path, colours: int | None) -> None:
+    """The screenshot, without empty space below the page."""
+    image = Image.open(picture).convert("RGB")
+    filled = ImageChops.difference(image, Image.new("RGB", image.size, image.getpixel((0, image.height - 1)))).getbbox()
+    if filled is not None:
+        image = image.crop((0, 0, image.width, min(image.height, filled[3] + 48)))
+    if colours is not None:
+        image = image.quantize(colours, dither=Image.Dither.NONE)
+    image.save(path, optimize=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path, help="the .html file")
     parser.add_argument("--screenshot", type=Path, help="write the picture there (.png) [default: nowhere]")
     parser.add_argument("--size", default="1280x1600", help="of the window, WIDTHxHEIGHT")
+    parser.add_argument("--colours", type=int, help="fewer colours for a smaller file, 2 to 256")
     parser.add_argument("--dark", action="store_true", help="as on a screen that is set to dark")
     args = parser.parse_args()
     browser = find_browser()
@@ -56,8 +70,10 @@ def main() -> None:
         sys.exit(f"{args.page} does not exist")
     width, _, height = args.size.partition("x")
     with tempfile.TemporaryDirectory() as folder:
-        picture = args.screenshot or Path(folder) / "page.png"
+        picture = Path(folder) / "page.png"
         messages = open_page(browser, args.page, picture, (int(width), int(height)), args.dark)
+        if args.screenshot is not None:
+            save(picture, args.screenshot, args.colours)
     if messages:
         sys.exit("\n".join([f"{args.page} has console messages:", *messages]))
     print(f"{args.page}: no console messages" + (f", {args.screenshot}" if args.screenshot else ""))

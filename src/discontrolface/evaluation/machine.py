@@ -22,16 +22,20 @@ Work = Callable[[], object]
 def check_device(device: str) -> str:
     """The device as it was given. UserError if PyTorch does not know it or it is not there."""
     try:
-        torch.empty(1, device=device).add_(1)
+        torch.ones(1, device=device).item()
+        synchronize(device)
     except Exception as error:  # RuntimeError for unknown names; AssertionError, NotImplementedError, ... from builds without the device
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"device {device!r} cannot be used here ({reason}); choose cpu or one that PyTorch finds") from error
+        found = torch.accelerator.current_accelerator() if hasattr(torch, "accelerator") else None  # since PyTorch 2.6
+        known = "cpu" if found is None else f"cpu and {found.type}"
+        raise UserError(f"device {device!r} cannot be used here; this PyTorch finds {known}") from error
     return device
 
 
 def synchronize(device: str) -> None:
     """Wait until the device has done all that it was asked for."""
-    torch.get_device_module(torch.device(device)).synchronize()
+    at = torch.device(device)
+    module: Any = torch.get_device_module(at)
+    module.synchronize(at) if at.index else module.synchronize()  # not every kind of device takes an argument
 
 
 # ---- time
