@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -111,6 +112,29 @@ def test_memory_of_a_known_size() -> None:
     assert grown == pytest.approx(megabytes, abs=3)
     kept = np.ones(megabytes * 2**20, np.uint8)
     assert peak_growth(lambda: kept.sum()) < 4, "what was in use before does not count"
+
+
+def test_memory_of_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its allocator says, read after the device has finished. (The device is pretended: its own figures are not what is tested.)"""
+    now, highest, waited = [100 * 2**20], [900 * 2**20], []
+
+    def reset(device: str) -> None:
+        highest[0] = now[0]
+
+    def work() -> None:
+        highest[0] = now[0] + 30 * 2**20
+
+    module = SimpleNamespace(
+        synchronize=lambda *device: waited.append(device),
+        reset_peak_memory_stats=reset,
+        memory_allocated=lambda device: now[0],
+        max_memory_allocated=lambda device: highest[0],
+    )
+    monkeypatch.setattr(torch, "get_device_module", lambda device: module)
+    assert peak_growth(work, "xpu:1") == 30.0
+    assert waited == [(torch.device("xpu:1"),)] * 2
+    del module.max_memory_allocated
+    assert peak_growth(work, "xpu") is None
 
 
 def test_peak_speed_is_of_this_machine() -> None:
