@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= out/demo
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: install install-dev demo test test-heavy lint types bench clean
+.PHONY: install install-dev demo test test-heavy lint types bench benchmark-docs clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -40,6 +40,12 @@ types: install-dev
 
 bench: install-dev
 	for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+# The table and plots of docs/benchmark.md, on this machine: run it when nothing else runs. With Chromium also docs/report.png.
+benchmark-docs: install
+	mkdir -p docs/benchmark out
+	$(BIN)/discontrolface benchmark --full-size -o docs/benchmark/results.json --report out/benchmark.html --overwrite
+	$(BIN)/python scripts/check_report.py out/benchmark.html --screenshot docs/report.png --size 1280x2200 --colours 64
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache

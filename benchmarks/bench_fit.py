@@ -15,6 +15,7 @@ from PIL import Image
 from timing import median_ms
 
 from discontrolface.editing.align import make_crop
+from discontrolface.editing.heads import landmarks_in_crop
 from discontrolface.face.fit import FaceReading, fit_landmarks, read_face
 from discontrolface.face.fit_light import fit_light
 from discontrolface.face.head import HeadModel
@@ -33,8 +34,7 @@ def photo(path: Path, head: HeadModel, runs: int, overlay: Path | None) -> None:
     pixels = np.asarray(Image.open(path).convert("RGB"))
     landmarks = FaceLandmarker().find_face(pixels)
     crop = make_crop(pixels, landmarks, SIZE)
-    points = np.concatenate([crop.to_crop(landmarks.points[:, :2]), landmarks.points[:, 2:] * crop.scale], 1)
-    iris, eyes = (None if a is None else crop.to_crop(a) for a in (landmarks.iris, landmarks.eyes))
+    points, iris, eyes = landmarks_in_crop(crop, landmarks)
     picture = np.asarray(crop.image, np.float32) / 255
 
     def read() -> FaceReading:

@@ -11,7 +11,6 @@ resident size during one call (Linux). `--open` adds the open preset's quality t
 """
 
 import argparse
-import ctypes
 import importlib
 import itertools
 import statistics
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 from discontrolface.diffusion import EditCondition, sample
 from discontrolface.diffusion.sampling import denoise
 from discontrolface.diffusion.schedule import denoising_timesteps
+from discontrolface.evaluation.machine import peak_growth
 from discontrolface.nets import DiffAE, ExpFaceNet
 from discontrolface.nets.parametrization import linear_alphas_cumprod, to_x0
 from discontrolface.weights import import_diffae
@@ -95,19 +95,6 @@ def fill(model: nn.Module) -> None:
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) / parameter[0].numel() ** 0.5)
-
-
-def peak_growth(call: Callable[[], object]) -> float:
-    """MB by which the resident size grows at most during the call."""
-
-    def status(name: str) -> int:
-        return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
-
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    before = status("VmRSS:")
-    call()
-    return (status("VmHWM:") - before) / 1024
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -10,6 +10,7 @@ import typer
 
 from discontrolface.commands.ablate import ablate
 from discontrolface.commands.assets import assets_app
+from discontrolface.commands.benchmark import benchmark
 from discontrolface.commands.common import (
     CacheOption,
     DeviceOption,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.add_typer(assets_app, name="assets")
 app.command()(ablate)
+app.command()(benchmark)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from discontrolface.editing.align import Crop
 from discontrolface.editing.geometry import DetailGeometry, Geometry
@@ -48,11 +49,19 @@ class OpenHeadReader:
 
     def read(self, crop: Crop, landmarks: Landmarks, like: Person | None = None) -> FaceReading:
         """See HeadReader."""
-        points = np.concatenate([crop.to_crop(landmarks.points[:, :2]), landmarks.points[:, 2:] * crop.scale], 1)
-        iris, eyes = (None if a is None else crop.to_crop(a) for a in (landmarks.iris, landmarks.eyes))
+        points, iris, eyes = landmarks_in_crop(crop, landmarks)
         known: dict[str, Any] = {} if like is None else {"shape": like.parameters.shape, "offsets": like.fit.offsets}
         parameters, fit = read_face(to_float(crop.image), points, self.geometry.head, iris, eyes=eyes, **known)
         return FaceReading(parameters, fit, self.geometry)
+
+
+def landmarks_in_crop(
+    crop: Crop, landmarks: Landmarks
+) -> tuple[NDArray[np.floating], NDArray[np.floating] | None, NDArray[np.floating] | None]:
+    """Points (468, 3), iris (2, 5, 2) and eyes (2, 71, 2) in pixels of the crop, as `read_face` takes them."""
+    points = np.concatenate([crop.to_crop(landmarks.points[:, :2]), landmarks.points[:, 2:] * crop.scale], 1)
+    iris, eyes = (None if a is None else crop.to_crop(a) for a in (landmarks.iris, landmarks.eyes))
+    return points, iris, eyes
 
 
 class FlameHeadReader:
