@@ -45,7 +45,7 @@ bench: install-dev
 benchmark-docs: install
 	mkdir -p docs/benchmark out
 	$(BIN)/discontrolface benchmark --full-size -o docs/benchmark/results.json --report out/benchmark.html --overwrite
-	$(BIN)/python scripts/check_report.py out/benchmark.html --screenshot docs/report.png --size 1280x2200 --colours 64
+	$(BIN)/python scripts/check_report.py out/benchmark.html --screenshot docs/report.png --size 1280x3800 --colours 128
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache

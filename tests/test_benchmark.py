@@ -171,7 +171,9 @@ def test_beyond_noise() -> None:
 
 def whole(*stages: Measured, threads: int = 2, peak: float = 1e9) -> Benchmark:
     machine: dict[str, str | int | float] = {"processor": "P", "cores": 2, "threads": threads, "device": "cpu"}
-    return Benchmark(machine, {"preset": "open", "load before": 0.1}, {"matrix product": peak, "convolution": peak / 2}, stages)
+    return Benchmark(
+        machine, {"preset": "open", "load before": 0.1, "steadiness": 0.98}, {"matrix product": peak, "convolution": peak / 2}, stages
+    )
 
 
 def test_the_comparison_says_what_changed() -> None:
@@ -218,6 +220,9 @@ def test_scaling_is_per_picture_and_busy_machines_are_named() -> None:
     assert report.summary == "P, threads: 2, device: cpu.\n\nReading a photo takes 5 ms."
     busy = replace(quiet, settings=quiet.settings | {"load before": 3.0})
     assert benchmark_report(busy).summary.startswith("Other programs were running")
+    unsteady = replace(quiet, settings=quiet.settings | {"steadiness": 0.4})
+    assert "0.40 of what it was at the other" in benchmark_report(unsteady).summary
+    assert bench.steadiness([{"a": 2.0, "b": 8.0}, {"a": 5.0, "b": 4.0}]) == 0.625
 
 
 # ---- all of it

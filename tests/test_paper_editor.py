@@ -20,6 +20,9 @@ from discontrolface.editing.person import Person
 from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot
 from discontrolface.editing.provenance import read_provenance
 from discontrolface.editing.reading import Reader
+from discontrolface.evaluation.benchmark import measure
+from discontrolface.evaluation.benchmark_stages import edit_stages, personal_stages, reading_stages
+from discontrolface.evaluation.machine import Effort
 from discontrolface.face.codes import read_codes
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import OPEN_MAPS, PAPER_MAPS, ExpFaceNet
@@ -282,3 +285,18 @@ def test_export(folder: Path, tmp_path: Path) -> None:
     assert "exists" in again.stderr
     assert "choose .glb or .obj" in run("export", PHOTO, "-o", tmp_path / "head.stl").stderr
     assert run("export", PHOTO, "-o", tmp_path / "open.glb", "--expression", "smile=1", "--texture", "0").exit_code == 0
+
+
+def test_every_stage_of_the_benchmark_runs(editor: Editor, person: Person) -> None:
+    """The paper preset is read by networks, personalized without drawn pairs and edited from noise: other stages than the open preset's."""
+    stages = [
+        *reading_stages(editor, person.photo),
+        *personal_stages(editor, person, (1,)),
+        *edit_stages(editor, person, (1,)),
+    ]
+    assert [s.name for s in stages if not s.name.startswith("read:")] == ["read", "personalize: iteration", "edit from noise"]
+    assert "read: parameters" in [s.name for s in stages]
+    before = {name: value.clone() for name, value in editor.preset.control.state_dict().items()}
+    for stage in stages:
+        assert min(measure(stage, Effort(0.0, 1, 1)).times) > 0
+    assert all(torch.equal(value, before[name]) for name, value in editor.preset.control.state_dict().items()), "measuring changes nothing"

@@ -172,8 +172,15 @@ def run_benchmark(
         "seconds a stage": plan.effort.seconds,
         "runs a stage": f"{plan.effort.least} to {plan.effort.most}",
         "load before": load,  # programs that wanted a core
+        "steadiness": round(steadiness(peaks), 3),
     }
     return Benchmark(describe(device), settings, peak, tuple(measured))
+
+
+def steadiness(peaks: Sequence[dict[str, float]]) -> float:
+    """The machine's best speed at its slower time over that at its faster time: 1 when nothing else ran."""
+    best = [max(peak.values()) for peak in peaks]
+    return min(best) / max(best)
 
 
 # ---- JSON
@@ -222,7 +229,7 @@ def from_json(text: str, source: str) -> Benchmark:
         if not peak or not all(m.times for m in stages):
             raise ValueError("it has no figures")
         benchmark = Benchmark(dict(read["machine"]), dict(read["settings"]), peak, stages)
-        float(benchmark.settings["load before"]) + float(benchmark.machine["cores"])
+        float(benchmark.settings["load before"]) + float(benchmark.settings["steadiness"]) + float(benchmark.machine["cores"])
         return benchmark
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(

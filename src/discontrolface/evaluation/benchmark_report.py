@@ -12,6 +12,7 @@ UNITS = {"": "", "batch": "batch {}", "pixels": "{} px", "steps": "{} steps"}
 COLUMNS = ("stage", "size", "time, ms", "runs", "memory, MB", "GFLOP", "GFLOP/s", "share of peak, %")
 WITHIN_NOISE = "within noise"
 MEMORY_NOISE = (0.1, 5.0)  # a change of memory counts when it is larger than this share and than so many MB
+STEADY = 0.8  # best speeds before and after that differ more are worth a warning too
 BUSY = 0.5  # a load before the start of more than this share of the cores is worth a warning
 
 
@@ -88,6 +89,11 @@ def summary(benchmark: Benchmark) -> str:
     cores, load = float(benchmark.machine["cores"]), float(benchmark.settings["load before"])
     if load > BUSY * cores:
         out.append(f"Other programs were running at the start (cores: {cores:g}, load: {load:g}): times are too long, and spread.")
+    if (steady := float(benchmark.settings["steadiness"])) < STEADY:
+        out.append(
+            f"The machine's own best speed was at one end of the run {steady:.2f} of what it was at the other: stages measured at different times "
+            "cannot be compared with each other."
+        )
     said = []
     for stage, amount, words in (("read", None, "reading a photo"), ("preview", 256, "a preview at 256 px")):
         if (m := benchmark.find(stage, amount)) is not None:
@@ -137,7 +143,7 @@ def compare_row(before: Measured, now: Measured) -> tuple[Cell, ...]:
 def changed_settings(before: Benchmark, now: Benchmark) -> list[str]:
     """What else differs between two runs: `threads 1, now 2`."""
     old, new = before.machine | before.settings, now.machine | now.settings
-    names = [name for name in dict.fromkeys([*old, *new]) if name != "load before"]
+    names = [name for name in dict.fromkeys([*old, *new]) if name not in ("load before", "steadiness")]
     return [f"{name} {old.get(name, '?')}, now {new.get(name, '?')}" for name in names if old.get(name) != new.get(name)]
 
 
