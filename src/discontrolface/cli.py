@@ -21,6 +21,7 @@ from discontrolface.commands.common import (
     progress_bar,
 )
 from discontrolface.commands.controls import Controls
+from discontrolface.commands.evaluate import evaluate
 from discontrolface.commands.source import Source
 from discontrolface.errors import UserError
 
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(assets_app, name="assets")
+app.command()(evaluate)
 
 
 @app.command()

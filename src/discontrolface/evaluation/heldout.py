@@ -52,17 +52,24 @@ FIGURES = ("psnr", "ssim", "mse", "hidden_psnr", "hidden_ssim", "hidden_mse")
 
 
 @dataclass(frozen=True)
-class Case:
-    """A pair as a network sees it. Pictures (H, W, 3) in [0, 1]; visibility (H, W); snapshot (1, S, H, W)."""
+class Task:
+    """An edit as a network sees it. Pictures (H, W, 3) in [0, 1]; visibility (H, W); snapshot (1, S, H, W)."""
 
-    seed: int
+    seed: int  # of its noise and masks
     kinds: tuple[str, ...]  # what the edit changes
     parameters: FaceParameters  # of the source
+    target: FaceParameters
     source: Array
-    truth: Array
     warp: Array
     visibility: Array
     snapshot: Tensor
+
+
+@dataclass(frozen=True)
+class Case(Task):
+    """An edit with its known right answer, a picture like the source."""
+
+    truth: Array
 
 
 def edit_kinds(before: FaceParameters, after: FaceParameters) -> tuple[str, ...]:
@@ -78,14 +85,20 @@ def edit_kinds(before: FaceParameters, after: FaceParameters) -> tuple[str, ...]
     return tuple(name for name, is_changed in changed.items() if is_changed)
 
 
+def make_task(
+    source: Array, before: FaceParameters, after: FaceParameters, geometry: Geometry, size: int, maps: Sequence[str], seed: int
+) -> Task:
+    """An edit of a crop (size, size, 3) with the face parameters `before`, with its preview and snapshot."""
+    preview = render_preview(source, geometry.view(before), geometry.view(after), geometry.rig)
+    snapshot = geometry.snapshot(after, size, maps, preview).image
+    return Task(seed, edit_kinds(before, after), before, after, source, preview.image, preview.visibility, snapshot)
+
+
 def make_case(seed: int, size: int, maps: Sequence[str], geometry: Geometry) -> Case:
     """The held-out pair of a seed, with the preview and the snapshot of its true parameters."""
     pair = make_pair(seed, size)
-    before, after = geometry.view(pair.source_parameters), geometry.view(pair.target_parameters)
-    preview = render_preview(pair.source, before, after, geometry.rig)
-    snapshot = geometry.snapshot(pair.target_parameters, size, maps, preview).image
-    kinds = edit_kinds(pair.source_parameters, pair.target_parameters)
-    return Case(seed, kinds, pair.source_parameters, pair.source, pair.target, preview.image, preview.visibility, snapshot)
+    task = make_task(pair.source, pair.source_parameters, pair.target_parameters, geometry, size, maps, seed)
+    return Case(**vars(task), truth=pair.target)
 
 
 def to_batch(pictures: Sequence[Array], device: str) -> Tensor:
@@ -94,7 +107,7 @@ def to_batch(pictures: Sequence[Array], device: str) -> Tensor:
 
 
 @torch.no_grad()
-def edited(preset: Preset, cases: Sequence[Case], steps: int, strength: float, device: str, control: Any = None) -> list[Array]:
+def edited(preset: Preset, cases: Sequence[Task], steps: int, strength: float, device: str, control: Any = None) -> list[Array]:
     """Edits of a batch, from noise (strength 1) or from the warp. Noise and masks follow from the first seed. control: instead of the preset's."""
     source, warp = to_batch([c.source for c in cases], device), to_batch([c.warp for c in cases], device)
     snapshot = torch.cat([c.snapshot for c in cases]).to(device)
@@ -118,7 +131,7 @@ def run_methods(preset: Preset, cases: Sequence[Case], steps: int, strength: flo
 
 
 def run_personal(
-    preset: Preset, case: Case, geometry: Geometry, steps: int, strength: float, device: str, settings: OneShot = OPEN_ONE_SHOT
+    preset: Preset, case: Task, geometry: Geometry, steps: int, strength: float, device: str, settings: OneShot = OPEN_ONE_SHOT
 ) -> dict[str, Array]:
     """The edits of one pair after one-shot fine-tuning on its first picture."""
     control = copy.deepcopy(preset.control).requires_grad_(True)
