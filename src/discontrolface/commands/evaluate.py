@@ -26,7 +26,7 @@ def evaluate(
     ] = None,
     count: Annotated[int, typer.Option(help="How many pairs, or samples of shards; of photos all are taken.")] = 200,
     methods: Annotated[
-        str | None, typer.Option(help="Which, by name: photo,warp,diffae,one-step,draft,noise,draft-personal,noise-personal.")
+        str | None, typer.Option(help="Which, by name with commas: see docs/evaluation.md. [default: those without fine-tuning]")
     ] = None,
     write_inputs: Annotated[
         Path | None, typer.Option(help="Write the inputs of the edits to this folder, for methods that do not run here, and stop.")

@@ -14,12 +14,13 @@ from discontrolface.evaluation.report_content import Picture, Report, Section, T
 from discontrolface.evaluation.statistics import LEVEL, Figure, bootstrap_mean
 from discontrolface.evaluation.trials import PAIRS, PHOTOS
 
-WEIGHTS = "not measured: weights missing"
+NOT_MEASURED = "not measured"
+WEIGHTS = f"{NOT_MEASURED}: weights missing"
 WHY: Mapping[str, str] = {
-    "lpips": f"{WEIGHTS} (--lpips-backbone, --lpips-linear)",
-    "arcface": f"{WEIGHTS} (--arcface)",
-    "identity": "not measured: the extra 'eval' is not installed",
-    "ms_ssim": "not measured: crops smaller than 176 pixels",
+    "lpips": WEIGHTS,
+    "arcface": WEIGHTS,
+    "identity": f"{NOT_MEASURED}: the extra 'eval' is not installed",
+    "ms_ssim": f"{NOT_MEASURED}: crops smaller than 176 pixels",
 }
 SETS = {"fid": "FID", "kid": "KID"}
 COMPARED = ("mse", "psnr", "ssim", "hidden_mse", "head", "expression", "landmarks", "identity")  # with the mesh warp, in the summary
@@ -45,7 +46,7 @@ def figure_of(edits: Edits, method: str, metric: str) -> Figure:
     figure = bootstrap_mean(values_of(edits, method, metric))
     if figure.value is None:
         missing = all("missing" in edit["methods"][method] for edit in edits)
-        return Figure(None, missing="no pictures" if missing else WHY.get(metric, "not measured"))
+        return Figure(None, missing="no pictures" if missing else WHY.get(metric, NOT_MEASURED))
     return figure
 
 
@@ -76,27 +77,42 @@ def section_of(result: Mapping[str, Any], name: str, words: str, leave_out: Sequ
     return Section(name, "\n\n".join(filter(None, (words, units(metrics)))), tables)
 
 
-def shortcomings(result: Mapping[str, Any]) -> list[str]:
-    """Where a method is worse than the mesh warp, edit by edit, with an interval that does not hold 0. Sentences."""
-    said: list[str] = []
-    labels = result["labels"]
-    if "warp" not in labels:
-        return said
-    for metric in COMPARED:
-        warp = values_of(result["edits"], "warp", metric)
-        for name in labels:
-            if name in ("photo", "warp"):
-                continue
-            pairs = zip(values_of(result["edits"], name, metric), warp, strict=True)
-            difference = bootstrap_mean([None if a is None or b is None else a - b for a, b in pairs])
-            if difference.value is None or difference.low is None or difference.high is None:
-                continue
-            worse = difference.low > 0 if METRICS[metric].less else difference.high < 0
-            if worse:
-                said.append(
-                    f"{labels[name]}: {METRICS[metric].label} is worse than the mesh warp's, by {difference.text()} ({difference.count} edits)."
-                )
-    return said
+def compare(result: Mapping[str, Any], name: str, metric: str) -> Figure:
+    """A method's figure less the mesh warp's, edit by edit: what the edits have in common does not widen the interval."""
+    pairs = zip(values_of(result["edits"], name, metric), values_of(result["edits"], "warp", metric), strict=True)
+    return bootstrap_mean([None if a is None or b is None else a - b for a, b in pairs])
+
+
+def is_worse(metric: str, difference: Figure) -> bool:
+    """Beyond what chance explains: the interval does not hold 0."""
+    if difference.low is None or difference.high is None:
+        return False
+    return difference.low > 0 if METRICS[metric].less else difference.high < 0
+
+
+def shortcomings(result: Mapping[str, Any]) -> Section | None:
+    """Each method beside the mesh warp, which needs no network; None without it, or without another method."""
+    others = [name for name in result["labels"] if name not in ("photo", "warp")]
+    compared = [m for m in COMPARED if m in measured(result)]
+    if "warp" not in result["labels"] or not others or not compared:
+        return None
+    found = {name: {m: compare(result, name, m) for m in compared} for name in others}
+    said = []
+    for name, figures in found.items():
+        worse = [METRICS[m].label for m in compared if is_worse(m, figures[m])]
+        said.append(
+            f"{result['labels'][name]}: "
+            + (f"worse than the mesh warp in {', '.join(worse)}." if worse else "nowhere worse than the mesh warp.")
+        )
+    columns = ("method", *(f"{METRICS[m].label} {'↓' if METRICS[m].less else '↑'}" for m in compared))
+    rows = tuple((result["labels"][name], *(figures[m] for m in compared)) for name, figures in found.items())
+    note = "Positive is more. Worse: the interval does not hold 0. Edits that lack either picture or reading are left out."
+    return Section("What fell short", "\n\n".join(said), (Table("Differences to the mesh warp, edit by edit", columns, rows, note),))
+
+
+def measured(result: Mapping[str, Any]) -> set[str]:
+    """The figures that any method has."""
+    return {m for edit in result["edits"] for line in edit["methods"].values() for m, value in line.items() if value is not None}
 
 
 def counts_table(result: Mapping[str, Any]) -> Table:
@@ -120,9 +136,7 @@ def set_table(result: Mapping[str, Any]) -> Table:
     for name, label in result["labels"].items():
         found = result["sets"].get(name)
         given = "inception" in result["settings"]
-        figures = [
-            Figure(**found[k]) if found else Figure(None, missing="no pictures" if given else f"{WEIGHTS} (--inception)") for k in SETS
-        ]
+        figures = [Figure(**found[k]) if found else Figure(None, missing="no pictures" if given else WEIGHTS) for k in SETS]
         rows.append((label, *figures))
     return Table("Sets of pictures", ("method", *(f"{label} ↓" for label in SETS.values())), tuple(rows))
 
@@ -134,13 +148,9 @@ def not_measured(result: Mapping[str, Any]) -> list[str]:
         for m, metric in METRICS.items()
         if (metric.section != TRUTH or result["kind"] == PAIRS) and (m != "outside" or result["kind"] == PHOTOS)
     ]
-    names = list(result["labels"])
-    said = []
-    for metric in applicable:
-        if all(value is None for name in names for value in values_of(result["edits"], name, metric)):
-            said.append(f"{METRICS[metric].label}: {WHY.get(metric, 'not measured')}")
+    said = [f"{METRICS[m].label}: {WHY.get(m, NOT_MEASURED)}" for m in applicable if m not in measured(result)]
     if not result["sets"]:
-        said.append(f"FID, KID: {WEIGHTS} (--inception)")
+        said.append(f"FID, KID: {WEIGHTS}")
     return said
 
 
@@ -151,9 +161,9 @@ def evaluation_report(result: Mapping[str, Any], sheet: NDArray[np.uint8] | None
     summary = [
         f"{len(edits)} edits of {kind}, {len(result['labels'])} methods. Means with {100 * LEVEL:g} % bootstrap intervals over the edits."
     ]
-    summary += ["What fell short: " + " ".join(short)] if short else []
+    summary += [short.text] if short is not None else []
     summary += ["Not measured: " + "; ".join(missing) + "."] if missing else []
-    sections = []
+    sections = [] if short is None else [short]
     if kind == PAIRS:
         words = (
             "Drawn people under two sets of face parameters: the second picture is the right answer. Hidden: what the source did not show."
@@ -161,10 +171,12 @@ def evaluation_report(result: Mapping[str, Any], sheet: NDArray[np.uint8] | None
         sections.append(section_of(result, TRUTH, words))
     sections.append(section_of(result, READ, READ_WITH_TRUTH if kind == PAIRS else READ_WITHOUT_TRUTH))
     sections.append(section_of(result, PERSON, "The embedding of each picture's face beside the source's, without jitter."))
-    words = "Pixels that no edit of the head concerns. Beyond the mask of an edited photo nothing may change; pictures are pasted back as `edit` does."
+    words = (
+        "Pixels that no edit concerns. Beyond the mask of an edited photo nothing may change; pictures are pasted back as `edit` does it."
+    )
     sections.append(section_of(result, STAYS, words, () if kind == PHOTOS else ("outside",)))
     reference = "the true pictures" if kind == PAIRS else "the sources, which are no edits: a distance is partly the edit itself"
-    words = f"Distances of each method's pictures from {reference}. FID depends on the number of pictures and is high for few; KID is meant for few."
+    words = f"Distances of each method's pictures from {reference}. FID is high for few pictures; KID is meant for few."
     sections.append(Section("As sets", words, (set_table(result),)))
     reasons = Counter(line["left_out"] for line in result["left_out"])
     left = tuple((reason, count) for reason, count in reasons.most_common())
