@@ -73,7 +73,7 @@ def units(metrics: Sequence[str]) -> str:
 def section_of(result: Mapping[str, Any], name: str, words: str, leave_out: Sequence[str] = ()) -> Section:
     """One section of METRICS, for each group of edits."""
     metrics = [m for m, metric in METRICS.items() if metric.section == name and m not in leave_out]
-    tables = tuple(table_of(result, title, edits, metrics) for title, edits in groups_of(result).items())
+    tables = tuple(table_of(result, f"{name}, {title}", edits, metrics) for title, edits in groups_of(result).items())
     return Section(name, "\n\n".join(filter(None, (words, units(metrics)))), tables)
 
 

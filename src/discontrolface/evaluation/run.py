@@ -300,22 +300,21 @@ def file_id(path: Path) -> str:
 
 
 def begin(parts: Path, settings: dict[str, str | int | float], overwrite: bool) -> None:
-    """A folder for the figures; UserError when it holds those of other settings."""
+    """A folder for the figures; UserError when it holds those of other settings (with `overwrite` they are removed), or is no such folder."""
     kept = parts / "settings.json"
-    if parts.exists() and overwrite and kept.is_file() and json.loads(kept.read_text()) != settings:
-        for path in (p for pattern in ("*.json", "*.npz", "sheet.png") for p in parts.glob(pattern)):
-            path.unlink()
     if kept.is_file():
         try:
             before = json.loads(kept.read_text())
-        except ValueError as error:
-            raise UserError(f"{kept} cannot be read; choose another -o") from error
-        changed = next((k for k in {**before, **settings} if before.get(k) != settings.get(k)), None)
-        if changed is not None:
-            raise UserError(
-                f"{parts} holds figures with another {changed} ({before.get(changed)}, now {settings.get(changed)}); choose another -o or --overwrite"
-            )
-        return
+            changed = next((k for k in {**before, **settings} if before.get(k) != settings.get(k)), None)
+        except (OSError, ValueError, TypeError, AttributeError):
+            before, changed = {}, "format"
+        if changed is None:
+            return
+        if not overwrite:
+            now = f"{before.get(changed)}, now {settings.get(changed)}"
+            raise UserError(f"{parts} holds figures with another {changed} ({now}); choose another -o or --overwrite")
+        for path in (p for pattern in ("*.json", "*.npz", "sheet.png") for p in parts.glob(pattern)):
+            path.unlink()
     try:
         parts.mkdir(exist_ok=True)
         if any(parts.iterdir()):

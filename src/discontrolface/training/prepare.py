@@ -169,15 +169,16 @@ def run_pool(jobs: Sequence[AnyJob], processes: int, make: Callable[[AnyJob], in
 
     with ProcessPoolExecutor(min(processes, len(jobs)), multiprocessing.get_context("spawn")) as pool:
         running = {pool.submit(make, job): job for job in jobs}
-        for future in as_completed(running):
-            try:
-                yield running[future], future.result()
-            except BrokenProcessPool:
-                yield running[future], None
-                return
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        try:
+            for future in as_completed(running):
+                try:
+                    yield running[future], future.result()
+                except BrokenProcessPool:
+                    yield running[future], None
+                    return
+        except BaseException:  # also Ctrl-C while waiting: what has not begun is not done first
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def run_ray(jobs: list[Job], processes: int) -> Iterator[int]:
