@@ -100,6 +100,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(setup: Setup, tmp_path: Pat
 
 
 @pytest.mark.heavy
+@pytest.mark.usefixtures("reading")
 def test_processes_give_what_one_gives(setup: Setup, tmp_path: Path) -> None:
     """Whole batches only, so that the pool's own processes, which know no monkeypatch, make the same."""
     setup = replace(setup, methods=("photo", "warp"), trials=HeldOutPairs(2))
