@@ -10,22 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from discontrolface import Person
 
-EDITS = {
-    "open mouth": {"expression": {"jawOpen": 0.6}},
-    "no smile": {"neutral": True},
-    "eyes closed": {"expression": {"blink": 1.0}},
-    "pucker": {"neutral": True, "expression": {"pucker": 0.9}},
-    "brows up": {"expression": {"browsUp": 1.0}},
-    "turn right": {"yaw": 15},
-    "turn left": {"yaw": -15},
-    "look up": {"pitch": 10},
-    "light from the left": {"light": "left"},
-    "gaze": {"gaze": (22, 0)},
-    "small smile, tilted": {"expression": {"smile": 0.3}, "roll": 10, "turn": (-8, 0, 0)},
-    "brows down": {"neutral": True, "expression": {"browsDown": 1.0}},
-    "all together": {"yaw": 12, "pitch": 5, "expression": {"jawOpen": 0.35, "browsUp": 0.8}},
-}
-
 
 def head_box(person: "Person") -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the aligned crop in the photo, whole pixels."""
@@ -51,6 +35,7 @@ def main() -> None:
     from discontrolface import Editor
     from discontrolface.editing.images import save_photo
     from discontrolface.editing.sheet import contact_sheet
+    from discontrolface.evaluation.edits import EDITS
 
     editor = Editor.load("open", cache=args.cache_dir)
     seconds["load"] = time.monotonic() - begin

@@ -23,6 +23,7 @@ from discontrolface.commands.common import (
     progress_bar,
 )
 from discontrolface.commands.controls import Controls
+from discontrolface.commands.evaluate import evaluate
 from discontrolface.commands.source import Source
 from discontrolface.errors import UserError
 
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.add_typer(assets_app, name="assets")
 app.command()(ablate)
 app.command()(benchmark)
+app.command()(evaluate)
 
 
 @app.command()

@@ -164,7 +164,7 @@ def run_methods(preset: Preset, cases: Sequence[Case], steps: int, strength: flo
 
 
 def run_personal(
-    preset: Preset, case: Case, geometry: Geometry, steps: int, strength: float, device: str, settings: OneShot = OPEN_ONE_SHOT
+    preset: Preset, case: Task, geometry: Geometry, steps: int, strength: float, device: str, settings: OneShot = OPEN_ONE_SHOT
 ) -> dict[str, Array]:
     """The edits of one pair after one-shot fine-tuning on its first picture."""
     control = copy.deepcopy(preset.control).requires_grad_(True)

@@ -35,14 +35,17 @@ class IdentityModel:
         self._dlib: Any = dlib
         self._network = dlib.face_recognition_model_v1(str(path))
 
-    def embedding(self, image: NDArray[np.uint8], landmarks: Landmarks) -> NDArray[np.float64]:
-        """(128,) of a face in a photo (H, W, 3) uint8. The chip is aligned by the 68 iBUG points of our landmarks; 10 jittered views are averaged."""
+    def embedding(self, image: NDArray[np.uint8], landmarks: Landmarks, jitters: int = 10) -> NDArray[np.float64]:
+        """(128,) of a face in a photo (H, W, 3) uint8. The chip is aligned by the 68 iBUG points of our landmarks; `jitters` views are averaged.
+
+        Jitters come from a generator inside dlib that goes on from call to call; with 0 the same picture always gives the same numbers.
+        """
         points = [self._dlib.point(round(float(x)), round(float(y))) for x, y in landmarks.points[list(IBUG_68), :2]]
         x0, y0, x1, y1 = landmarks.box
         box = self._dlib.rectangle(round(x0), round(y0), round(x1), round(y1))
         shape = self._dlib.full_object_detection(box, points)
-        return np.array(self._network.compute_face_descriptor(np.ascontiguousarray(image), shape, 10))
+        return np.array(self._network.compute_face_descriptor(np.ascontiguousarray(image), shape, jitters))
 
-    def distance(self, a: tuple[NDArray[np.uint8], Landmarks], b: tuple[NDArray[np.uint8], Landmarks]) -> float:
+    def distance(self, a: tuple[NDArray[np.uint8], Landmarks], b: tuple[NDArray[np.uint8], Landmarks], jitters: int = 10) -> float:
         """Euclidean distance of two faces' embeddings: 0 for the same picture, about 1.2 at most, below 0.6 usually the same person."""
-        return float(np.linalg.norm(self.embedding(*a) - self.embedding(*b)))
+        return float(np.linalg.norm(self.embedding(*a, jitters) - self.embedding(*b, jitters)))

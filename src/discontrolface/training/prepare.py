@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from discontrolface.errors import UserError
 from discontrolface.training.samples import SampleSettings
@@ -24,6 +24,7 @@ GROUP = 128  # photos of one shard
 DEATHS = 3  # of the process at one file, until it is left out
 SHEET = 48  # samples on the contact sheet
 ENGINES = ("local", "ray")
+AnyJob = TypeVar("AnyJob")
 
 
 @dataclass(frozen=True)
@@ -160,23 +161,24 @@ def run_local(jobs: list[Job], processes: int, make: Callable[[Job], int] = make
             raise UserError(f"the processes that read photos die before the first photo; try fewer than {processes}, or free memory")
 
 
-def run_pool(jobs: list[Job], processes: int, make: Callable[[Job], int]) -> Iterator[tuple[Job, int | None]]:
-    """(job, samples) as they get done; (job, None) when a process died, which ends the pool."""
+def run_pool(jobs: Sequence[AnyJob], processes: int, make: Callable[[AnyJob], int]) -> Iterator[tuple[AnyJob, int | None]]:
+    """(job, what `make` says of it) as they get done; (job, None) when a process died, which ends the pool."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from concurrent.futures.process import BrokenProcessPool
 
     with ProcessPoolExecutor(min(processes, len(jobs)), multiprocessing.get_context("spawn")) as pool:
         running = {pool.submit(make, job): job for job in jobs}
-        for future in as_completed(running):
-            try:
-                yield running[future], future.result()
-            except BrokenProcessPool:
-                yield running[future], None
-                return
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        try:
+            for future in as_completed(running):
+                try:
+                    yield running[future], future.result()
+                except BrokenProcessPool:
+                    yield running[future], None
+                    return
+        except BaseException:  # also Ctrl-C while waiting: what has not begun is not done first
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def run_ray(jobs: list[Job], processes: int) -> Iterator[int]:

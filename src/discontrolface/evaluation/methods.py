@@ -1,0 +1,153 @@
+"""The methods that are measured side by side, by name: what each makes of the same edits.
+
+To add one, write a function that takes a `Context` and returns a `Method`, and give it a line in METHODS. Methods of others that do not run here come
+in as pictures: outputs.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from discontrolface.errors import UserError
+
+if TYPE_CHECKING:
+    from discontrolface.editing.geometry import Geometry
+    from discontrolface.evaluation.heldout import Task
+    from discontrolface.weights.preset import Preset
+
+Array = NDArray[np.float32]
+
+
+class Method(Protocol):
+    """Makes a batch of edits.
+
+    Of each task it gets the source (H, W, 3) in [0, 1], the face parameters before and after (`parameters`, `target`), the mesh warp with its
+    visibility, the snapshot of the preset's maps, and a seed; the batch's randomness follows from the first task's seed alone. Returns one
+    (H, W, 3) picture in [0, 1] for each, of the source's size.
+    """
+
+    def __call__(self, tasks: Sequence[Task]) -> list[Array]: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """What methods are made from."""
+
+    preset: Preset
+    geometry: Geometry
+    steps: int
+    strength: float  # of the draft
+    device: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method of the table. make: called once in each process."""
+
+    label: str
+    make: Callable[[Context], Method]
+    usual: bool = True  # measured unless the user names others
+
+
+def photo(context: Context) -> Method:
+    """The source as it is: what no edit at all scores."""
+    return lambda tasks: [t.source for t in tasks]
+
+
+def warp(context: Context) -> Method:
+    """The preview, no network."""
+    return lambda tasks: [t.warp for t in tasks]
+
+
+def diffae(inverted: bool) -> Callable[[Context], Method]:
+    """Plain Diff-AE: the backbone encodes the source and decodes it. It has no control: a reconstruction.
+
+    From noise, z_sem alone; inverted: from the source's own x_T, as Diff-AE rebuilds pictures. Inversion divides what a network that predicts x0 gets
+    wrong by the little noise of the first steps: with the open preset's backbone nothing useful comes of it.
+    """
+
+    def make(context: Context) -> Method:
+        import torch
+
+        from discontrolface.diffusion.inversion import invert
+        from discontrolface.diffusion.sampling import sample
+        from discontrolface.evaluation.heldout import to_batch
+
+        model, steps = context.preset.model, context.steps
+
+        @torch.no_grad()
+        def run(tasks: Sequence[Task]) -> list[Array]:
+            source = to_batch([t.source for t in tasks], context.device)
+            z = model.encode(source)
+            if inverted:
+                start = invert(model, source, z, steps=steps)
+            else:
+                start = torch.randn(source.shape, generator=torch.Generator().manual_seed(tasks[0].seed)).to(context.device)
+            x = sample(model, start, z, steps=steps)
+            return list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32))
+
+        return run
+
+    return make
+
+
+def one_step(context: Context) -> Method:
+    """A single prediction of the picture from noise."""
+    from discontrolface.evaluation.heldout import edited
+
+    return lambda tasks: edited(context.preset, tasks, 1, 1.0, context.device)
+
+
+def draft(context: Context) -> Method:
+    """The edit from the noised warp."""
+    from discontrolface.evaluation.heldout import edited
+
+    return lambda tasks: edited(context.preset, tasks, context.steps, context.strength, context.device)
+
+
+def noise(context: Context) -> Method:
+    """The edit from noise, as in the paper."""
+    from discontrolface.evaluation.heldout import edited
+
+    return lambda tasks: edited(context.preset, tasks, context.steps, 1.0, context.device)
+
+
+def personal(start: str) -> Callable[[Context], Method]:
+    """The edit after one-shot fine-tuning on the source, from the draft or from noise. Each task is fine-tuned anew: minutes."""
+
+    def make(context: Context) -> Method:
+        from discontrolface.evaluation.heldout import run_personal
+
+        given = (context.geometry, context.steps, context.strength, context.device)
+        return lambda tasks: [run_personal(context.preset, t, *given)[f"{start}, one-shot"] for t in tasks]
+
+    return make
+
+
+METHODS: Mapping[str, Entry] = {
+    "photo": Entry("unedited photo", photo),
+    "warp": Entry("mesh warp", warp),
+    "diffae": Entry("plain Diff-AE (no control)", diffae(inverted=False)),
+    "diffae-inverted": Entry("plain Diff-AE, x_T by inversion", diffae(inverted=True), usual=False),
+    "one-step": Entry("ours, one prediction from noise", one_step),
+    "draft": Entry("ours, from the draft", draft),
+    "noise": Entry("ours, from noise", noise),
+    "draft-personal": Entry("ours, from the draft, after one-shot", personal("draft"), usual=False),
+    "noise-personal": Entry("ours, from noise, after one-shot", personal("noise"), usual=False),
+}
+
+
+def method_names(text: str | None) -> tuple[str, ...]:
+    """`warp,noise` as names of METHODS; None: the usual ones. UserError for a name that is not known."""
+    if text is None:
+        return tuple(name for name, entry in METHODS.items() if entry.usual)
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    unknown = [name for name in names if name not in METHODS]
+    if unknown or not names:
+        raise UserError(f"method {unknown[0] if unknown else text!r} is not known; choose from {', '.join(METHODS)}")
+    return names

@@ -1,0 +1,191 @@
+"""The figures of one edited picture: against the true result, read again, the person, what should have stayed. Of sets: set_distances.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from discontrolface.editing.person import to_uint8
+from discontrolface.errors import UserError
+from discontrolface.evaluation.heldout import BEST_PSNR, HIDDEN_BELOW, HIDDEN_SHARE
+from discontrolface.evaluation.rereading import Look, changed_look, look_errors, look_of, read_picture
+from discontrolface.evaluation.similarity import MS_SSIM_SIDE, ms_ssim, psnr, ssim
+
+if TYPE_CHECKING:
+    from discontrolface.editing.person import Person
+    from discontrolface.editing.reading import Reader
+    from discontrolface.evaluation.arcface import ArcFace
+    from discontrolface.evaluation.heldout import Task
+    from discontrolface.evaluation.identity import IdentityModel
+    from discontrolface.evaluation.lpips import Lpips
+    from discontrolface.evaluation.trials import Trial
+
+Array = NDArray[np.float32]
+Figures = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure: what its column is called, its unit, whether less is better, and the section that it belongs to."""
+
+    label: str
+    unit: str
+    less: bool
+    section: str
+
+
+TRUTH, READ, PERSON, STAYS = "Against the true picture", "Read again", "The same person", "What should have stayed"
+
+METRICS: Final[Mapping[str, Metric]] = {
+    "psnr": Metric("PSNR", f"dB, at most {BEST_PSNR:g}", False, TRUTH),
+    "ssim": Metric("SSIM", "", False, TRUTH),
+    "ms_ssim": Metric("MS-SSIM", "", False, TRUTH),
+    "mse": Metric("error", "squared, colours in [-1, 1], x 1000", True, TRUTH),
+    "lpips": Metric("LPIPS", "", True, TRUTH),
+    "hidden_psnr": Metric("PSNR, hidden", f"dB, where the photo did not show it (visibility < {HIDDEN_BELOW})", False, TRUTH),
+    "hidden_ssim": Metric("SSIM, hidden", "", False, TRUTH),
+    "hidden_mse": Metric("error, hidden", "as error", True, TRUTH),
+    "found": Metric("face found", "share", False, READ),
+    "head": Metric("head", "degrees", True, READ),
+    "yaw": Metric("yaw", "degrees", True, READ),
+    "pitch": Metric("pitch", "degrees", True, READ),
+    "roll": Metric("roll", "degrees", True, READ),
+    "gaze": Metric("gaze", "degrees", True, READ),
+    "expression": Metric("expression", "root mean square over the actions (0 to 1)", True, READ),
+    "shape": Metric("shape", "root mean square, standard deviations", True, READ),
+    "light": Metric("light", "root mean square, share of the even light", True, READ),
+    "landmarks": Metric("landmarks", "% of the face's width", True, READ),
+    "identity": Metric("dlib distance", "to the source; 0.6: dlib's bound for the same person", True, PERSON),
+    "arcface": Metric("ArcFace cosine", "to the source", False, PERSON),
+    "still": Metric(
+        "crop, off the head", "mean absolute difference, levels of 255, where the warp moves and relights nothing", True, STAYS
+    ),
+    "outside": Metric("photo, outside the mask", "pixels that differ", True, STAYS),
+}
+
+
+def truth_figures(picture: Array, truth: Array, visibility: Array) -> Figures:
+    """Pictures (H, W, 3) in [0, 1], visibility (H, W). None where something is too small to be measured."""
+    hidden = visibility < HIDDEN_BELOW
+    square = 4000 * (picture - truth).astype(np.float64) ** 2
+    out: Figures = {
+        "psnr": min(psnr(picture, truth), BEST_PSNR),
+        "ssim": ssim(picture, truth),
+        "ms_ssim": ms_ssim(picture, truth) if min(truth.shape[:2]) >= MS_SSIM_SIDE else None,
+        "mse": float(square.mean()),
+    }
+    if hidden.mean() < HIDDEN_SHARE:
+        return out | dict.fromkeys(("hidden_psnr", "hidden_ssim", "hidden_mse"))
+    return out | {
+        "hidden_psnr": min(psnr(picture, truth, hidden), BEST_PSNR),
+        "hidden_ssim": ssim(picture, truth, hidden),
+        "hidden_mse": float(square[hidden].mean()),
+    }
+
+
+def still_region(task: Task) -> NDArray[np.bool_]:
+    """(H, W) where the warp changes nothing, to the bit: no head before or after the edit. Specks of equal colour on the head do not count."""
+    from scipy.ndimage import binary_opening
+
+    return np.asarray(binary_opening((task.warp == task.source).all(-1), np.ones((5, 5), bool)))
+
+
+def still_error(picture: Array, task: Task) -> float | None:
+    """Mean absolute difference to the source in levels of 255 where nothing should change; None where that is less than a thousandth of the crop."""
+    where = still_region(task)
+    if where.mean() < HIDDEN_SHARE:
+        return None
+    return float(255 * np.abs(picture.astype(np.float64) - task.source)[where].mean())
+
+
+def outside_difference(picture: Array, person: Person, task: Task) -> int:
+    """Pixels of the photo outside the mask that differ after the picture was pasted back, as `Editor.edit` does it. 0 is what is promised."""
+    from discontrolface.editing.align import paste_back
+    from discontrolface.editing.detail import fuse_detail
+
+    fine = person.draft(task.target)
+    out, mask = paste_back(person.photo.array, fuse_detail(picture, fine.image, fine.visibility), person.fine_crop, fine.mask)
+    return int((out != person.photo.array).any(-1)[mask == 0].sum())
+
+
+class Meter:
+    """Measures pictures; its networks are loaded once."""
+
+    def __init__(
+        self, reader: Reader, identity: IdentityModel | None = None, arcface: ArcFace | None = None, lpips: Lpips | None = None
+    ) -> None:
+        self.reader, self.identity, self.arcface, self.lpips = reader, identity, arcface, lpips
+
+    def trial(self, trial: Trial) -> TrialMeter:
+        """For all the pictures of one edit: the source and the truth are read once."""
+        return TrialMeter(self, trial)
+
+
+class TrialMeter:
+    """Measures the pictures that methods made of one edit."""
+
+    def __init__(self, meter: Meter, trial: Trial) -> None:
+        self.meter, self.trial = meter, trial
+        self.source = to_uint8(trial.task.source)
+        self.person = read_picture(meter.reader, self.source)
+        self.wanted = None if self.person is None else self._wanted(self.person)
+
+    def _wanted(self, person: Person) -> Look | None:
+        reader, task, truth = self.meter.reader, self.trial.task, self.trial.truth
+        if truth is not None:
+            true = read_picture(reader, to_uint8(truth), person)
+            return None if true is None else look_of(reader, true)
+        # held to itself: what reading again changes of its own accord is then no error of the edit
+        again = read_picture(reader, self.source, person)
+        if again is None:
+            return None
+        return changed_look(look_of(reader, again), task.parameters, task.target, reader.geometry, task.source.shape[0])
+
+    def measure(self, picture: Array) -> Figures:
+        """All figures of one picture (H, W, 3) in [0, 1], by the names of METRICS; None: cannot be measured here."""
+        trial, task = self.trial, self.trial.task
+        out: Figures = dict.fromkeys(METRICS)
+        if trial.truth is not None:
+            out |= truth_figures(picture, trial.truth, task.visibility)
+            if self.meter.lpips is not None:
+                out["lpips"] = self._lpips(self.meter.lpips, picture, trial.truth)
+        out["still"] = still_error(picture, task)
+        if trial.person is not None:
+            out["outside"] = outside_difference(picture, trial.person, task)
+        if self.wanted is not None and self.person is not None:
+            out |= self._read(to_uint8(picture), self.person, self.wanted)
+        return {name: None if value is None else round(float(value), 6) for name, value in out.items()}
+
+    def _lpips(self, network: Lpips, picture: Array, truth: Array) -> float:
+        import torch
+
+        from discontrolface.editing.person import to_network
+
+        with torch.no_grad():
+            return float(network(to_network(picture), to_network(truth))[0])
+
+    def _read(self, picture: NDArray[np.uint8], source: Person, wanted: Look) -> Figures:
+        found = read_picture(self.meter.reader, picture, source)
+        if found is None:
+            return {"found": 0.0}
+        out: Figures = {"found": 1.0, **look_errors(look_of(self.meter.reader, found), wanted)}
+        faces = (self.source, source.landmarks), (picture, found.landmarks)
+        if self.meter.identity is not None:
+            # without jitter: that depends on what was measured before, and a run that was interrupted would give other figures
+            out["identity"] = self.meter.identity.distance(*faces, jitters=0)
+        if self.meter.arcface is not None:
+            out["arcface"] = self.meter.arcface.similarity(*faces)
+        return out
+
+
+def checked_picture(picture: Array, size: int, method: str) -> Array:
+    """A method's picture, (size, size, 3) in [0, 1]. UserError for another shape or numbers that are not finite."""
+    if picture.shape != (size, size, 3) or not np.isfinite(picture).all():
+        raise UserError(
+            f"method {method!r} returned a picture {picture.shape}, or one that is not finite; ({size}, {size}, 3) in [0, 1] is wanted"
+        )
+    return np.clip(picture, 0, 1).astype(np.float32)

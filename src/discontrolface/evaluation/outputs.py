@@ -1,0 +1,159 @@
+"""Pictures of methods that do not run here (HeadNeRF, GIF, the official DiffusionRig): inputs go out as files, pictures come back beside them.
+
+INPUTS/index.json         format, kind, size, and the list of edits: name, kinds, the change in a user's units
+INPUTS/NAME/source.png    the crop before the edit
+INPUTS/NAME/source.json   its face parameters; target.json: those that are wanted
+INPUTS/NAME/guide.json    what methods with other head models can use: angles in degrees, light, the 68 iBUG landmarks before and after, in pixels
+INPUTS/NAME/head.png      normals and Lambertian rendering of the wanted head, side by side
+
+OUTPUTS/NAME.png (or .jpg) the method's picture: square; another size than the source's is resampled. docs/evaluation.md says more.
+The true results are not among the inputs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from discontrolface.errors import UserError
+from discontrolface.files import write_atomic
+
+if TYPE_CHECKING:
+    from discontrolface.editing.geometry import Geometry
+    from discontrolface.evaluation.trials import Bench, Trial, Trials
+    from discontrolface.face.parameters import FaceParameters
+
+Array = NDArray[np.float32]
+
+FORMAT, VERSION = "discontrolface.evaluation-inputs", 1
+ENDINGS = (".png", ".jpg", ".jpeg")
+
+
+def write_inputs(trials: Trials, bench: Bench, folder: Path, progress: Callable[[int, int], None]) -> int:
+    """Write the inputs of all edits; what is there already is not written again. Returns the number of edits.
+
+    UserError when the folder holds the inputs of other edits, or cannot be written.
+    """
+    about = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": trials.kind,
+        "edits_of": trials.identity(),
+        "size": bench.size,
+        "head": bench.geometry.head.name,
+    }
+    index = folder / "index.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if index.is_file():
+            check_index(index, about)
+        elif any(folder.iterdir()):
+            raise UserError(f"{folder} holds other files; give a new folder for the inputs")
+        else:
+            write_atomic(index, json.dumps({**about, "edits": []}).encode())  # the folder is taken
+        edits: list[dict[str, Any]] = []
+        batches = trials.batches()
+        for done, numbers in enumerate(batches, 1):
+            for trial in trials.make(numbers, bench).trials:
+                write_input(trial, bench.geometry, folder / trial.name)
+                change = trial.task.target.difference(trial.task.parameters)
+                edits.append({"name": trial.name, "kinds": list(trial.task.kinds), "change": change})
+            progress(done, len(batches))
+        write_atomic(index, json.dumps({**about, "edits": edits}, indent=1).encode())
+    except OSError as error:
+        raise UserError(f"cannot write the inputs to {folder}: {error.strerror or error}") from error
+    return len(edits)
+
+
+def check_index(path: Path, about: dict[str, Any]) -> None:
+    """UserError unless an index.json was begun for the same edits."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        other = next((key for key, value in about.items() if found[key] != value), None)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not the index of an evaluation's inputs; give a new folder") from error
+    if other is not None:
+        raise UserError(f"{path} was written for another {other} ({found[other]!r}, now {about[other]!r}); give a new folder")
+
+
+def write_input(trial: Trial, geometry: Geometry, folder: Path) -> None:
+    """The files of one edit."""
+    from discontrolface.editing.person import to_uint8
+    from discontrolface.training.samples import encode
+
+    if (folder / "guide.json").is_file():  # the last of them
+        return
+    folder.mkdir(exist_ok=True)
+    task, size = trial.task, trial.task.source.shape[0]
+    maps = geometry.snapshot(task.target, size, ("normals", "lambertian")).image[0].permute(1, 2, 0).numpy() / 2 + 0.5
+    write_atomic(folder / "source.png", encode(to_uint8(task.source)))
+    write_atomic(folder / "head.png", encode(to_uint8(np.concatenate([maps[..., :3], maps[..., 3:]], 1))))
+    write_atomic(folder / "source.json", task.parameters.to_json().encode())
+    write_atomic(folder / "target.json", task.target.to_json().encode())
+    guide = {name: looks(p, geometry, size) for name, p in (("source", task.parameters), ("target", task.target))}
+    write_atomic(folder / "guide.json", json.dumps(guide, indent=1).encode())
+
+
+def looks(parameters: FaceParameters, geometry: Geometry, size: int) -> dict[str, Any]:
+    """One face in numbers that do not depend on the head model."""
+    from discontrolface.evaluation.rereading import landmarks_of
+    from discontrolface.face.landmark_sets import IBUG_68
+
+    points = landmarks_of(parameters, geometry, size)
+    sixty_eight = points[list(IBUG_68)] if len(points) == 468 else points
+    return {
+        "yaw_pitch_roll_degrees": [round(a, 4) for a in (parameters.yaw, parameters.pitch, parameters.roll)],
+        "gaze_degrees": [round(a, 4) for a in parameters.gaze],
+        "jaw_degrees": round(parameters.jaw, 4),
+        "light_9x3": np.round(parameters.light.astype(float), 6).tolist(),
+        "landmarks_68": np.round(sixty_eight, 3).tolist(),
+    }
+
+
+def parse_outputs(texts: list[str]) -> dict[str, Path]:
+    """`NAME=FOLDER`, each; the names that tables show. UserError for another form, a name twice, a folder that is not there."""
+    from discontrolface.evaluation.methods import METHODS
+
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        name = name.strip()
+        if not equals or not name or not folder:
+            raise UserError(f"--outputs {text!r} is not of the form NAME=FOLDER")
+        if name in found or name in METHODS:
+            raise UserError(f"--outputs {text!r}: the name {name!r} is taken; choose another")
+        if not Path(folder).is_dir():
+            raise UserError(f"--outputs {text!r}: {folder} is not a folder")
+        found[name] = Path(folder)
+    return found
+
+
+def read_output(folder: Path, name: str, size: int) -> Array | None:
+    """A method's picture of an edit, (size, size, 3) in [0, 1]; None if there is none. UserError for one that cannot be read or is not square."""
+    from PIL import Image
+
+    from discontrolface.editing.images import load_photo
+    from discontrolface.editing.person import to_float
+
+    path = next((p for p in (folder / f"{name}{ending}" for ending in ENDINGS) if p.is_file()), None)
+    if path is None:
+        return None
+    picture = load_photo(path).array
+    if picture.shape[0] != picture.shape[1]:
+        raise UserError(f"{path} is {picture.shape[1]}x{picture.shape[0]} pixels; a square crop is wanted, as the source is")
+    if picture.shape[0] != size:
+        picture = np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS))
+    return to_float(picture)
+
+
+def folder_identity(folder: Path) -> str:
+    """A short text that is another when the pictures of a folder are others: names, sizes and times of change."""
+    import hashlib
+
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS)
+    return hashlib.sha256(repr([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]).encode()).hexdigest()[:16]

@@ -1,0 +1,113 @@
+"""Read the edited picture again: how far is what it shows from what was wanted? ("Re-inference error".)
+
+Everything is read in the crop, as it is, with the source's identity held (and once more with it free, for the shape). What is wanted:
+
+- where the true result is known: what the same reader reads in that. The reader's own faults (it damps strong expressions) then cancel.
+- else: what is read in the source, changed as the parameters were changed. The reader's damping then counts as an error, also of a perfect edit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from discontrolface.editing.align import Crop
+from discontrolface.editing.geometry import Geometry
+from discontrolface.editing.images import Photo
+from discontrolface.editing.person import Person
+from discontrolface.editing.reading import Reader
+from discontrolface.errors import UserError
+from discontrolface.face.fit import landmark_error
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.face.rotations import head_angles
+from discontrolface.render.shade import ndc_to_pixels, project
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a picture shows, or should show."""
+
+    rotation: Array  # (3, 3) of the head
+    gaze: Array  # (2,) degrees
+    expression: Array  # (E,)
+    light: Array  # (9, 3) over its even part
+    shape: Array  # (S,) read with the identity free
+    landmarks: Array  # (L, 2) pixels
+
+
+def read_picture(reader: Reader, picture: NDArray[np.uint8], like: Person | None = None) -> Person | None:
+    """The face of a square picture (S, S, 3), which is its own crop; None where none is found. like: of the source, whose identity is held."""
+    try:
+        landmarks = reader.landmarker.find_face(picture, box=None if like is None else like.landmarks.box)
+    except UserError:
+        return None
+    crop = Crop(picture, np.eye(2, 3), picture)
+    photo = Photo(picture, Path("picture.png"), "", None, (picture.shape[1], picture.shape[0]))
+    read = reader.head.read(crop, landmarks, like)
+    return Person(photo, crop, read.parameters, landmarks, read.fit, read.geometry, codes=read.codes)
+
+
+def look_of(reader: Reader, person: Person) -> Look:
+    """What was read of a picture, with the shape read anew."""
+    free = reader.head.read(person.crop, person.landmarks).parameters.shape
+    p = person.parameters
+    gaze = np.array(p.gaze)
+    points = person.landmarks.points[:, :2].astype(np.float64)
+    return Look(p.head_rotation, gaze, p.expression.astype(np.float64), even_light(p.light), free.astype(np.float64), points)
+
+
+def changed_look(source: Look, before: FaceParameters, after: FaceParameters, geometry: Geometry, size: int) -> Look:
+    """The source's look after the change from `before` to `after`."""
+    moved = landmarks_of(after, geometry, size) - landmarks_of(before, geometry, size)
+    return Look(
+        after.head_rotation @ before.head_rotation.T @ source.rotation,
+        source.gaze + np.subtract(after.gaze, before.gaze),
+        source.expression + (after.expression - before.expression),
+        source.light + (even_light(after.light) - even_light(before.light)),
+        source.shape + (after.shape - before.shape),
+        source.landmarks + moved,
+    )
+
+
+def even_light(light: NDArray[np.floating]) -> Array:
+    """(9, 3) light as a share of its even part (the mean over the colours): where it comes from and its tint, not how bright it is."""
+    return np.asarray(light, np.float64) / max(abs(float(light[0].mean())), 1e-6)
+
+
+@torch.no_grad()
+def landmarks_of(parameters: FaceParameters, geometry: Geometry, size: int) -> Array:
+    """(L, 2) pixels, where the head model has its landmarks."""
+    p = parameters.tensors()
+    points = geometry.head(p["shape"], p["expression"], p["pose"]).landmarks_3d
+    return ndc_to_pixels(project(points, p["camera"]), size, size)[0, :, :2].numpy().astype(np.float64)
+
+
+def angle_between(a: Array, b: Array) -> float:
+    """Degrees of the turn from one rotation (3, 3) to another."""
+    return math.degrees(math.acos(float(np.clip((np.trace(a.T @ b) - 1) / 2, -1, 1))))
+
+
+def look_errors(read: Look, wanted: Look) -> dict[str, float]:
+    """How far two looks are apart; the units are in metrics.py. All are 0 for the same."""
+    angles = [abs(x - y) for x, y in zip(head_angles(read.rotation), head_angles(wanted.rotation), strict=True)]
+    same_set = read.landmarks.shape == wanted.landmarks.shape
+    return {
+        "head": angle_between(read.rotation, wanted.rotation),
+        **dict(zip(("yaw", "pitch", "roll"), angles, strict=True)),
+        "gaze": float(np.linalg.norm(read.gaze - wanted.gaze)),
+        "expression": _rms(read.expression - wanted.expression),
+        "shape": _rms(read.shape - wanted.shape),
+        "light": _rms(read.light - wanted.light),
+        **({"landmarks": landmark_error(read.landmarks, wanted.landmarks)[1]} if same_set else {}),
+    }
+
+
+def _rms(x: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(x))))

@@ -1,0 +1,403 @@
+"""The evaluation itself: batches of edits on all cores, each written when it is done, so that the same command goes on where it was stopped.
+
+OUT.parts/000012.json   the figures of a batch, one line an edit
+OUT.parts/000012.npz    Inception features of its pictures, where they are wanted
+OUT.parts/settings.json what is measured, and how
+OUT.json, OUT.md, OUT.png   when all is done: figures, tables, a sheet of the first batch
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from discontrolface.errors import UserError
+from discontrolface.evaluation.methods import METHODS, Context, Method
+from discontrolface.evaluation.metrics import Meter, checked_picture
+from discontrolface.evaluation.outputs import folder_identity, read_output
+from discontrolface.evaluation.trials import PHOTOS, Bench, Trial, Trials
+from discontrolface.files import write_atomic
+
+if TYPE_CHECKING:
+    from discontrolface.evaluation.inception import Inception
+
+Array = NDArray[np.float32]
+
+VERSION = 1  # of OUT.json
+SHEET_ROWS = 8
+MISSING = "no picture"
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Which figures beside those that always can be measured: files of the user's, and the extra `eval`."""
+
+    inception: Path | None = None  # for FID and KID
+    lpips_backbone: Path | None = None
+    lpips_linear: Path | None = None
+    arcface: Path | None = None
+    identity: bool = True  # dlib's embedding; the command says False where the extra is not installed
+
+    def __post_init__(self) -> None:
+        if (self.lpips_backbone is None) != (self.lpips_linear is None):
+            raise UserError(
+                "LPIPS needs two files, the backbone's (--lpips-backbone) and the linear layers' (--lpips-linear); give both or none"
+            )
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a process needs to make and measure a batch."""
+
+    preset: Path
+    assets: Path | None  # of FLAME
+    trials: Trials
+    methods: tuple[str, ...]  # of METHODS
+    outputs: tuple[tuple[str, Path], ...]  # others' pictures
+    measures: Measures
+    steps: int | None  # None: the preset's
+    strength: float | None
+    device: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all methods."""
+        return (*self.methods, *(name for name, _ in self.outputs))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One batch and where its figures go."""
+
+    setup: Setup
+    number: int
+    edits: tuple[int, ...]
+    parts: Path
+
+    @property
+    def figures(self) -> Path:
+        """Exists when the batch is done."""
+        return self.parts / f"{self.number:06d}.json"
+
+    @property
+    def features(self) -> Path:
+        """Inception's."""
+        return self.figures.with_suffix(".npz")
+
+
+class Worker:
+    """What one process has loaded."""
+
+    def __init__(self, setup: Setup) -> None:
+        from discontrolface.weights.preset import load_preset
+
+        self.setup = setup
+        preset = load_preset(setup.preset, setup.device)
+        config: Any = preset.control.config
+        self.bench = make_bench(setup, preset.head, int(config.image_size), tuple(config.snapshot_maps))
+        steps, strength = run_settings(setup, preset.steps, preset.strength)
+        context = Context(preset, self.bench.geometry, steps, strength, setup.device)
+        self.methods: dict[str, Method] = {name: METHODS[name].make(context) for name in setup.methods}
+        self.meter, self.inception = load_measures(setup.measures, self.bench.reader)
+
+    def pictures(self, trials: Sequence[Trial]) -> dict[str, list[Array | None]]:
+        """{method: its pictures}; None where a folder holds none."""
+        size = self.bench.size
+        out: dict[str, list[Array | None]] = {}
+        for name, method in self.methods.items():
+            made = method([trial.task for trial in trials])
+            if len(made) != len(trials):
+                raise UserError(f"method {name!r} returned {len(made)} pictures for {len(trials)} edits")
+            out[name] = [checked_picture(picture, size, name) for picture in made]
+        for name, folder in self.setup.outputs:
+            out[name] = [read_output(folder, trial.name, size) for trial in trials]
+        return out
+
+
+def preset_bench(setup: Setup) -> Bench:
+    """What trials are made with, without methods and measures."""
+    from discontrolface.weights.preset import load_preset
+
+    preset = load_preset(setup.preset)
+    config: Any = preset.control.config
+    return make_bench(setup, preset.head, int(config.image_size), tuple(config.snapshot_maps))
+
+
+def make_bench(setup: Setup, head: str, size: int, maps: tuple[str, ...]) -> Bench:
+    """Reader and head model of a preset. UserError when the edits are of another head."""
+    from discontrolface.editing.reading import Reader
+
+    if head != "open" and setup.trials.kind != PHOTOS:
+        raise UserError(f"{setup.trials.kind} have parameters of the open head, the preset wants {head!r}; give a folder of photos")
+    reader = Reader.open(size) if head == "open" else Reader.flame(setup.assets, size, device=setup.device)
+    return Bench(reader, reader.geometry, size, maps)
+
+
+def run_settings(setup: Setup, steps: int, strength: float) -> tuple[int, float]:
+    """Steps and strength, the preset's where the user says nothing. UserError out of range."""
+    steps, strength = setup.steps or steps, strength if setup.strength is None else setup.strength
+    if steps < 1:
+        raise UserError(f"steps {steps} must be at least 1")
+    if not 0 < strength < 1:
+        raise UserError(f"strength {strength} of the draft must lie between 0 and 1")
+    return steps, strength
+
+
+def load_measures(measures: Measures, reader: Any) -> tuple[Meter, Inception | None]:
+    """The measuring networks. UserError for a file that is not what it should be."""
+    identity: Any = None
+    arcface: Any = None
+    lpips: Any = None
+    inception: Inception | None = None
+    if measures.identity:
+        from discontrolface.evaluation.identity import IdentityModel
+
+        identity = IdentityModel()
+    if measures.arcface is not None:
+        from discontrolface.evaluation.arcface import ArcFace
+
+        arcface = ArcFace(measures.arcface)
+    if measures.lpips_backbone is not None and measures.lpips_linear is not None:
+        from discontrolface.evaluation.lpips import Lpips
+
+        lpips = Lpips.load(measures.lpips_backbone, measures.lpips_linear)
+    if measures.inception is not None:
+        from discontrolface.evaluation.inception import Inception
+
+        inception = Inception.load(measures.inception)
+    return Meter(reader, identity, arcface, lpips), inception
+
+
+@functools.lru_cache(maxsize=1)
+def worker(setup: Setup) -> Worker:
+    """Loaded once in each process."""
+    return Worker(setup)
+
+
+def measure_batch(job: Job) -> int:
+    """Make, measure and write a batch. Returns the number of its edits."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the figures do not depend on the number of processes
+    try:
+        work = worker(job.setup)
+        made = job.setup.trials.make(job.edits, work.bench)
+        pictures = work.pictures(made.trials) if made.trials else {}
+        lines = [record(work, trial, {name: p[k] for name, p in pictures.items()}) for k, trial in enumerate(made.trials)]
+        lines += [{"name": name, "left_out": why} for name, why in made.left_out.items()]
+        if work.inception is not None and made.trials:
+            write_features(job.features, work.inception, made.trials, pictures)
+        if job.number == 0 and made.trials:
+            write_whole(job.parts / "sheet.png", sheet(made.trials[:SHEET_ROWS], pictures))
+    finally:
+        torch.set_num_threads(threads)
+    write_whole(job.figures, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    return len(job.edits)
+
+
+def record(work: Worker, trial: Trial, pictures: dict[str, Array | None]) -> dict[str, Any]:
+    """One edit's line."""
+    from discontrolface.evaluation.heldout import HIDDEN_BELOW
+
+    meter = work.meter.trial(trial)
+    figures = {name: {"missing": MISSING} if picture is None else meter.measure(picture) for name, picture in pictures.items()}
+    hidden = round(float((trial.task.visibility < HIDDEN_BELOW).mean()), 4)
+    return {"name": trial.name, "kinds": list(trial.task.kinds), "hidden": hidden, "methods": figures}
+
+
+def write_features(path: Path, network: Inception, trials: Sequence[Trial], pictures: dict[str, list[Array | None]]) -> None:
+    """(N, 2048) of the truths, or of the sources where there are none, and of each method's pictures; rows of NaN where a picture is missing."""
+    import io
+
+    import torch
+
+    @torch.no_grad()
+    def features(picture: Array | None) -> NDArray[np.float32]:
+        if picture is None:
+            from discontrolface.evaluation.inception import FEATURES
+
+            return np.full(FEATURES, np.nan, np.float32)
+        return network(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None])[0].numpy()
+
+    arrays = {"reference": np.stack([features(t.task.source if t.truth is None else t.truth) for t in trials])}
+    arrays |= {f"method {name}": np.stack([features(p) for p in made]) for name, made in pictures.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    write_whole(path, buffer.getvalue())
+
+
+def sheet(trials: Sequence[Trial], pictures: dict[str, list[Array | None]]) -> bytes:
+    """One row an edit: the source, the truth where it is known, every method."""
+    from PIL import Image
+
+    from discontrolface.editing.person import to_uint8
+    from discontrolface.editing.sheet import contact_sheet
+    from discontrolface.training.samples import encode
+
+    tiles = []
+    size = trials[0].task.source.shape[0]
+    for k, trial in enumerate(trials):
+        row: dict[str, Array | None] = {"source: " + ", ".join(trial.task.kinds): trial.task.source}
+        row |= {"truth": trial.truth} if trial.truth is not None else {}
+        row |= {name: made[k] for name, made in pictures.items() if name != "photo"}
+        tiles += [(name, Image.fromarray(to_uint8(np.ones((size, size, 3)) if p is None else p))) for name, p in row.items()]
+    return encode(np.asarray(contact_sheet(tiles, len(tiles) // len(trials), size)))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """All of it or nothing. UserError when that fails."""
+    try:
+        write_atomic(path, data)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def describe(setup: Setup) -> dict[str, str | int | float]:
+    """What is measured, with what: the same settings give the same figures on the same machine."""
+    from importlib.metadata import version
+
+    from discontrolface.editing.personal import weights_id
+    from discontrolface.evaluation.trials import BATCH
+    from discontrolface.weights.preset import load_preset
+
+    preset = load_preset(setup.preset)
+    steps, strength = run_settings(setup, preset.steps, preset.strength)
+    out: dict[str, str | int | float] = {
+        "edits": f"{setup.trials.kind}, {setup.trials.identity()}",
+        "methods": ", ".join(setup.names),
+        "preset": preset.name,
+        "weights": weights_id(preset.model, preset.control),
+        "steps": steps,
+        "strength": strength,
+        "batch": BATCH,
+        "device": setup.device,
+    }
+    files = {k: v for k, v in asdict(setup.measures).items() if isinstance(v, Path)}
+    out |= {name: file_id(path) for name, path in files.items()}
+    out["identity"] = "dlib" if setup.measures.identity else "not measured"
+    out |= {f"pictures of {name}": folder_identity(folder) for name, folder in setup.outputs}
+    out |= {name: version(name) for name in ("discontrolface", "torch", "numpy", "ai-edge-litert")}
+    return out
+
+
+def file_id(path: Path) -> str:
+    """Name and digest of a file of the user's. UserError if it is not there."""
+    import hashlib
+
+    try:
+        with path.open("rb") as file:
+            return f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def begin(parts: Path, settings: dict[str, str | int | float], overwrite: bool) -> None:
+    """A folder for the figures; UserError when it holds those of other settings (with `overwrite` they are removed), or is no such folder."""
+    kept = parts / "settings.json"
+    if kept.is_file():
+        try:
+            before = json.loads(kept.read_text())
+            changed = next((k for k in {**before, **settings} if before.get(k) != settings.get(k)), None)
+        except (OSError, ValueError, TypeError, AttributeError):
+            before, changed = {}, "format"
+        if changed is None:
+            return
+        if not overwrite:
+            now = f"{before.get(changed)}, now {settings.get(changed)}"
+            raise UserError(f"{parts} holds figures with another {changed} ({now}); choose another -o or --overwrite")
+        for path in (p for pattern in ("*.json", "*.npz", "sheet.png") for p in parts.glob(pattern)):
+            path.unlink()
+    try:
+        parts.mkdir(exist_ok=True)
+        if any(parts.iterdir()):
+            raise UserError(f"{parts} is not a folder of figures; choose another -o")
+    except OSError as error:
+        raise UserError(f"cannot make the folder {parts}: {error.strerror or error}") from error
+    write_whole(kept, json.dumps(settings, indent=1).encode())
+
+
+def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[int]:
+    """Numbers of edits as batches get done, here or by processes of their own."""
+    if processes == 1:
+        yield from map(measure_batch, jobs)
+        return
+    from discontrolface.training.prepare import run_pool
+
+    for job, done in run_pool(jobs, processes, measure_batch):
+        if done is None:
+            raise UserError(f"a process died at batch {job.number}; give fewer --processes, or free memory, and run the same command again")
+        yield done
+
+
+def parts_of(output: Path) -> Path:
+    """The folder of batches of OUT.json."""
+    return output.with_suffix(".parts")
+
+
+def check_outputs(output: Path, page: Path | None, overwrite: bool) -> None:
+    """Before the long work: can everything be written? A file OUT.json that this run's folder of batches lies beside is its own."""
+    from discontrolface.editing.files import check_text_output
+
+    own = (parts_of(output) / "settings.json").is_file()
+    check_text_output(output, overwrite or own)
+    check_text_output(output.with_suffix(".md"), overwrite or own, ".md")
+    if page is not None:
+        check_text_output(page, overwrite, ".html")
+
+
+def evaluate(
+    setup: Setup, output: Path, processes: int = 1, progress: Callable[[int, int], None] | None = None, overwrite: bool = False
+) -> dict[str, Any]:
+    """Measure what is missing, then put all together: the content of OUT.json, which is not written here. progress: (edits done, of).
+
+    UserError when the folder beside `output` holds figures of other settings.
+    """
+    if processes < 1:
+        raise UserError(f"processes is {processes}; it must be at least 1")
+    settings = describe(setup)
+    parts = parts_of(output)
+    begin(parts, settings, overwrite)
+    jobs = [Job(setup, number, edits, parts) for number, edits in enumerate(setup.trials.batches())]
+    missing = [job for job in jobs if not job.figures.is_file()]
+    total, done = sum(len(job.edits) for job in jobs), sum(len(job.edits) for job in jobs if job.figures.is_file())
+    if progress is not None:
+        progress(done, total)
+    for count in run_jobs(missing, min(processes, max(len(missing), 1))):
+        done += count
+        if progress is not None:
+            progress(done, total)
+    lines = [json.loads(line) for job in jobs for line in job.figures.read_text().splitlines()]
+    return {
+        "format": "discontrolface.evaluation",
+        "version": VERSION,
+        "kind": setup.trials.kind,
+        "settings": settings,
+        "labels": {name: METHODS[name].label if name in METHODS else f"{name} (pictures from outside)" for name in setup.names},
+        "edits": [line for line in lines if "left_out" not in line],
+        "left_out": [line for line in lines if "left_out" in line],
+        "sets": set_figures(jobs, setup),
+    }
+
+
+def set_figures(jobs: Sequence[Job], setup: Setup) -> dict[str, Any]:
+    """FID and KID of each method, as the fields of `Figure`."""
+    from discontrolface.evaluation.set_distances import fid, kid, with_interval
+
+    if setup.measures.inception is None:
+        return {}
+    loaded = [np.load(job.features, allow_pickle=False) for job in jobs if job.features.is_file()]
+    out: dict[str, Any] = {}
+    for name in setup.names if loaded else ():
+        reference, made = (np.concatenate([arrays[key] for arrays in loaded]) for key in ("reference", f"method {name}"))
+        there = np.isfinite(made).all(1)
+        figures = {kind: with_interval(distance, made[there], reference[there]) for kind, distance in (("fid", fid), ("kid", kid))}
+        out[name] = {kind: asdict(figure) for kind, figure in figures.items()}
+    return out

@@ -1,0 +1,403 @@
+"""The command and what is behind it: carrying on, others' pictures, photos and shards, what is said of what is missing."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from discontrolface.cli import app
+from discontrolface.editing.person import to_uint8
+from discontrolface.errors import UserError
+from discontrolface.evaluation import heldout, methods, metrics, run, set_distances, trials
+from discontrolface.evaluation.evaluation_report import evaluation_report
+from discontrolface.evaluation.heldout import Task
+from discontrolface.evaluation.outputs import parse_outputs, read_output, write_inputs
+from discontrolface.evaluation.report_content import Report, Table
+from discontrolface.evaluation.run import Measures, Setup, evaluate
+from discontrolface.evaluation.statistics import Figure
+from discontrolface.evaluation.trials import HeldOutPairs, PhotoEdits, ShardEdits, trials_of
+from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.nets.presets import debug_config
+
+PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+QUICK = Measures(identity=False)
+DRAWN = functools.lru_cache(maxsize=16)(heldout.make_pair)
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preset of 32 pixels with random weights, as a folder."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("preset")
+    model = DiffAE(**debug_config()).eval()
+    control = ExpFaceNet.from_backbone(model, snapshot_maps=("normals", "lambertian", "preview", "visibility"), preview_gate="visibility")
+    model.save_pretrained(folder / "diffae")
+    control.save_pretrained(folder / "exp_facenet")
+    (folder / "preset.json").write_text(json.dumps({"name": "debug", "head": "open", "start": "draft", "strength": 0.5, "steps": 2}))
+    return folder
+
+
+@pytest.fixture
+def setup(preset: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
+    monkeypatch.setattr(trials, "BATCH", 2)
+    return Setup(preset, None, HeldOutPairs(4), ("photo", "warp", "draft"), (), QUICK, None, None, "cpu")
+
+
+@pytest.fixture
+def reading() -> None:
+    """Of a test that reads its pictures again."""
+
+
+@pytest.fixture(autouse=True)
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs are drawn once; pictures of 32 pixels are not read again but where a test says so (test_metrics.py is about that)."""
+    monkeypatch.setattr(heldout, "make_pair", DRAWN)
+    if "reading" not in request.fixturenames:
+        monkeypatch.setattr(metrics, "read_picture", lambda *_: None)
+
+
+def tables(report: Report) -> dict[str, Table]:
+    return {table.title: table for section in report.sections for table in section.tables}
+
+
+# ---- carrying on
+
+
+@pytest.mark.usefixtures("reading")
+def test_an_interrupted_run_ends_as_one_that_was_not(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evaluate(setup, tmp_path / "whole.json")
+    assert [edit["name"] for edit in whole["edits"]] == [f"pair-{1_000_000 + k}" for k in range(4)]
+
+    class StopError(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        assert total == 4
+        if done == 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        evaluate(setup, tmp_path / "part.json", progress=stop)
+    made: list[int] = []
+    measure = run.measure_batch
+    monkeypatch.setattr(run, "measure_batch", lambda job: made.append(job.number) or measure(job))
+    steps: list[tuple[int, int]] = []
+    resumed = evaluate(setup, tmp_path / "part.json", progress=lambda *given: steps.append(given))
+    assert made == [1]
+    assert steps == [(2, 4), (4, 4)]
+    assert json.dumps(resumed) == json.dumps(whole)
+
+
+@pytest.mark.heavy
+@pytest.mark.usefixtures("reading")
+def test_processes_give_what_one_gives(setup: Setup, tmp_path: Path) -> None:
+    """Whole batches only, so that the pool's own processes, which know no monkeypatch, make the same."""
+    setup = replace(setup, methods=("photo", "warp"), trials=HeldOutPairs(2))
+    one, two = (evaluate(setup, tmp_path / f"{n}.json", processes=n) for n in (1, 2))
+    jobs = [run.Job(setup, number, (number,), tmp_path / "pool") for number in (0, 1)]
+    (tmp_path / "pool").mkdir()
+    assert sorted(run.run_jobs(jobs, 2)) == [1, 1]
+    lines = [json.loads(job.figures.read_text()) for job in jobs]
+    assert lines == one["edits"] == two["edits"]
+
+
+def test_more_pairs_go_on_where_fewer_ended(setup: Setup, tmp_path: Path) -> None:
+    few = evaluate(replace(setup, trials=HeldOutPairs(2)), tmp_path / "a.json")
+    many = evaluate(setup, tmp_path / "a.json")
+    assert many["edits"][:2] == few["edits"]
+    assert len(many["edits"]) == 4
+
+
+def test_other_settings_are_refused(setup: Setup, tmp_path: Path) -> None:
+    small = replace(setup, trials=HeldOutPairs(2), methods=("photo",))
+    evaluate(small, tmp_path / "a.json")
+    with pytest.raises(UserError, match="another steps"):
+        evaluate(replace(small, steps=3), tmp_path / "a.json")
+    with pytest.raises(UserError, match="another methods"):
+        evaluate(replace(small, methods=("warp",)), tmp_path / "a.json")
+    again = evaluate(replace(small, methods=("warp",)), tmp_path / "a.json", overwrite=True)
+    assert list(again["edits"][0]["methods"]) == ["warp"]
+    (tmp_path / "b.parts").mkdir()
+    (tmp_path / "b.parts" / "mine.txt").write_text("x")
+    with pytest.raises(UserError, match="is not a folder of figures"):
+        evaluate(small, tmp_path / "b.json", overwrite=True)
+    assert (tmp_path / "b.parts" / "mine.txt").read_text() == "x"
+
+
+# ---- methods
+
+
+def test_a_method_is_one_line_of_the_table(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that cheats with the truth is perfect; the unedited photo is worse than the warp."""
+    truth = {c.task.seed: c.truth for c in HeldOutPairs(2).make((0, 1), run.preset_bench(setup)).trials}
+
+    def oracle(context: methods.Context) -> methods.Method:
+        def call(tasks: Sequence[Task]) -> list[Any]:
+            return [truth[t.seed] for t in tasks]
+
+        return call
+
+    monkeypatch.setattr(methods, "METHODS", {**methods.METHODS, "oracle": methods.Entry("the truth", oracle)})
+    monkeypatch.setattr(run, "METHODS", methods.METHODS)
+    result = evaluate(replace(setup, trials=HeldOutPairs(2), methods=("photo", "warp", "oracle")), tmp_path / "a.json")
+    for edit in result["edits"]:
+        assert edit["methods"]["oracle"]["mse"] == 0
+        assert edit["methods"]["oracle"]["ssim"] == pytest.approx(1)
+    table = tables(evaluation_report(result))["Against the true picture, all edits (2)"]
+    error = {row[0]: row[table.columns.index("error ↓")] for row in table.rows}
+    assert error["the truth"].value == 0  # type: ignore[union-attr]
+    assert error["mesh warp"].value < error["unedited photo"].value  # type: ignore[union-attr]
+    assert error["mesh warp"].count == 2  # type: ignore[union-attr]
+
+
+def test_unknown_methods_are_named() -> None:
+    with pytest.raises(UserError, match="'magic' is not known; choose from photo, warp"):
+        methods.method_names("warp,magic")
+    assert methods.method_names(" noise , warp,noise") == ("noise", "warp")
+    assert "draft-personal" not in methods.method_names(None)
+
+
+def test_plain_diffae_has_no_control(setup: Setup) -> None:
+    """It rebuilds the source, whatever the edit."""
+    context = run.Worker(setup)
+    made = methods.METHODS["diffae"].make(methods.Context(run_preset(setup), context.bench.geometry, 2, 0.5, "cpu"))
+    task = HeldOutPairs(1).make((0,), context.bench).trials[0].task
+    other = replace(task, target=task.parameters, warp=task.source, snapshot=torch.zeros_like(task.snapshot))
+    assert np.array_equal(made([task])[0], made([other])[0])
+
+
+def run_preset(setup: Setup) -> Any:
+    from discontrolface.weights.preset import load_preset
+
+    return load_preset(setup.preset)
+
+
+# ---- others' pictures
+
+
+def test_the_folder_format_there_and_back(setup: Setup, tmp_path: Path) -> None:
+    setup = replace(setup, trials=HeldOutPairs(4), methods=("photo", "warp"))
+    bench = run.preset_bench(setup)
+    inputs, outputs = tmp_path / "in", tmp_path / "theirs"
+    outputs.mkdir()
+    assert write_inputs(setup.trials, bench, inputs, lambda *_: None) == 4
+    index = json.loads((inputs / "index.json").read_text())
+    names = [edit["name"] for edit in index["edits"]]
+    assert index["size"] == bench.size
+    assert not list(inputs.glob("**/*truth*"))
+    for name in names[:3]:  # a method that returns the source; the fourth picture is missing
+        (outputs / f"{name}.png").write_bytes((inputs / name / "source.png").read_bytes())
+        guide = json.loads((inputs / name / "guide.json").read_text())
+        assert np.array(guide["target"]["landmarks_68"]).shape == (68, 2)
+        assert {p.name for p in (inputs / name).iterdir()} == {"source.png", "head.png", "source.json", "target.json", "guide.json"}
+    from discontrolface.face.parameters import FaceParameters
+
+    case = HeldOutPairs(1).make((0,), bench).trials[0].task
+    assert FaceParameters.from_json((inputs / names[0] / "target.json").read_text()) == case.target
+    assert np.array_equal(np.asarray(Image.open(inputs / names[0] / "source.png")), to_uint8(case.source))
+
+    result = evaluate(replace(setup, outputs=(("Theirs", outputs),)), tmp_path / "a.json")
+    theirs, photo = ([e["methods"][n] for e in result["edits"]] for n in ("Theirs", "photo"))
+    assert theirs[3] == {"missing": "no picture"}
+    for a, b in zip(theirs[:3], photo[:3], strict=True):
+        assert a["mse"] == pytest.approx(b["mse"], abs=0.05)  # 8 bits
+    counts = tables(evaluation_report(result))["Pictures"]
+    row = next(r for r in counts.rows if str(r[0]).startswith("Theirs"))
+    assert row[1:3] == (4, 1)
+    (outputs / f"{names[3]}.png").write_bytes((inputs / names[3] / "source.png").read_bytes())
+    with pytest.raises(UserError, match="another pictures of Theirs"):  # figures of other pictures are not mixed in
+        evaluate(replace(setup, outputs=(("Theirs", outputs),)), tmp_path / "a.json")
+
+
+def test_inputs_are_written_once_and_for_one_set_of_edits(setup: Setup, tmp_path: Path) -> None:
+    bench = run.preset_bench(setup)
+    pairs = HeldOutPairs(2)
+    write_inputs(pairs, bench, tmp_path / "in", lambda *_: None)
+    before = (tmp_path / "in" / "pair-1000000" / "source.png").stat().st_mtime_ns
+    write_inputs(HeldOutPairs(4), bench, tmp_path / "in", lambda *_: None)  # more of the same
+    assert (tmp_path / "in" / "pair-1000000" / "source.png").stat().st_mtime_ns == before
+    assert len(json.loads((tmp_path / "in" / "index.json").read_text())["edits"]) == 4
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(PHOTO.read_bytes())
+    with pytest.raises(UserError, match="another kind"):
+        write_inputs(PhotoEdits.of(tmp_path / "photos"), bench, tmp_path / "in", lambda *_: None)
+    with pytest.raises(UserError, match="holds other files"):
+        write_inputs(pairs, bench, tmp_path / "photos", lambda *_: None)
+
+
+def test_pictures_of_other_sizes_are_resampled_and_odd_ones_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), (255, 0, 0)).save(tmp_path / "a.png")
+    Image.new("RGB", (64, 48)).save(tmp_path / "b.jpg")
+    picture = read_output(tmp_path, "a", 32)
+    assert picture is not None
+    assert picture.shape == (32, 32, 3)
+    assert picture[..., 0].min() == 1
+    assert read_output(tmp_path, "none", 32) is None
+    with pytest.raises(UserError, match="64x48 pixels; a square crop"):
+        read_output(tmp_path, "b", 32)
+
+
+def test_outputs_are_named(tmp_path: Path) -> None:
+    assert parse_outputs([f"GIF={tmp_path}"]) == {"GIF": tmp_path}
+    for text, words in ((str(tmp_path), "NAME=FOLDER"), (f"warp={tmp_path}", "is taken"), ("GIF=/nowhere", "is not a folder")):
+        with pytest.raises(UserError, match=words):
+            parse_outputs([text])
+
+
+# ---- photos and shards
+
+
+@pytest.mark.usefixtures("reading")
+def test_photos(setup: Setup, tmp_path: Path) -> None:
+    """A real photo, with every edit; beside it a file that is none. Beyond the mask nothing may change, whatever the method paints."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(PHOTO.read_bytes())
+    (tmp_path / "photos" / "b.txt").write_text("no photo")
+    edits = {"open mouth": {"expression": {"jawOpen": 0.6}}, "turn": {"yaw": 12}}
+    found = pytest.MonkeyPatch()
+    with found.context() as patch:
+        patch.setattr(trials, "EDITS", edits)
+        source = trials_of(tmp_path / "photos", 200)
+        assert isinstance(source, PhotoEdits)
+        result = evaluate(replace(setup, trials=source, methods=("photo", "noise")), tmp_path / "a.json")
+    assert [e["name"] for e in result["edits"]] == ["a-0000-open-mouth", "a-0000-turn"]
+    assert len(result["left_out"]) == 2
+    assert "not a picture" in result["left_out"][0]["left_out"]
+    for edit in result["edits"]:
+        assert edit["methods"]["photo"]["psnr"] is None
+        for figures in edit["methods"].values():
+            assert figures["outside"] == 0
+    assert result["edits"][0]["methods"]["photo"]["still"] == 0  # of a turn the motion fills a crop of 32 pixels
+    report = evaluation_report(result)
+    assert "Against the true picture" not in [section.title for section in report.sections]
+    assert "Edits left out" in tables(report)
+
+
+def test_shards(setup: Setup, tmp_path: Path) -> None:
+    from discontrolface.training.prepare import prepare
+    from discontrolface.training.samples import SampleSettings
+
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(PHOTO.read_bytes())
+    prepare(tmp_path / "photos", tmp_path / "shards", SampleSettings(size=32))
+    source = trials_of(tmp_path / "shards", 5)
+    assert isinstance(source, ShardEdits)
+    result = evaluate(replace(setup, trials=source, methods=("photo", "warp")), tmp_path / "a.json")
+    assert [e["name"] for e in result["edits"]] == ["sample-000000-open-mouth"]
+    assert result["edits"][0]["methods"]["warp"]["still"] == 0
+
+
+# ---- the report and the command
+
+
+def test_missing_weights_are_said(setup: Setup, tmp_path: Path) -> None:
+    result = evaluate(replace(setup, trials=HeldOutPairs(2), methods=("photo", "warp")), tmp_path / "a.json")
+    report = evaluation_report(result)
+    for words in (
+        "LPIPS: not measured: weights missing",
+        "ArcFace cosine: not measured: weights missing",
+        "FID, KID: not measured: weights missing",
+    ):
+        assert words in report.summary
+    assert "MS-SSIM: not measured: crops smaller than 176 pixels" in report.summary
+    assert "dlib distance: not measured: the extra 'eval' is not installed" in report.summary
+    table = tables(report)["Against the true picture, all edits (2)"]
+    cell = table.rows[0][table.columns.index("LPIPS ↓")]
+    assert isinstance(cell, Figure)
+    assert cell.text() == "not measured: weights missing"
+    for cell in tables(report)["Sets of pictures"].rows[0][1:]:
+        assert isinstance(cell, Figure)
+        assert cell.text() == "not measured: weights missing"
+    error = table.rows[1][table.columns.index("error ↓")]
+    assert isinstance(error, Figure)
+    assert error.low is not None
+    assert error.value is not None
+    assert error.low <= error.value
+    assert {"weights", "torch", "steps", "edits", "preset"} <= set(report.settings)
+
+
+def test_fid_kid_and_lpips_with_weights(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small network in Inception's place: the true pictures' features against themselves have distance 0."""
+    from discontrolface.evaluation import inception, lpips
+
+    class Small(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.adaptive_avg_pool2d(x, 2).flatten(1)
+
+    class Red(torch.nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return (a - b)[:, 0].abs().mean((1, 2))
+
+    monkeypatch.setattr(inception.Inception, "load", lambda path: Small())
+    monkeypatch.setattr(lpips.Lpips, "load", lambda *paths: Red())
+    for name in ("i", "b", "l"):
+        (tmp_path / name).write_bytes(b"x")
+    measures = Measures(tmp_path / "i", tmp_path / "b", tmp_path / "l", identity=False)
+    result = evaluate(replace(setup, methods=("photo", "warp"), measures=measures), tmp_path / "a.json")
+    sets = result["sets"]
+    assert sets["warp"]["fid"]["count"] == 4
+    made = HeldOutPairs(4).make((0, 1, 2, 3), run.preset_bench(setup)).trials
+    pictures = [np.stack([np.asarray(p) for p in side]) for side in ([t.task.source for t in made], [t.truth for t in made])]
+    before, true = (Small()(torch.from_numpy(p).permute(0, 3, 1, 2)).numpy() for p in pictures)
+    assert sets["photo"]["fid"]["value"] == pytest.approx(set_distances.fid(before, true), abs=1e-9)
+    assert sets["photo"]["kid"]["value"] == pytest.approx(set_distances.kid(before, true), abs=1e-9)
+    assert result["edits"][0]["methods"]["warp"]["lpips"] > 0
+    cells = tables(evaluation_report(result))["Sets of pictures"].rows[0][1:]
+    assert all(isinstance(cell, Figure) and cell.value is not None for cell in cells)
+    with pytest.raises(UserError, match="another inception"):
+        evaluate(replace(setup, methods=("photo", "warp")), tmp_path / "a.json")
+    with pytest.raises(UserError, match="LPIPS needs two files"):
+        Measures(lpips_backbone=tmp_path / "b")
+
+
+def test_a_worse_method_is_named_first(setup: Setup, tmp_path: Path) -> None:
+    result = evaluate(setup, tmp_path / "a.json")
+    for edit in result["edits"]:
+        edit["methods"]["draft"]["mse"] = edit["methods"]["warp"]["mse"] + 3.0
+    report = evaluation_report(result)
+    assert report.sections[0].title == "What fell short"
+    assert "ours, from the draft: worse than the mesh warp in error" in report.summary
+
+
+def test_the_command(preset: Path, tmp_path: Path) -> None:
+    report_room = pytest.importorskip("discontrolface.evaluation.report")
+    assert report_room.write_html
+    out = tmp_path / "out.json"
+    given = ["evaluate", "-o", str(out), "--count", "8", "--methods", "photo,warp", "--preset", str(preset), "--processes", "1", "-q"]
+    first = CliRunner().invoke(app, [*given, "--report", str(tmp_path / "out.html")])
+    assert first.exit_code == 0, first.output
+    assert "8 edits of held-out pairs" in first.output
+    written = out.read_bytes()
+    assert json.loads(written)["settings"]["preset"] == "debug"
+    assert "mesh warp" in (tmp_path / "out.md").read_text()
+    assert "mesh warp" in (tmp_path / "out.html").read_text()
+    again = CliRunner().invoke(app, given)
+    assert again.exit_code == 0, again.output
+    assert out.read_bytes() == written
+
+
+def test_the_command_refuses(preset: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text("{}")
+    cases = {
+        "give -o": [],
+        "exists": ["-o", str(tmp_path / "mine.json")],
+        "must end in .json": ["-o", str(tmp_path / "x.txt")],
+        "is not a folder of photos": [str(tmp_path / "none"), "-o", str(tmp_path / "x.json")],
+        "is not known": ["-o", str(tmp_path / "x.json"), "--methods", "magic"],
+    }
+    for words, arguments in cases.items():
+        done = CliRunner().invoke(app, ["evaluate", *arguments, "--preset", str(preset)])
+        assert done.exit_code == 2
+        assert words in done.output
+    assert (tmp_path / "mine.json").read_text() == "{}"
