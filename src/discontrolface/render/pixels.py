@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
 import numpy as np
 
 from discontrolface.render.matte import sharper
@@ -16,17 +11,6 @@ from discontrolface.render.rig import EYE, SKIN, SOCKET
 OFF = 255  # layer of pixels that show no triangle
 STEP = 0.05  # ndc depth: a larger jump is an outline in front of something
 TOLERANCE = 0.02  # ndc depth: how far behind the photo's surface a point may lie and still be on it
-
-
-def in_bands(kernel: Callable[..., None], rows: int, *arguments: Any) -> None:
-    """kernel(first, last, *arguments) over all rows; large pictures in two bands on two threads (kernels hold no lock)."""
-    if rows < 384 or (os.cpu_count() or 1) < 2:
-        kernel(0, rows, *arguments)
-        return
-    with ThreadPoolExecutor(1) as other:
-        half = other.submit(kernel, rows // 2, rows, *arguments)
-        kernel(0, rows // 2, *arguments)
-        half.result()
 
 
 def shrink(image: FloatArray, factor: int) -> FloatArray:
@@ -78,105 +62,121 @@ def _near_occluder(depth, radius):  # type: ignore[no-untyped-def]
     return out
 
 
+# fmt: off
 @compiled
-def mesh_motion(triangle, barycentric, faces, face_layer, from_pixels, from_depth, trust, depth, shadowed_before, shadowed_after):  # type: ignore[no-untyped-def]
-    """Flow (H, W, 2) in pixels, trust (H, W) and layer (H, W) of each target pixel on the mesh.
+def mesh_motion(  # type: ignore[no-untyped-def]
+    first, last, triangle, barycentric, faces, face_layer, points, depth, shadowed_before, shadowed_after, flow, trusted, layer,
+):
+    # fmt: on
+    """Of each target pixel in the rows first..last-1 on the mesh, into flow (H, W, 2) in pixels, trusted (H, W) and layer (H, W).
 
-    A point is trusted if the photo shows it (its depth is that of the photo's z-buffer), as far as `trust` (V,) of its vertices goes, and, on
+    points: (V, 4) where a vertex is in the photo: x, y in pixels, ndc depth; and 0..1, how well the photo shows it (`vertex_trust`).
+    A point is trusted if the photo shows it (its depth is that of the photo's z-buffer), as far as its vertices are, and, on
     skin, not next to the outline of something in front of it, before or after. What hardly moves and is seen is trusted anyway.
     """
     height, width = triangle.shape
-    flow = np.zeros((height, width, 2), np.float32)
-    trusted = np.zeros((height, width), np.float32)
-    layer = np.full((height, width), np.uint8(OFF), np.uint8)
-    for i in range(height):
+    zero, one, half = np.float32(0.0), np.float32(1.0), np.float32(0.5)
+    for i in range(first, last):
         for j in range(width):
+            flow[i, j, 0], flow[i, j, 1], trusted[i, j], layer[i, j] = zero, zero, zero, np.uint8(OFF)
             f = triangle[i, j]
             if f < 0:
                 continue
-            layer[i, j] = SKIN if face_layer[f] == SOCKET else face_layer[f]  # the rim of a lid, the corner of an eye
+            kind = face_layer[f]
+            if kind == SOCKET:  # the rim of a lid, the corner of an eye
+                kind = np.uint8(SKIN)
+            layer[i, j] = kind
             a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
             wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
-            x = wa * from_pixels[a, 0] + wb * from_pixels[b, 0] + wc * from_pixels[c, 0]
-            y = wa * from_pixels[a, 1] + wb * from_pixels[b, 1] + wc * from_pixels[c, 1]
-            z = wa * from_depth[a] + wb * from_depth[b] + wc * from_depth[c]
-            dx, dy = x - np.float32(j + 0.5), y - np.float32(i + 0.5)
+            x = wa * points[a, 0] + wb * points[b, 0] + wc * points[c, 0]
+            y = wa * points[a, 1] + wb * points[b, 1] + wc * points[c, 1]
+            z = wa * points[a, 2] + wb * points[b, 2] + wc * points[c, 2]
+            dx, dy = x - (np.float32(j) + half), y - (np.float32(i) + half)
             flow[i, j, 0], flow[i, j, 1] = dx, dy
-            if not (0.5 <= x <= width - 0.5 and 0.5 <= y <= height - 0.5):
+            if not (x >= half and x <= np.float32(width) - half and y >= half and y <= np.float32(height) - half):
                 continue
-            col, row = int(np.floor(x - 0.5)), int(np.floor(y - 0.5))
-            surface = np.float32(np.inf)
-            hidden = False
-            for r in range(row, min(row + 2, height)):
-                for s in range(col, min(col + 2, width)):
-                    surface = min(surface, depth[r, s])
-                    hidden = hidden or shadowed_before[r // 2, s // 2]
+            col, row = int(x - half), int(y - half)
+            below, right = min(row + 1, height - 1), min(col + 1, width - 1)
+            surface = min(min(depth[row, col], depth[row, right]), min(depth[below, col], depth[below, right]))
             if z < surface - np.float32(TOLERANCE):
                 continue
-            t = wa * trust[a] + wb * trust[b] + wc * trust[c]
-            if layer[i, j] == SKIN and (hidden or shadowed_after[i // 2, j // 2]):
-                t = np.float32(0.0)
+            t = wa * points[a, 3] + wb * points[b, 3] + wc * points[c, 3]
+            if kind == SKIN:
+                up, down, west, east = row >> 1, below >> 1, col >> 1, right >> 1
+                hidden = shadowed_before[up, west] or shadowed_before[up, east] or shadowed_before[down, west] or shadowed_before[down, east]
+                if hidden or shadowed_after[i >> 1, j >> 1]:
+                    t = zero
             still = np.float32(1.5) - np.float32(2.0) * np.sqrt(dx * dx + dy * dy)  # 1 below a quarter of a pixel, 0 above three quarters
-            trusted[i, j] = max(t, min(max(still, np.float32(0.0)), np.float32(1.0)))
-    return flow, trusted, layer
-
-
-def soften(trust: FloatArray, layer: np.ndarray, radius: int) -> FloatArray:
-    """Let the trust fall to 0 smoothly before places without trust. What lies behind openings has no say."""
-    return _soften(trust, layer, radius)
+            trusted[i, j] = max(t, min(max(still, zero), one))
 
 
 @compiled
-def _soften(trust, layer, radius):  # type: ignore[no-untyped-def]
+def soften(first, last, trust, layer, radius, out):  # type: ignore[no-untyped-def]
+    """Let the trust (H, W) fall to 0 smoothly before places without trust, in the rows first..last-1 of out. What lies behind openings has no say."""
     height, width = trust.shape
-    sums = np.zeros((height + 1, width + 1), np.float64)  # over all pixels above and to the left
-    counts = np.zeros((height + 1, width + 1), np.int32)
-    for i in range(height):
-        total, count = 0.0, 0
+    sums, counts = np.zeros(width, np.float64), np.zeros(width, np.int32)  # of each column, over the rows in reach
+    run, seen = np.zeros(width + 1, np.float64), np.zeros(width + 1, np.int32)  # their sums to the left
+    for r in range(max(first - radius, 0), min(first + radius, height)):
         for j in range(width):
-            if layer[i, j] == SKIN or layer[i, j] == OFF:
-                total += trust[i, j]
-                count += 1
-            sums[i + 1, j + 1] = sums[i, j + 1] + total
-            counts[i + 1, j + 1] = counts[i, j + 1] + count
-    out = np.zeros((height, width), np.float32)
-    for i in range(height):
-        top, bottom = max(i - radius, 0), min(i + radius + 1, height)
+            if layer[r, j] == SKIN or layer[r, j] == OFF:
+                sums[j] += trust[r, j]
+                counts[j] += 1
+    for i in range(first, last):
+        r = i + radius
+        if r < height:
+            for j in range(width):
+                if layer[r, j] == SKIN or layer[r, j] == OFF:
+                    sums[j] += trust[r, j]
+                    counts[j] += 1
+        r = i - radius - 1
+        if r >= max(first - radius, 0):
+            for j in range(width):
+                if layer[r, j] == SKIN or layer[r, j] == OFF:
+                    sums[j] -= trust[r, j]
+                    counts[j] -= 1
         for j in range(width):
-            if layer[i, j] != SKIN or trust[i, j] == 0:
-                continue
-            left, right = max(j - radius, 0), min(j + radius + 1, width)
-            total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
-            count = counts[bottom, right] - counts[top, right] - counts[bottom, left] + counts[top, left]
-            mean = np.float32(2.0 * total / max(count, 1) - 1.0)
-            out[i, j] = min(trust[i, j], max(mean, np.float32(0.0)))
-    return out
+            run[j + 1] = run[j] + sums[j]
+            seen[j + 1] = seen[j] + counts[j]
+        for j in range(width):
+            out[i, j] = np.float32(0.0)
+            if layer[i, j] == SKIN and trust[i, j] > 0:
+                left, right = max(j - radius, 0), min(j + radius + 1, width)
+                mean = np.float32(2.0 * (run[right] - run[left]) / max(seen[right] - seen[left], 1) - 1.0)
+                out[i, j] = min(trust[i, j], max(mean, np.float32(0.0)))
 
 
+# fmt: off
 @compiled
-def coarse_anchors(triangle, barycentric, depth, faces, attributes, flow, trusted, layer, grid):  # type: ignore[no-untyped-def]
-    """Sum up trusted motion in the cells of a grid: anchors (G, G, 2 + 3) = offset in ndc (y down) and log of the ratio of shadings,
-    weights (G, G), and the depth of the head (not the bust), (G, G), -inf where it is not.
+def coarse_anchors(  # type: ignore[no-untyped-def]
+    first, last, triangle, barycentric, depth, faces, attributes, flow, trusted, layer, anchor, weight, nearest,
+):
+    # fmt: on
+    """Sum up trusted motion in the cells of a grid, rows first..last-1 of it: anchor (G, G, 2 + 3) = offset in ndc (y down) and log of the ratio
+    of shadings, weight (G, G), and nearest (G, G): the depth of the head (not the bust), -inf where it is not.
 
     attributes: (V, 5) = log ratio, hair, not bust. Hair counts less.
     """
     height, width = triangle.shape
-    anchor = np.zeros((grid, grid, 5), np.float32)
-    weight = np.zeros((grid, grid), np.float32)
-    nearest = np.full((grid, grid), np.float32(-np.inf), np.float32)
+    grid = len(weight)
+    anchor[first:last] = np.float32(0.0)
+    weight[first:last] = np.float32(0.0)
+    nearest[first:last] = np.float32(-np.inf)
     to_x, to_y = np.float32(2.0 / width), np.float32(2.0 / height)
     cell_area = np.float32(height * width) / np.float32(grid * grid)
-    for i in range(height):
+    cells = np.empty(width, np.int64)
+    for j in range(width):
+        cells[j] = j * grid // width
+    for i in range((first * height + grid - 1) // grid, (last * height + grid - 1) // grid):
         gi = i * grid // height
         for j in range(width):
             f = triangle[i, j]
             if f < 0:
                 continue
-            gj = j * grid // width
+            gj = cells[j]
             a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
             wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
-            if wa * attributes[a, 4] + wb * attributes[b, 4] + wc * attributes[c, 4] > 0.5:
-                nearest[gi, gj] = max(nearest[gi, gj], depth[i, j])
+            if depth[i, j] > nearest[gi, gj] and wa * attributes[a, 4] + wb * attributes[b, 4] + wc * attributes[c, 4] > np.float32(0.5):
+                nearest[gi, gj] = depth[i, j]
             t = trusted[i, j]
             if t <= 0 or layer[i, j] != SKIN:
                 continue
@@ -187,13 +187,12 @@ def coarse_anchors(triangle, barycentric, depth, faces, attributes, flow, truste
             anchor[gi, gj, 1] += t * flow[i, j, 1] * to_y
             for k in range(3):
                 anchor[gi, gj, 2 + k] += t * (wa * attributes[a, k] + wb * attributes[b, k] + wc * attributes[c, k])
-    for gi in range(grid):
+    for gi in range(first, last):
         for gj in range(grid):
             if weight[gi, gj] > 0:
                 for k in range(5):
                     anchor[gi, gj, k] /= weight[gi, gj]
                 weight[gi, gj] *= np.float32(20.0) / cell_area
-    return anchor, weight, nearest
 
 
 @compiled
@@ -212,7 +211,7 @@ def between(field, scale, row, column):  # type: ignore[no-untyped-def]
 # fmt: off
 @compiled
 def join_motion(  # type: ignore[no-untyped-def]
-    first, last, triangle, barycentric, faces, flow, trusted, outside, ratio, matte, image, own, other,
+    first, last, triangle, barycentric, faces, flow, trusted, outside, ratio, matte, decided,
     away, clear, bare, beyond, margin, edge, blend, total, light, belongs, behind,
 ):
     # fmt: on
@@ -220,8 +219,8 @@ def join_motion(  # type: ignore[no-untyped-def]
     total (H, W, 2) pixels, light (H, W, 3) ratio of shadings, belongs (H, W) how far what it fetches belongs to the head,
     behind (H, W, 3) on the edge of the head: the motion of what it covers, and how much of that shows.
 
-    matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit. own, other: see
-    `matte.head_matte`. away, clear, bare, beyond: those of `outline.Outline`; margin, edge, blend: in pixels.
+    matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit. decided: see
+    `matte.decide`. away, clear, bare, beyond: those of `outline.Outline`; margin, edge, blend: in pixels.
     """
     height, width = triangle.shape
     grid = outside.shape[0]
@@ -290,10 +289,10 @@ def join_motion(  # type: ignore[no-untyped-def]
                 lower = matte[p + 1, q] + mx * (matte[p + 1, q + 1] - matte[p + 1, q])
                 share = upper + my * (lower - upper)
                 belongs[i, j] = share  # not yet sharper: a switch to other colours must not follow the photo's grain
-                if glow > 0.02:
+                if glow > 0.02 and len(decided):
                     y = min(max(int(np.float32(i) + value[1] + half), 0), height - 1)
                     x = min(max(int(np.float32(j) + value[0] + half), 0), width - 1)
-                    share = sharper(share, image[y, x, 0], image[y, x, 1], image[y, x, 2], own, other)
+                    share = sharper(share, decided[y, x])
                 for k in range(2, 5):
                     part = share if value[k] < one else share * share  # a pixel half of skin, half of a bright wall must not glow
                     value[k] = one + part * (value[k] - one)
@@ -468,16 +467,17 @@ def compose(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def finish(image, picture, change, feather):  # type: ignore[no-untyped-def]
-    """Mix the new picture into the photo: mask (H, W) = change, falling to 0 over `feather` pixels before the border. picture changes in place."""
+def finish(first, last, image, picture, change, feather, mask):  # type: ignore[no-untyped-def]
+    """Mix the new picture into the photo, rows first..last-1: mask (H, W) = change, falling to 0 over `feather` pixels before the border.
+    picture changes in place."""
     height, width, _ = image.shape
-    mask = np.empty((height, width), np.float32)
-    for i in range(height):
+    for i in range(first, last):
         for j in range(width):
-            edge = np.float32(min(i, j, height - 1 - i, width - 1 - j)) / np.float32(feather)
-            m = change[i, j] * min(edge, np.float32(1.0))
+            m = change[i, j]
+            if m > 0:
+                edge = np.float32(min(i, j, height - 1 - i, width - 1 - j)) / np.float32(feather)
+                m *= min(edge, np.float32(1.0))
             mask[i, j] = m
             if m < 1:
                 for k in range(3):
                     picture[i, j, k] = image[i, j, k] + m * (picture[i, j, k] - image[i, j, k])
-    return mask
