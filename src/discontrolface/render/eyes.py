@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from discontrolface.render.pixels import relit, sample
-from discontrolface.render.raster import FloatArray, compiled
+from discontrolface.render.raster import compiled
 from discontrolface.render.rig import EYE
 
 BINS = 32  # of the angle to the axis,

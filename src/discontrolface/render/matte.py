@@ -78,7 +78,8 @@ def decide(image: FloatArray, matte: FloatArray, own: FloatArray, other: FloatAr
     elsewhere 0. (0, 0) without colours. image: (H, W, 3) the photo; own, other: from `head_matte`."""
     if not len(own):
         return np.zeros((0, 0), np.float32)
-    reach = [3 + 2 * max(0, int(np.ceil(len(matte) / side - 0.5))) for side in image.shape[:2]]  # cells that `join_motion` may mix at a pixel
+    # The cells that `join_motion` may mix at a pixel.
+    reach = [3 + 2 * max(0, int(np.ceil(len(matte) / side - 0.5))) for side in image.shape[:2]]
     doubtful = (maximum_filter(matte, reach) > CERTAIN) & (minimum_filter(matte, reach) < 1.0 - CERTAIN)
     return _decide(image, doubtful, np.ascontiguousarray(own), np.ascontiguousarray(other))
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from discontrolface.render.bands import Pair
-from discontrolface.render.extend import extend_motion, pivot, similarity, smoothstep
+from discontrolface.render.extend import extend_motion, pivot, similarity
 from discontrolface.render.inside import Scene, draw_inside
 from discontrolface.render.lids import closing_lids, draw_lashes, moving_lips
 from discontrolface.render.outline import BLEND, EDGE, MARGIN, Outline, head_outline, motion_beyond, no_outline
-from discontrolface.render.pixels import coarse_anchors, compose, finish, join_motion, mesh_motion, near_occluder, soften
+from discontrolface.render.pixels import coarse_anchors, compose, finish, join_motion, mesh_motion, near_occluder, soften, vertex_trust
 from discontrolface.render.raster import FloatArray, rasterize
 from discontrolface.render.relight import mean_shading, relighting, skin_normals, vertex_shading
 from discontrolface.render.rig import PreviewRig
@@ -81,7 +81,7 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
 
     def on_vertices() -> tuple[FloatArray, FloatArray, FloatArray]:
         shading = vertex_shading(skin_normals(after, rig), target.light)
-        points = np.column_stack([to_pixels(before, height, width), before[:, 2], _vertex_trust(before, after, source.normals, rig)])
+        points = np.column_stack([to_pixels(before, height, width), before[:, 2], vertex_trust(before, after, source.normals, rig.faces)])
         return shading, relighting(source.shading, shading, rig), points.astype(np.float32)
 
     (shading, log_ratio, points), raster = pair.both(on_vertices, lambda: rasterize(after, rig.faces, height, width))
@@ -147,24 +147,3 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
     mask = np.empty(size, np.float32)
     pair.bands(finish, height, image, picture, change, max(2, round(0.02 * height)), mask)
     return Preview(picture, visibility, mask, flow)
-
-
-def _vertex_trust(before: FloatArray, after: FloatArray, normals: FloatArray, rig: PreviewRig) -> FloatArray:
-    """(V,) 0..1: the surface faced the camera in the photo and is not stretched much in the target."""
-    f = rig.faces
-    sx, sy = before[f[:, 1:], 0] - before[f[:, :1], 0], before[f[:, 1:], 1] - before[f[:, :1], 1]  # (F, 2) edges
-    tx, ty = after[f[:, 1:], 0] - after[f[:, :1], 0], after[f[:, 1:], 1] - after[f[:, :1], 1]
-    area = tx[:, 0] * ty[:, 1] - tx[:, 1] * ty[:, 0]
-    front = area > 1e-9
-    inverse = 1.0 / np.where(front, area, 1.0)
-    xx, xy = (sx[:, 0] * ty[:, 1] - sx[:, 1] * ty[:, 0]) * inverse, (-sx[:, 0] * tx[:, 1] + sx[:, 1] * tx[:, 0]) * inverse
-    yx, yy = (sy[:, 0] * ty[:, 1] - sy[:, 1] * ty[:, 0]) * inverse, (-sy[:, 0] * tx[:, 1] + sy[:, 1] * tx[:, 0]) * inverse
-    total, determinant = xx * xx + xy * xy + yx * yx + yy * yy, xx * yy - xy * yx
-    smallest = np.sqrt(np.maximum(0.5 * (total - np.sqrt(np.maximum(total * total - 4.0 * determinant**2, 0.0))), 0.0))
-    good = np.where(determinant > 0, smoothstep((smallest - 0.15) / 0.3), 0.0)
-    weight = np.where(front, area, 0.0)
-    corner = f.ravel()
-    mean = np.bincount(corner, np.repeat(good * weight, 3), len(before)) / np.maximum(
-        np.bincount(corner, np.repeat(weight, 3), len(before)), 1e-12
-    )
-    return (mean * smoothstep((normals[:, 2] - 0.03) / 0.2)).astype(np.float32)
