@@ -255,6 +255,23 @@ def between(field, scale, row, column):  # type: ignore[no-untyped-def]
     return top + v * (bottom - top)
 
 
+@compiled
+def along_row(field, scale, row, out):  # type: ignore[no-untyped-def]
+    """`between` for all columns of a row, into out (W,)."""
+    height, width = field.shape
+    y = min(max(row * scale, np.float32(0.0)), np.float32(height - 1))
+    i = min(int(y), height - 2)
+    v = y - np.float32(i)
+    last = np.float32(width - 1)
+    for column in range(len(out)):
+        x = min(np.float32(column) * scale, last)
+        j = min(int(x), width - 2)
+        u = x - np.float32(j)
+        top = field[i, j] + u * (field[i, j + 1] - field[i, j])
+        bottom = field[i + 1, j] + u * (field[i + 1, j + 1] - field[i + 1, j])
+        out[column] = top + v * (bottom - top)
+
+
 # fmt: off
 @compiled
 def join_motion(  # type: ignore[no-untyped-def]
@@ -281,6 +298,7 @@ def join_motion(  # type: ignore[no-untyped-def]
         cells[j] = min(int(gx), grid - 2)
         parts[j] = gx - np.float32(cells[j])
     line, past = np.empty((grid, 5), np.float32), np.empty((grid, 2), np.float32)  # outside and beyond on this row
+    clearance = np.empty(width, np.float32)  # away on this row
     for i in range(first, last):
         gy = min(max((np.float32(i) + half) * np.float32(grid) / np.float32(height) - half, zero), np.float32(grid - 1))
         r = min(int(gy), grid - 2)
@@ -290,6 +308,7 @@ def join_motion(  # type: ignore[no-untyped-def]
                 line[s, k] = outside[r, s, k] + v * (outside[r + 1, s, k] - outside[r, s, k])
             for k in range(2):
                 past[s, k] = beyond[r, s, k] + v * (beyond[r + 1, s, k] - beyond[r, s, k])
+        along_row(away, scale, np.float32(i), clearance)
         for j in range(width):
             t, f = trusted[i, j], triangle[i, j]
             dx, dy, red, green, blue = zero, zero, one, one, one
@@ -302,7 +321,7 @@ def join_motion(  # type: ignore[no-untyped-def]
                 green = line[s, 3] + u * (line[s + 1, 3] - line[s, 3])
                 blue = line[s, 4] + u * (line[s + 1, 4] - line[s, 4])
                 if f < 0:
-                    beside = (between(away, scale, np.float32(i), np.float32(j)) - margin) / edge
+                    beside = (clearance[j] - margin) / edge
                     if beside > 0:
                         out_x = (past[s, 0] + u * (past[s + 1, 0] - past[s, 0])) * half_x
                         out_y = (past[s, 1] + u * (past[s + 1, 1] - past[s, 1])) * half_y
@@ -479,10 +498,11 @@ def compose(  # type: ignore[no-untyped-def]
             if kind == SKIN and moved > half:
                 row, col = int(np.float32(i) + dy + half), int(np.float32(j) + dx + half)
                 row, col = min(max(row, 0), height - 1), min(max(col, 0), width - 1)
-                f = triangle[i, j]
-                a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-                lip = barycentric[i, j, 0] * veil[a, 2] + barycentric[i, j, 1] * veil[b, 2] + barycentric[i, j, 2] * veil[c, 2]
-                certain = max(certain, lip * min(teeth[row, col] * np.float32(1.5), one))
+                if teeth[row, col] > 0:
+                    f = triangle[i, j]
+                    a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+                    lip = barycentric[i, j, 0] * veil[a, 2] + barycentric[i, j, 1] * veil[b, 2] + barycentric[i, j, 2] * veil[c, 2]
+                    certain = max(certain, lip * min(teeth[row, col] * np.float32(1.5), one))
                 if layer_before[row, col] == EYE:
                     certain = one
                 painted = max(painted, certain)
