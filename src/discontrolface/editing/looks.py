@@ -13,7 +13,8 @@ from torch import Tensor
 from discontrolface.editing.geometry import Geometry
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.nets.exp_facenet import map_slice
-from discontrolface.render.warp import Preview, render_preview
+from discontrolface.render.source import PreviewSource, prepare_source
+from discontrolface.render.warp import Preview, preview_of, render_preview
 
 PHOTO_AS_TARGET = 0.7  # share of the warp pairs in which the photo is the target
 
@@ -36,14 +37,16 @@ def own_look(photo: NDArray[np.float32], parameters: FaceParameters) -> Look:
     return Look(photo, photo, parameters, still, plain)
 
 
-def warped_looks(photo: NDArray[np.float32], parameters: FaceParameters, geometry: Geometry, look: FaceParameters) -> tuple[Look, Look]:
-    """(photo as the target, warp as the target).
+def warped_looks(
+    photo: NDArray[np.float32], parameters: FaceParameters, geometry: Geometry, look: FaceParameters, source: PreviewSource | None = None
+) -> tuple[Look, Look]:
+    """(photo as the target, warp as the target). source: the photo, read for previews, where more than one look of it is made.
 
     Back: a warp is the source, and its preview is the warp of the warp, with real holes (a cheek that the warp hid, an opened mouth that it shut);
     the true pixels to fill them with are the photo's own. Forth: a warp is the target, as an edit will be; only pixels that the photo showed count.
     """
     here, there = geometry.view(parameters), geometry.view(look)
-    warp = render_preview(photo, here, there, geometry.rig)
+    warp = preview_of(source or prepare_source(photo, here, geometry.rig), there)
     home = render_preview(warp.image, there, here, geometry.rig)
     back = Look(warp.image, photo, parameters, home, np.ones_like(warp.visibility))
     return back, Look(photo, warp.image, look, warp, warp.visibility)

@@ -16,7 +16,8 @@ from discontrolface.editing.images import Photo
 from discontrolface.errors import UserError
 from discontrolface.face.landmarks import Landmarks
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.render.warp import Preview, View, render_preview
+from discontrolface.render.source import PreviewSource, prepare_source
+from discontrolface.render.warp import Preview, View, preview_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from discontrolface.editing.personal import PersonalWeights
     from discontrolface.face.fit import FitReport
     from discontrolface.face.regress import Codes
+
+
+KEPT_SIZES = 2  # of the crop, read for previews: the photo's own and the networks'
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,27 @@ class Person:
                 f"the target is for head model {target.head!r}, but {self.photo.path.name} was read with {own.head!r}; read both with one"
             )
 
+    @cached_property
+    def _preview_sources(self) -> dict[int, PreviewSource]:
+        return {}
+
+    def preview_source(self, size: int | None = None) -> PreviewSource:
+        """What previews need of the photo, on a crop of `size` pixels (default: the photo's own resolution). Read once and kept, for the last
+        KEPT_SIZES sizes that were read."""
+        size = self.fine_crop.size if size is None else size
+        kept = self._preview_sources
+        if size not in kept:
+            crop = self.fine_crop if size == self.fine_crop.size else self.crop.resize(size)
+            read = prepare_source(to_float(crop.image), self.own_view, self.geometry.rig)
+            for old in list(kept)[: max(0, len(kept) + 1 - KEPT_SIZES)]:
+                kept.pop(old, None)
+            kept[size] = read
+            return read
+        return kept[size]
+
     def draft(self, parameters: FaceParameters, size: int | None = None) -> Preview:
         """The mesh-driven warp of the photo towards `parameters`, on a crop of `size` pixels (default: the photo's own resolution)."""
-        crop = self.fine_crop if size is None else self.crop.resize(size)
-        return render_preview(to_float(crop.image), self.own_view, self.geometry.view(parameters), self.geometry.rig)
+        return preview_of(self.preview_source(size), self.geometry.view(parameters))
 
     def preview(self, parameters: FaceParameters) -> Image.Image:
         """The draft of an edit as a PIL image of the crop: instant, no network."""

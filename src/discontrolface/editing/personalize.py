@@ -31,6 +31,7 @@ from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.render.source import prepare_source
 
 PRECISIONS = ("no", "bf16")
 
@@ -98,7 +99,9 @@ def make_examples(subject: Subject, control: Any, settings: OneShot, rng: np.ran
     if not settings.warps:
         own = [example(own_look(photo, parameters), subject, control)]
         return own, own
-    pairs = [warped_looks(photo, parameters, subject.geometry, random_edit(parameters, rng)) for _ in range(settings.warps)]
+    geometry = subject.geometry
+    source = prepare_source(photo, geometry.view(parameters), geometry.rig)
+    pairs = [warped_looks(photo, parameters, geometry, random_edit(parameters, rng), source) for _ in range(settings.warps)]
     return [example(back, subject, control) for back, _ in pairs], [example(forth, subject, control) for _, forth in pairs]
 
 

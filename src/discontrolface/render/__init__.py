@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from discontrolface.render.rig import PreviewRig
     from discontrolface.render.shade import light_preset, project, sh_shading, vertex_normals
     from discontrolface.render.snapshot import Snapshot, render_snapshot, snapshot_channels
-    from discontrolface.render.warp import Preview, View, render_preview
+    from discontrolface.render.source import PreviewSource, View, prepare_source
+    from discontrolface.render.warp import Preview, preview_of, render_preview
 
 _HOME = {
     "Raster": "raster",
@@ -26,19 +27,25 @@ _HOME = {
     "Snapshot": "snapshot",
     "render_snapshot": "snapshot",
     "snapshot_channels": "snapshot",
+    "PreviewSource": "source",
+    "View": "source",
+    "prepare_source": "source",
     "Preview": "warp",
-    "View": "warp",
     "render_preview": "warp",
+    "preview_of": "warp",
 }
 
 __all__ = [
     "Preview",
     "PreviewRig",
+    "PreviewSource",
     "Raster",
     "Snapshot",
     "View",
     "interpolate",
     "light_preset",
+    "prepare_source",
+    "preview_of",
     "project",
     "rasterize",
     "rasterize_batch",

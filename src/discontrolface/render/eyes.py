@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from discontrolface.render.pixels import relit, sample
-from discontrolface.render.raster import FloatArray, compiled
+from discontrolface.render.raster import compiled
 from discontrolface.render.rig import EYE
 
 BINS = 32  # of the angle to the axis,
@@ -18,11 +18,11 @@ IRIS_COLOUR = (0.30, 0.21, 0.15)
 
 
 @compiled
-def angle_profile(image, triangle, barycentric, faces, direction, cover, owner, eye, lit, sclera):  # type: ignore[no-untyped-def]
-    """(BINS, 3) colour of one eye by the angle to its axis, from the photo's pixels, and (BINS,) how much of it was seen (0..1).
+def angle_sums(image, triangle, barycentric, faces, direction, owner, cover, eye):  # type: ignore[no-untyped-def]
+    """The photo's pixels of one eye by the angle to its axis: sums of colours (BINS, 3), and of their weights (BINS,).
 
     direction: (V, 3) of eyeball vertices, unit, in the eye's own axes (z is where it looks). owner: (V,) 1 or 2, whose eyeball. cover: (H, W)
-    soft mask of the openings. lit: (3,) what white shows in this light; sclera: (3,) its colour. Bins without pixels: a plain brown eye.
+    soft mask of the openings.
     """
     height, width = triangle.shape
     total = np.zeros((BINS, 3), np.float32)
@@ -44,6 +44,13 @@ def angle_profile(image, triangle, barycentric, faces, direction, cover, owner, 
             weight[n] += w
             for m in range(3):
                 total[n, m] += w * image[i, j, m]
+    return total, weight
+
+
+@compiled
+def angle_profile(total, weight, lit, sclera):  # type: ignore[no-untyped-def]
+    """(BINS, 3) colour of one eye by the angle to its axis, from `angle_sums`. lit: (3,) what white shows in this light; sclera: (3,) its colour.
+    Bins without pixels: a plain brown eye."""
     out = np.empty((BINS, 3), np.float32)
     known = np.empty(BINS, np.float32)
     step = np.float32(WIDEST / BINS)
@@ -66,7 +73,7 @@ def angle_profile(image, triangle, barycentric, faces, direction, cover, owner, 
     if last * step > IRIS + 4.0:
         for n in range(last + 1, BINS):
             out[n] = out[last]
-    return out, known
+    return out
 
 
 @compiled
@@ -135,14 +142,3 @@ def draw_eyes(  # type: ignore[no-untyped-def]
                 ),
                 one,
             )
-
-
-def eye_directions(template: FloatArray, eyes: tuple[np.ndarray, np.ndarray], centres: FloatArray) -> tuple[FloatArray, np.ndarray]:
-    """(V, 3) unit directions of eyeball vertices from the eye's centre, at rest (z is where it looks), and (V,) 0, 1 or 2: whose they are."""
-    direction = np.zeros_like(template)
-    owner = np.zeros(len(template), np.int32)
-    for k, index in enumerate(eyes):
-        offset = template[index] - centres[k]
-        direction[index] = offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)
-        owner[index] = k + 1
-    return direction, owner

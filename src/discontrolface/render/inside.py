@@ -6,32 +6,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from discontrolface.render.eyes import BINS, angle_profile, draw_eyes, eye_directions
+from discontrolface.render.eyes import BINS, angle_profile, draw_eyes
 from discontrolface.render.mouth import draw_mouth, mouth_tones
 from discontrolface.render.openings import bounds, lay_under, soft_mask
 from discontrolface.render.raster import FloatArray, Raster
-from discontrolface.render.rig import EYE, MOUTH, TONGUE, UPPER_TEETH, PreviewRig
+from discontrolface.render.rig import EYE, MOUTH, TONGUE, UPPER_TEETH
+from discontrolface.render.source import PreviewSource
 
 
 class Scene(NamedTuple):
     """Everything about one preview that the inside needs. Arrays as in `warp.render_preview`."""
 
-    image: FloatArray  # (H, W, 3) the photo
-    before: FloatArray  # (V, 3) ndc in the photo
+    source: PreviewSource
     after: FloatArray  # (V, 3) ndc in the target
-    raster_before: Raster
-    raster_after: Raster
-    layer_before: np.ndarray  # (H, W) layer of the photo's pixels, 255 off the mesh
+    raster: Raster  # of the target
     layer: np.ndarray  # (H, W) of the target
     flow: FloatArray  # (H, W, 2) the mesh's own motion
     skin_flow: FloatArray  # (H, W, 2) the final motion of the skin, continued over openings
     sighted: FloatArray  # (H, W) whether the photo shows the point
     light: FloatArray  # (H, W, 3) ratio of shadings
-    colours: FloatArray  # (V, 3) photo over albedo times shading
     shading: FloatArray  # (V, 3) in the target
     albedo: FloatArray  # (R, 3)
-    upper_teeth: FloatArray  # (H, W) where the photo shows upper teeth
-    lower_teeth: FloatArray
     matrix: np.ndarray  # (3, 3), (3,): the skull from target to photo, ndc
     shift: np.ndarray
     overall: FloatArray  # (3,) how many times brighter the target's light is on the whole face
@@ -46,11 +41,11 @@ def plane_affine(matrix: np.ndarray, shift: np.ndarray, depth: float, height: in
     return (back[:, :2] @ moved[:2] + back[:, 2:] * np.array([[0.0, 0.0, 1.0]])).astype(np.float32)
 
 
-def draw_inside(scene: Scene, rig: PreviewRig, picture: FloatArray, visibility: FloatArray, change: FloatArray) -> None:
+def draw_inside(scene: Scene, picture: FloatArray, visibility: FloatArray, change: FloatArray) -> None:
     """Draw mouth and eyes into `picture`, `visibility` and `change`, which change in place."""
     radius = max(1, round(len(scene.layer) / 256))
-    lit = _lit(scene, rig)
-    for low, high, draw in ((MOUTH, TONGUE, _mouth), (EYE, EYE, _eyes)):
+    lit = _lit(scene)
+    for low, high, draw, cover in ((MOUTH, TONGUE, _mouth, scene.source.mouth), (EYE, EYE, _eyes, scene.source.eyes)):
         opening = (scene.layer >= low) & (scene.layer <= high)
         box = bounds(opening, 2 * radius + 1)
         if box is None:
@@ -64,8 +59,7 @@ def draw_inside(scene: Scene, rig: PreviewRig, picture: FloatArray, visibility: 
             np.zeros(shape, np.float32),
             np.zeros(shape, np.bool_),
         )
-        before = (scene.layer_before >= low) & (scene.layer_before <= high)
-        draw(scene, rig, canvas, lit, soft_mask(before, radius), soft_mask(opening, 2 * radius))
+        draw(scene, canvas, lit, cover, soft_mask(opening, 2 * radius))
         lay_under(picture, visibility, change, canvas.inside, canvas.seen, canvas.touched, canvas.drawn, box.top, box.left, radius)
 
 
@@ -80,53 +74,38 @@ class Canvas(NamedTuple):
     drawn: np.ndarray
 
 
-def _mouth(scene: Scene, rig: PreviewRig, canvas: Canvas, lit: FloatArray, cover: FloatArray, room: FloatArray) -> None:
+def _mouth(scene: Scene, canvas: Canvas, lit: FloatArray, cover: FloatArray, room: FloatArray) -> None:
+    source, rig, raster = scene.source, scene.source.rig, scene.raster
     height, width = scene.layer.shape
     lips = rig.region == rig.region_names.index("lips")
     front_teeth = (rig.vertex_layer == UPPER_TEETH) & (np.abs(rig.teeth[:, 0]) < 15.0)
     skull = plane_affine(scene.matrix, scene.shift, float(scene.after[front_teeth, 2].mean()), height, width)
     tones = mouth_tones(scene.albedo, rig.region_names, lit)
-    box = bounds(scene.upper_teeth > 0.6, 0)
-    if box is not None:
-        window = (slice(box.top, box.bottom), slice(box.left, box.right))
-        photo_teeth = scene.image[window][scene.upper_teeth[window] > 0.6]
-        if len(photo_teeth) > 1e-4 * height * width:
-            tones[1] = np.median(photo_teeth, axis=0) * scene.overall
-            tones[2] = 0.9 * tones[1]
-    raster = scene.raster_after
+    if source.teeth_colour is not None:
+        tones[1] = source.teeth_colour * scene.overall
+        tones[2] = 0.9 * tones[1]
     draw_mouth(
-        scene.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, scene.light, skull,
-        scene.layer_before, cover, rig.teeth, raster.depth, float(scene.after[lips, 2].mean()), float(np.ptp(scene.after[lips, 0])), tones,
-        scene.upper_teeth, scene.lower_teeth, max(2, round(0.022 * height)), room, scene.overall, scene.calm, *canvas,
+        source.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, scene.light, skull,
+        source.layer, cover, rig.teeth, raster.depth, float(scene.after[lips, 2].mean()), float(np.ptp(scene.after[lips, 0])), tones,
+        source.upper_teeth, source.lower_teeth, max(2, round(0.022 * height)), room, scene.overall, scene.calm, *canvas,
     )  # fmt: skip
 
 
-def _eyes(scene: Scene, rig: PreviewRig, canvas: Canvas, lit: FloatArray, cover: FloatArray, room: FloatArray) -> None:
-    direction, owner = eye_directions(rig.template, rig.eyes, rig.eye_centres)
+def _eyes(scene: Scene, canvas: Canvas, lit: FloatArray, cover: FloatArray, room: FloatArray) -> None:
+    source, rig, raster = scene.source, scene.source.rig, scene.raster
     sclera = scene.albedo[rig.region_names.index("eyes")] if "eyes" in rig.region_names else np.full(3, 0.8, np.float32)
-    before, after = scene.raster_before, scene.raster_after
     profiles = np.zeros((3, BINS, 3), np.float32)
-    for eye in (1, 2):
-        profiles[eye], _ = angle_profile(
-            scene.image,
-            before.triangle,
-            before.barycentric,
-            rig.faces,
-            direction,
-            cover,
-            owner,
-            eye,
-            lit,
-            np.ascontiguousarray(sclera, np.float32),
-        )
+    for eye, sums in enumerate(source.iris, start=1):
+        profiles[eye] = angle_profile(*sums, lit, np.ascontiguousarray(sclera, np.float32))
     draw_eyes(
-        scene.image, scene.layer, after.triangle, after.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, scene.light, cover, room,
-        direction, owner, profiles, scene.layer_before, *canvas,
+        source.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, scene.light, cover,
+        room, *rig.eye_axes, profiles, source.layer, *canvas,
     )  # fmt: skip
 
 
-def _lit(scene: Scene, rig: PreviewRig) -> FloatArray:
+def _lit(scene: Scene) -> FloatArray:
     """(3,) what a white surface facing the camera shows, in the photo's exposure and the target's light: from the face's skin."""
+    rig = scene.source.rig
     skin = (rig.region == rig.region.min()) & (rig.template[:, 2] > 0.0)
-    lit = np.median(scene.colours[skin] * scene.shading[skin], axis=0)
+    lit = np.median(scene.source.colours[skin] * scene.shading[skin], axis=0)
     return (0.5 * lit + 0.5 * lit.mean()).astype(np.float32)  # the tint is half the lamp's, half a guess at this skin that was off

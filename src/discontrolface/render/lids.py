@@ -41,8 +41,9 @@ def moving_lips(before: FloatArray, after: FloatArray, matrix: np.ndarray, shift
     return out
 
 
-def draw_lashes(scene: Scene, rig: PreviewRig, picture: FloatArray, change: FloatArray, closed: FloatArray) -> None:
+def draw_lashes(scene: Scene, picture: FloatArray, change: FloatArray, closed: FloatArray) -> None:
     """Draw the upper lids' lashes where lids have closed, (V,) `closed`. picture and change are changed in place."""
+    rig = scene.source.rig
     if not len(rig.lid_edges) or not closed.any():
         return
     height, width = change.shape
@@ -74,11 +75,11 @@ def _upper_edges(rig: PreviewRig) -> np.ndarray:
 
 def _lash_colour(scene: Scene, edges: np.ndarray) -> FloatArray:
     """(3,) the darker fifth of what the photo shows along the rim."""
-    height, width = scene.image.shape[:2]
-    rim = scene.before[np.unique(edges)]
+    height, width = scene.source.image.shape[:2]
+    rim = scene.source.vertices[np.unique(edges)]
     x = np.clip(((rim[:, 0] + 1.0) * 0.5 * width).astype(int), 0, width - 1)
     y = np.clip(((1.0 - rim[:, 1]) * 0.5 * height).astype(int), 0, height - 1)
-    seen = scene.image[y, x]
+    seen = scene.source.image[y, x]
     dark = seen[np.argsort(seen.sum(1))[: max(1, len(seen) // 5)]].mean(0)
     return np.minimum(dark, 0.35).astype(np.float32)
 

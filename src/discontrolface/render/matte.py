@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from discontrolface.render.raster import FloatArray, compiled
 
 SAMPLES = 16  # colours that stand for the head, and as many for the background
+CERTAIN = 0.05  # a coarse matte this close to 0 or 1 is not in doubt
 
 
 def head_matte(
@@ -71,15 +73,38 @@ def share_of(red, green, blue, own, other):  # type: ignore[no-untyped-def]
     return far / (far + near)
 
 
+def decide(image: FloatArray, matte: FloatArray, own: FloatArray, other: FloatArray) -> FloatArray:
+    """(H, W) 0..1: what a pixel's own colour says, 1 the head and 0 the background, where the coarse matte (G, G) may be in doubt (`sharper`);
+    elsewhere 0. (0, 0) without colours. image: (H, W, 3) the photo; own, other: from `head_matte`."""
+    if not len(own):
+        return np.zeros((0, 0), np.float32)
+    # The cells that `join_motion` may mix at a pixel.
+    reach = [3 + 2 * max(0, int(np.ceil(len(matte) / side - 0.5))) for side in image.shape[:2]]
+    doubtful = (maximum_filter(matte, reach) > CERTAIN) & (minimum_filter(matte, reach) < 1.0 - CERTAIN)
+    return _decide(image, doubtful, np.ascontiguousarray(own), np.ascontiguousarray(other))
+
+
 @compiled
-def sharper(share, red, green, blue, own, other):  # type: ignore[no-untyped-def]
+def _decide(image, doubtful, own, other):  # type: ignore[no-untyped-def]
+    height, width, _ = image.shape
+    rows, columns = doubtful.shape
+    out = np.zeros((height, width), np.float32)
+    for i in range(height):
+        for j in range(width):
+            if doubtful[i * rows // height, j * columns // width]:
+                t = (share_of(image[i, j, 0], image[i, j, 1], image[i, j, 2], own, other) - np.float32(0.45)) * np.float32(3.0)
+                t = min(max(t, np.float32(0.0)), np.float32(1.0))
+                out[i, j] = t * t * (np.float32(3.0) - np.float32(2.0) * t)
+    return out
+
+
+@compiled
+def sharper(share, decided):  # type: ignore[no-untyped-def]
     """A value of the coarse matte, decided by the pixel's own colour where it is in between."""
     doubt = np.float32(4.0) * share * (np.float32(1.0) - share)
-    if doubt < 0.2 or len(own) == 0:
+    if doubt < 0.2:
         return share
-    t = (share_of(red, green, blue, own, other) - np.float32(0.45)) * np.float32(3.0)
-    t = min(max(t, np.float32(0.0)), np.float32(1.0))
-    return share + min(np.float32(2.0) * doubt, np.float32(1.0)) * (t * t * (np.float32(3.0) - np.float32(2.0) * t) - share)
+    return share + min(np.float32(2.0) * doubt, np.float32(1.0)) * (decided - share)
 
 
 def _smoothstep(t: np.ndarray) -> np.ndarray:

@@ -35,20 +35,32 @@ class Outline:
     motion: FloatArray
 
 
-def head_outline(before: IntArray, after: IntArray, head_faces: np.ndarray, scalp_faces: np.ndarray, motion: FloatArray) -> Outline:
-    """before, after: (H, W) triangles shown in photo and target, -1 for none. head_faces, scalp_faces: (F,) bool, part of the head (not of the
-    bust), of the scalp."""
-    step = 2 if len(before) < 384 else 4
-    small, shown = before[::step, ::step], after[::step, ::step]
+def head_distance(shown: IntArray, head_faces: np.ndarray) -> FloatArray:
+    """Pixels from the head of a picture, on every second or fourth pixel. shown: (H, W) triangles, -1 for none. head_faces: (F,) bool, part of
+    the head (not of the bust)."""
+    step = _step(len(shown))
+    small = shown[::step, ::step]
     clear = step * distance_transform_edt(~np.where(small >= 0, head_faces[small], False))
+    return np.asarray(gaussian_filter(clear.astype(np.float32), 0.7))
+
+
+def head_outline(clear: FloatArray, after: IntArray, head_faces: np.ndarray, scalp_faces: np.ndarray, motion: FloatArray) -> Outline:
+    """clear: `head_distance` of the photo. after: (H, W) triangles shown in the target, -1 for none. head_faces, scalp_faces: (F,) bool, part of
+    the head (not of the bust), of the scalp."""
+    step = _step(len(after))
+    shown = after[::step, ::step]
     away, nearest = distance_transform_edt(~np.where(shown >= 0, head_faces[shown], False), return_indices=True)
     bare = (~scalp_faces[shown[nearest[0], nearest[1]]]).astype(np.float32)
     return Outline(
         gaussian_filter(step * away.astype(np.float32), 0.7),
-        gaussian_filter(clear.astype(np.float32), 0.7),
+        clear,
         gaussian_filter(bare, SOFT_BORDER * len(bare)),
         motion,
     )
+
+
+def _step(height: int) -> int:
+    return 2 if height < 384 else 4
 
 
 def no_outline(grid: int) -> Outline:

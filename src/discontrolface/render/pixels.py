@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
 import numpy as np
 
 from discontrolface.render.matte import sharper
@@ -16,17 +11,6 @@ from discontrolface.render.rig import EYE, SKIN, SOCKET
 OFF = 255  # layer of pixels that show no triangle
 STEP = 0.05  # ndc depth: a larger jump is an outline in front of something
 TOLERANCE = 0.02  # ndc depth: how far behind the photo's surface a point may lie and still be on it
-
-
-def in_bands(kernel: Callable[..., None], rows: int, *arguments: Any) -> None:
-    """kernel(first, last, *arguments) over all rows; large pictures in two bands on two threads (kernels hold no lock)."""
-    if rows < 384 or (os.cpu_count() or 1) < 2:
-        kernel(0, rows, *arguments)
-        return
-    with ThreadPoolExecutor(1) as other:
-        half = other.submit(kernel, rows // 2, rows, *arguments)
-        kernel(0, rows // 2, *arguments)
-        half.result()
 
 
 def shrink(image: FloatArray, factor: int) -> FloatArray:
@@ -79,104 +63,167 @@ def _near_occluder(depth, radius):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def mesh_motion(triangle, barycentric, faces, face_layer, from_pixels, from_depth, trust, depth, shadowed_before, shadowed_after):  # type: ignore[no-untyped-def]
-    """Flow (H, W, 2) in pixels, trust (H, W) and layer (H, W) of each target pixel on the mesh.
+def vertex_trust(before, after, normals, faces):  # type: ignore[no-untyped-def]
+    """(V,) 0..1: the surface faced the camera in the photo and is not stretched much in the target.
 
-    A point is trusted if the photo shows it (its depth is that of the photo's z-buffer), as far as `trust` (V,) of its vertices goes, and, on
-    skin, not next to the outline of something in front of it, before or after. What hardly moves and is seen is trusted anyway.
+    before, after: (V, 3) ndc in the photo and in the target. normals: (V, 3) in the photo.
     """
-    height, width = triangle.shape
-    flow = np.zeros((height, width, 2), np.float32)
-    trusted = np.zeros((height, width), np.float32)
-    layer = np.full((height, width), np.uint8(OFF), np.uint8)
-    for i in range(height):
-        for j in range(width):
-            f = triangle[i, j]
-            if f < 0:
-                continue
-            layer[i, j] = SKIN if face_layer[f] == SOCKET else face_layer[f]  # the rim of a lid, the corner of an eye
-            a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-            wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
-            x = wa * from_pixels[a, 0] + wb * from_pixels[b, 0] + wc * from_pixels[c, 0]
-            y = wa * from_pixels[a, 1] + wb * from_pixels[b, 1] + wc * from_pixels[c, 1]
-            z = wa * from_depth[a] + wb * from_depth[b] + wc * from_depth[c]
-            dx, dy = x - np.float32(j + 0.5), y - np.float32(i + 0.5)
-            flow[i, j, 0], flow[i, j, 1] = dx, dy
-            if not (0.5 <= x <= width - 0.5 and 0.5 <= y <= height - 0.5):
-                continue
-            col, row = int(np.floor(x - 0.5)), int(np.floor(y - 0.5))
-            surface = np.float32(np.inf)
-            hidden = False
-            for r in range(row, min(row + 2, height)):
-                for s in range(col, min(col + 2, width)):
-                    surface = min(surface, depth[r, s])
-                    hidden = hidden or shadowed_before[r // 2, s // 2]
-            if z < surface - np.float32(TOLERANCE):
-                continue
-            t = wa * trust[a] + wb * trust[b] + wc * trust[c]
-            if layer[i, j] == SKIN and (hidden or shadowed_after[i // 2, j // 2]):
-                t = np.float32(0.0)
-            still = np.float32(1.5) - np.float32(2.0) * np.sqrt(dx * dx + dy * dy)  # 1 below a quarter of a pixel, 0 above three quarters
-            trusted[i, j] = max(t, min(max(still, np.float32(0.0)), np.float32(1.0)))
-    return flow, trusted, layer
-
-
-def soften(trust: FloatArray, layer: np.ndarray, radius: int) -> FloatArray:
-    """Let the trust fall to 0 smoothly before places without trust. What lies behind openings has no say."""
-    return _soften(trust, layer, radius)
-
-
-@compiled
-def _soften(trust, layer, radius):  # type: ignore[no-untyped-def]
-    height, width = trust.shape
-    sums = np.zeros((height + 1, width + 1), np.float64)  # over all pixels above and to the left
-    counts = np.zeros((height + 1, width + 1), np.int32)
-    for i in range(height):
-        total, count = 0.0, 0
-        for j in range(width):
-            if layer[i, j] == SKIN or layer[i, j] == OFF:
-                total += trust[i, j]
-                count += 1
-            sums[i + 1, j + 1] = sums[i, j + 1] + total
-            counts[i + 1, j + 1] = counts[i, j + 1] + count
-    out = np.zeros((height, width), np.float32)
-    for i in range(height):
-        top, bottom = max(i - radius, 0), min(i + radius + 1, height)
-        for j in range(width):
-            if layer[i, j] != SKIN or trust[i, j] == 0:
-                continue
-            left, right = max(j - radius, 0), min(j + radius + 1, width)
-            total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
-            count = counts[bottom, right] - counts[top, right] - counts[bottom, left] + counts[top, left]
-            mean = np.float32(2.0 * total / max(count, 1) - 1.0)
-            out[i, j] = min(trust[i, j], max(mean, np.float32(0.0)))
+    zero, one, half = np.float32(0.0), np.float32(1.0), np.float32(0.5)
+    good, weight = np.zeros(len(before), np.float64), np.zeros(len(before), np.float64)
+    for f in range(len(faces)):
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        tx0, ty0, tx1, ty1 = after[b, 0] - after[a, 0], after[b, 1] - after[a, 1], after[c, 0] - after[a, 0], after[c, 1] - after[a, 1]
+        area = tx0 * ty1 - tx1 * ty0
+        if area <= np.float32(1e-9):
+            continue
+        sx0, sy0, sx1, sy1 = (
+            before[b, 0] - before[a, 0],
+            before[b, 1] - before[a, 1],
+            before[c, 0] - before[a, 0],
+            before[c, 1] - before[a, 1],
+        )
+        inverse = one / area
+        xx, xy = (sx0 * ty1 - sx1 * ty0) * inverse, (-sx0 * tx1 + sx1 * tx0) * inverse
+        yx, yy = (sy0 * ty1 - sy1 * ty0) * inverse, (-sy0 * tx1 + sy1 * tx0) * inverse
+        total, determinant = xx * xx + xy * xy + yx * yx + yy * yy, xx * yy - xy * yx
+        part = zero
+        if determinant > 0:
+            root = np.sqrt(max(total * total - np.float32(4.0) * determinant * determinant, zero))
+            smallest = np.sqrt(max(half * (total - root), zero))
+            part = rising((smallest - np.float32(0.15)) / np.float32(0.3))
+        for k in range(3):
+            good[faces[f, k]] += part * area
+            weight[faces[f, k]] += area
+    out = np.empty(len(before), np.float32)
+    for v in range(len(before)):
+        facing = rising((normals[v, 2] - np.float32(0.03)) / np.float32(0.2))
+        out[v] = np.float32(good[v] / max(weight[v], 1e-12) * facing)
     return out
 
 
 @compiled
-def coarse_anchors(triangle, barycentric, depth, faces, attributes, flow, trusted, layer, grid):  # type: ignore[no-untyped-def]
-    """Sum up trusted motion in the cells of a grid: anchors (G, G, 2 + 3) = offset in ndc (y down) and log of the ratio of shadings,
-    weights (G, G), and the depth of the head (not the bust), (G, G), -inf where it is not.
+def rising(t):  # type: ignore[no-untyped-def]
+    """0 below 0, 1 above 1, smooth between."""
+    t = min(max(t, np.float32(0.0)), np.float32(1.0))
+    return t * t * (np.float32(3.0) - np.float32(2.0) * t)
+
+
+# fmt: off
+@compiled
+def mesh_motion(  # type: ignore[no-untyped-def]
+    first, last, triangle, barycentric, faces, face_layer, points, depth, shadowed_before, shadowed_after, flow, trusted, layer,
+):
+    # fmt: on
+    """Of each target pixel in the rows first..last-1 on the mesh, into flow (H, W, 2) in pixels, trusted (H, W) and layer (H, W).
+
+    points: (V, 4) where a vertex is in the photo: x, y in pixels, ndc depth; and 0..1, how well the photo shows it (`vertex_trust`).
+    A point is trusted if the photo shows it (its depth is that of the photo's z-buffer), as far as its vertices are, and, on
+    skin, not next to the outline of something in front of it, before or after. What hardly moves and is seen is trusted anyway.
+    """
+    height, width = triangle.shape
+    zero, one, half = np.float32(0.0), np.float32(1.0), np.float32(0.5)
+    for i in range(first, last):
+        for j in range(width):
+            flow[i, j, 0], flow[i, j, 1], trusted[i, j], layer[i, j] = zero, zero, zero, np.uint8(OFF)
+            f = triangle[i, j]
+            if f < 0:
+                continue
+            kind = face_layer[f]
+            if kind == SOCKET:  # the rim of a lid, the corner of an eye
+                kind = np.uint8(SKIN)
+            layer[i, j] = kind
+            a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+            wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
+            x = wa * points[a, 0] + wb * points[b, 0] + wc * points[c, 0]
+            y = wa * points[a, 1] + wb * points[b, 1] + wc * points[c, 1]
+            z = wa * points[a, 2] + wb * points[b, 2] + wc * points[c, 2]
+            dx, dy = x - (np.float32(j) + half), y - (np.float32(i) + half)
+            flow[i, j, 0], flow[i, j, 1] = dx, dy
+            if not (x >= half and x <= np.float32(width) - half and y >= half and y <= np.float32(height) - half):
+                continue
+            col, row = int(x - half), int(y - half)
+            below, right = min(row + 1, height - 1), min(col + 1, width - 1)
+            surface = min(min(depth[row, col], depth[row, right]), min(depth[below, col], depth[below, right]))
+            if z < surface - np.float32(TOLERANCE):
+                continue
+            t = wa * points[a, 3] + wb * points[b, 3] + wc * points[c, 3]
+            if kind == SKIN:
+                up, down, west, east = row >> 1, below >> 1, col >> 1, right >> 1
+                hidden = shadowed_before[up, west] or shadowed_before[up, east] or shadowed_before[down, west] or shadowed_before[down, east]
+                if hidden or shadowed_after[i >> 1, j >> 1]:
+                    t = zero
+            still = np.float32(1.5) - np.float32(2.0) * np.sqrt(dx * dx + dy * dy)  # 1 below a quarter of a pixel, 0 above three quarters
+            trusted[i, j] = max(t, min(max(still, zero), one))
+
+
+@compiled
+def soften(first, last, trust, layer, radius, out):  # type: ignore[no-untyped-def]
+    """Let the trust (H, W) fall to 0 smoothly before places without trust, in the rows first..last-1 of out. What lies behind openings has no say."""
+    height, width = trust.shape
+    sums, counts = np.zeros(width, np.float64), np.zeros(width, np.int32)  # of each column, over the rows in reach
+    run, seen = np.zeros(width + 1, np.float64), np.zeros(width + 1, np.int32)  # their sums to the left
+    start = max(first - radius, 0)
+    for r in range(start, min(first + radius, height)):
+        _count_row(trust[r], layer[r], np.int32(1), sums, counts)
+    for i in range(first, last):
+        if i + radius < height:
+            _count_row(trust[i + radius], layer[i + radius], np.int32(1), sums, counts)
+        if i - radius - 1 >= start:
+            _count_row(trust[i - radius - 1], layer[i - radius - 1], np.int32(-1), sums, counts)
+        for j in range(width):
+            run[j + 1] = run[j] + sums[j]
+            seen[j + 1] = seen[j] + counts[j]
+        for j in range(width):
+            t = trust[i, j]
+            if layer[i, j] == SKIN and t > 0:
+                left, right = max(j - radius, 0), min(j + radius + 1, width)
+                mean = np.float32(2.0 * (run[right] - run[left]) / max(seen[right] - seen[left], 1) - 1.0)
+                out[i, j] = min(t, max(mean, np.float32(0.0)))
+            else:
+                out[i, j] = np.float32(0.0)
+
+
+@compiled
+def _count_row(trust, layer, sign, sums, counts):  # type: ignore[no-untyped-def]
+    """Add a row of `soften` to the columns' sums, or take it away (sign -1)."""
+    for j in range(len(trust)):
+        counted = sign * np.int32((layer[j] == SKIN) | (layer[j] == OFF))
+        sums[j] += trust[j] * np.float64(counted)
+        counts[j] += counted
+
+
+# fmt: off
+@compiled
+def coarse_anchors(  # type: ignore[no-untyped-def]
+    first, last, triangle, barycentric, depth, faces, attributes, flow, trusted, layer, anchor, weight, nearest,
+):
+    # fmt: on
+    """Sum up trusted motion in the cells of a grid, rows first..last-1 of it: anchor (G, G, 2 + 3) = offset in ndc (y down) and log of the ratio
+    of shadings, weight (G, G), and nearest (G, G): the depth of the head (not the bust), -inf where it is not.
 
     attributes: (V, 5) = log ratio, hair, not bust. Hair counts less.
     """
     height, width = triangle.shape
-    anchor = np.zeros((grid, grid, 5), np.float32)
-    weight = np.zeros((grid, grid), np.float32)
-    nearest = np.full((grid, grid), np.float32(-np.inf), np.float32)
+    grid = len(weight)
+    anchor[first:last] = np.float32(0.0)
+    weight[first:last] = np.float32(0.0)
+    nearest[first:last] = np.float32(-np.inf)
     to_x, to_y = np.float32(2.0 / width), np.float32(2.0 / height)
     cell_area = np.float32(height * width) / np.float32(grid * grid)
-    for i in range(height):
+    cells = np.empty(width, np.int64)
+    for j in range(width):
+        cells[j] = j * grid // width
+    for i in range((first * height + grid - 1) // grid, (last * height + grid - 1) // grid):
         gi = i * grid // height
         for j in range(width):
             f = triangle[i, j]
             if f < 0:
                 continue
-            gj = j * grid // width
+            gj = cells[j]
             a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
             wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
-            if wa * attributes[a, 4] + wb * attributes[b, 4] + wc * attributes[c, 4] > 0.5:
-                nearest[gi, gj] = max(nearest[gi, gj], depth[i, j])
+            if depth[i, j] > nearest[gi, gj] and wa * attributes[a, 4] + wb * attributes[b, 4] + wc * attributes[c, 4] > np.float32(0.5):
+                nearest[gi, gj] = depth[i, j]
             t = trusted[i, j]
             if t <= 0 or layer[i, j] != SKIN:
                 continue
@@ -187,13 +234,12 @@ def coarse_anchors(triangle, barycentric, depth, faces, attributes, flow, truste
             anchor[gi, gj, 1] += t * flow[i, j, 1] * to_y
             for k in range(3):
                 anchor[gi, gj, 2 + k] += t * (wa * attributes[a, k] + wb * attributes[b, k] + wc * attributes[c, k])
-    for gi in range(grid):
+    for gi in range(first, last):
         for gj in range(grid):
             if weight[gi, gj] > 0:
                 for k in range(5):
                     anchor[gi, gj, k] /= weight[gi, gj]
                 weight[gi, gj] *= np.float32(20.0) / cell_area
-    return anchor, weight, nearest
 
 
 @compiled
@@ -209,10 +255,27 @@ def between(field, scale, row, column):  # type: ignore[no-untyped-def]
     return top + v * (bottom - top)
 
 
+@compiled
+def along_row(field, scale, row, out):  # type: ignore[no-untyped-def]
+    """`between` for all columns of a row, into out (W,)."""
+    height, width = field.shape
+    y = min(max(row * scale, np.float32(0.0)), np.float32(height - 1))
+    i = min(int(y), height - 2)
+    v = y - np.float32(i)
+    last = np.float32(width - 1)
+    for column in range(len(out)):
+        x = min(np.float32(column) * scale, last)
+        j = min(int(x), width - 2)
+        u = x - np.float32(j)
+        top = field[i, j] + u * (field[i, j + 1] - field[i, j])
+        bottom = field[i + 1, j] + u * (field[i + 1, j + 1] - field[i + 1, j])
+        out[column] = top + v * (bottom - top)
+
+
 # fmt: off
 @compiled
 def join_motion(  # type: ignore[no-untyped-def]
-    first, last, triangle, barycentric, faces, flow, trusted, outside, ratio, matte, image, own, other,
+    first, last, triangle, barycentric, faces, flow, trusted, outside, ratio, matte, decided,
     away, clear, bare, beyond, margin, edge, blend, total, light, belongs, behind,
 ):
     # fmt: on
@@ -220,88 +283,93 @@ def join_motion(  # type: ignore[no-untyped-def]
     total (H, W, 2) pixels, light (H, W, 3) ratio of shadings, belongs (H, W) how far what it fetches belongs to the head,
     behind (H, W, 3) on the edge of the head: the motion of what it covers, and how much of that shows.
 
-    matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit. own, other: see
-    `matte.head_matte`. away, clear, bare, beyond: those of `outline.Outline`; margin, edge, blend: in pixels.
+    matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit. decided: see
+    `matte.decide`. away, clear, bare, beyond: those of `outline.Outline`; margin, edge, blend: in pixels.
     """
     height, width = triangle.shape
     grid = outside.shape[0]
-    half, one = np.float32(0.5), np.float32(1.0)
+    half, one, zero = np.float32(0.5), np.float32(1.0), np.float32(0.0)
     half_x, half_y = np.float32(0.5 * width), np.float32(0.5 * height)
     scale = one / np.float32((height + away.shape[0] - 1) // away.shape[0])
-    value = np.empty(5, np.float32)
+    per_row, per_column = np.float32(grid) / np.float32(height), np.float32(grid) / np.float32(width)
+    cells, parts = np.empty(width, np.int64), np.empty(width, np.float32)  # where each column lies on the grid
+    for j in range(width):
+        gx = min(max((np.float32(j) + half) * np.float32(grid) / np.float32(width) - half, zero), np.float32(grid - 1))
+        cells[j] = min(int(gx), grid - 2)
+        parts[j] = gx - np.float32(cells[j])
+    line, past = np.empty((grid, 5), np.float32), np.empty((grid, 2), np.float32)  # outside and beyond on this row
+    clearance = np.empty(width, np.float32)  # away on this row
     for i in range(first, last):
-        gy = (np.float32(i) + np.float32(0.5)) * np.float32(grid) / np.float32(height) - np.float32(0.5)
-        gy = min(max(gy, np.float32(0.0)), np.float32(grid - 1))
+        gy = min(max((np.float32(i) + half) * np.float32(grid) / np.float32(height) - half, zero), np.float32(grid - 1))
         r = min(int(gy), grid - 2)
         v = gy - np.float32(r)
-        for j in range(width):
-            gx = (np.float32(j) + np.float32(0.5)) * np.float32(grid) / np.float32(width) - np.float32(0.5)
-            gx = min(max(gx, np.float32(0.0)), np.float32(grid - 1))
-            s = min(int(gx), grid - 2)
-            u = gx - np.float32(s)
+        for s in range(grid):
             for k in range(5):
-                top = outside[r, s, k] + u * (outside[r, s + 1, k] - outside[r, s, k])
-                bottom = outside[r + 1, s, k] + u * (outside[r + 1, s + 1, k] - outside[r + 1, s, k])
-                value[k] = top + v * (bottom - top)
-            value[0] *= half_x
-            value[1] *= half_y
-            behind[i, j, 2] = np.float32(0.0)
-            if triangle[i, j] < 0:
-                beside = (between(away, scale, np.float32(i), np.float32(j)) - margin) / edge
-                if beside > 0:
-                    top = beyond[r, s, 0] + u * (beyond[r, s + 1, 0] - beyond[r, s, 0])
-                    bottom = beyond[r + 1, s, 0] + u * (beyond[r + 1, s + 1, 0] - beyond[r + 1, s, 0])
-                    out_x = (top + v * (bottom - top)) * half_x
-                    top = beyond[r, s, 1] + u * (beyond[r, s + 1, 1] - beyond[r, s, 1])
-                    bottom = beyond[r + 1, s, 1] + u * (beyond[r + 1, s + 1, 1] - beyond[r + 1, s, 1])
-                    out_y = (top + v * (bottom - top)) * half_y
-                    free = between(clear, scale, np.float32(i) + out_y, np.float32(j) + out_x)
-                    gained = free - between(clear, scale, np.float32(i) + value[1], np.float32(j) + value[0])
-                    covers = min(max(gained / margin, np.float32(0.0)), one)  # the side that the turn covers: an edge; else a wide change
-                    parted = abs(out_x - value[0]) + abs(out_y - value[1])  # wide enough that the map does not fold
-                    wide = max(blend, np.float32(2.6) * parted)
-                    share = min(beside, one) * min(max((free - margin) / (wide + covers * (edge - wide)), np.float32(0.0)), one)
-                    loose = one + covers * (between(bare, scale, np.float32(i), np.float32(j)) - one)
-                    out_x, out_y = value[0] + loose * (out_x - value[0]), value[1] + loose * (out_y - value[1])
-                    if covers > half and share < one:
-                        behind[i, j, 0], behind[i, j, 1], behind[i, j, 2] = out_x, out_y, share
-                    else:
-                        value[0] += share * (out_x - value[0])
-                        value[1] += share * (out_y - value[1])
-            t = trusted[i, j]
+                line[s, k] = outside[r, s, k] + v * (outside[r + 1, s, k] - outside[r, s, k])
+            for k in range(2):
+                past[s, k] = beyond[r, s, k] + v * (beyond[r + 1, s, k] - beyond[r, s, k])
+        along_row(away, scale, np.float32(i), clearance)
+        for j in range(width):
+            t, f = trusted[i, j], triangle[i, j]
+            dx, dy, red, green, blue = zero, zero, one, one, one
+            behind[i, j, 2] = zero
+            if t < one:
+                s, u = cells[j], parts[j]
+                dx = (line[s, 0] + u * (line[s + 1, 0] - line[s, 0])) * half_x
+                dy = (line[s, 1] + u * (line[s + 1, 1] - line[s, 1])) * half_y
+                red = line[s, 2] + u * (line[s + 1, 2] - line[s, 2])
+                green = line[s, 3] + u * (line[s + 1, 3] - line[s, 3])
+                blue = line[s, 4] + u * (line[s + 1, 4] - line[s, 4])
+                if f < 0:
+                    beside = (clearance[j] - margin) / edge
+                    if beside > 0:
+                        out_x = (past[s, 0] + u * (past[s + 1, 0] - past[s, 0])) * half_x
+                        out_y = (past[s, 1] + u * (past[s + 1, 1] - past[s, 1])) * half_y
+                        free = between(clear, scale, np.float32(i) + out_y, np.float32(j) + out_x)
+                        gained = free - between(clear, scale, np.float32(i) + dy, np.float32(j) + dx)
+                        covers = min(max(gained / margin, zero), one)  # the side that the turn covers: an edge; else a wide change
+                        parted = abs(out_x - dx) + abs(out_y - dy)  # wide enough that the map does not fold
+                        wide = max(blend, np.float32(2.6) * parted)
+                        share = min(beside, one) * min(max((free - margin) / (wide + covers * (edge - wide)), zero), one)
+                        if covers > 0:
+                            loose = one + covers * (between(bare, scale, np.float32(i), np.float32(j)) - one)
+                            out_x, out_y = dx + loose * (out_x - dx), dy + loose * (out_y - dy)
+                        if covers > half and share < one:
+                            behind[i, j, 0], behind[i, j, 1], behind[i, j, 2] = out_x, out_y, share
+                        else:
+                            dx += share * (out_x - dx)
+                            dy += share * (out_y - dy)
             if t > 0:
-                f = triangle[i, j]
                 a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
                 wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
-                value[0] += t * (flow[i, j, 0] - value[0])
-                value[1] += t * (flow[i, j, 1] - value[1])
-                for k in range(3):
-                    mesh = wa * ratio[a, k] + wb * ratio[b, k] + wc * ratio[c, k]
-                    value[2 + k] += t * (mesh - value[2 + k])
-            glow = max(abs(value[2] - one), abs(value[3] - one), abs(value[4] - one))
+                dx += t * (flow[i, j, 0] - dx)
+                dy += t * (flow[i, j, 1] - dy)
+                red += t * (wa * ratio[a, 0] + wb * ratio[b, 0] + wc * ratio[c, 0] - red)
+                green += t * (wa * ratio[a, 1] + wb * ratio[b, 1] + wc * ratio[c, 1] - green)
+                blue += t * (wa * ratio[a, 2] + wb * ratio[b, 2] + wc * ratio[c, 2] - blue)
+            glow = max(abs(red - one), abs(green - one), abs(blue - one))
             belongs[i, j] = one
-            if glow > 0.002 or (t < 1 and triangle[i, j] >= 0):
-                mx = (np.float32(j) + half + value[0]) * np.float32(grid) / np.float32(width) - half
-                my = (np.float32(i) + half + value[1]) * np.float32(grid) / np.float32(height) - half
-                mx, my = min(max(mx, np.float32(0.0)), np.float32(grid - 1)), min(max(my, np.float32(0.0)), np.float32(grid - 1))
+            if glow > np.float32(0.002) or (t < one and f >= 0):
+                mx = min(max((np.float32(j) + half + dx) * per_column - half, zero), np.float32(grid - 1))
+                my = min(max((np.float32(i) + half + dy) * per_row - half, zero), np.float32(grid - 1))
                 p, q = min(int(my), grid - 2), min(int(mx), grid - 2)
                 my, mx = my - np.float32(p), mx - np.float32(q)
                 upper = matte[p, q] + mx * (matte[p, q + 1] - matte[p, q])
                 lower = matte[p + 1, q] + mx * (matte[p + 1, q + 1] - matte[p + 1, q])
                 share = upper + my * (lower - upper)
                 belongs[i, j] = share  # not yet sharper: a switch to other colours must not follow the photo's grain
-                if glow > 0.02:
-                    y = min(max(int(np.float32(i) + value[1] + half), 0), height - 1)
-                    x = min(max(int(np.float32(j) + value[0] + half), 0), width - 1)
-                    share = sharper(share, image[y, x, 0], image[y, x, 1], image[y, x, 2], own, other)
-                for k in range(2, 5):
-                    part = share if value[k] < one else share * share  # a pixel half of skin, half of a bright wall must not glow
-                    value[k] = one + part * (value[k] - one)
+                if glow > np.float32(0.02) and len(decided):
+                    y = min(max(int(np.float32(i) + dy + half), 0), height - 1)
+                    x = min(max(int(np.float32(j) + dx + half), 0), width - 1)
+                    share = sharper(share, decided[y, x])
+                square = share * share  # for what gets brighter: a pixel half of skin, half of a bright wall must not glow
+                red = one + (share if red < one else square) * (red - one)
+                green = one + (share if green < one else square) * (green - one)
+                blue = one + (share if blue < one else square) * (blue - one)
             # not beyond the picture
-            value[0] = min(max(value[0], np.float32(-j)), np.float32(width - 1 - j))
-            value[1] = min(max(value[1], np.float32(-i)), np.float32(height - 1 - i))
-            total[i, j, 0], total[i, j, 1] = value[0], value[1]
-            light[i, j, 0], light[i, j, 1], light[i, j, 2] = value[2], value[3], value[4]
+            total[i, j, 0] = min(max(dx, np.float32(-j)), np.float32(width - 1 - j))
+            total[i, j, 1] = min(max(dy, np.float32(-i)), np.float32(height - 1 - i))
+            light[i, j, 0], light[i, j, 1], light[i, j, 2] = red, green, blue
 
 
 @compiled
@@ -324,10 +392,14 @@ def sample(image, x, y):  # type: ignore[no-untyped-def]
     floor_x, floor_y = np.floor(x), np.floor(y)
     col, row = int(floor_x), int(floor_y)
     u0, u1, u2, u3 = cubic(np.float32(x - floor_x))
-    j0, j1, j2, j3 = max(col - 1, 0), min(max(col, 0), width - 1), min(max(col + 1, 0), width - 1), min(col + 2, width - 1)
+    if col >= 1 and col < width - 2 and row >= 1 and row < height - 2:
+        j0, j1, j2, j3 = np.uint64(col - 1), np.uint64(col), np.uint64(col + 1), np.uint64(col + 2)  # unsigned: no test for counting from the end
+    else:
+        j0, j1 = np.uint64(max(col - 1, 0)), np.uint64(min(max(col, 0), width - 1))
+        j2, j3 = np.uint64(min(max(col + 1, 0), width - 1)), np.uint64(min(col + 2, width - 1))
     red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
     for a, v in enumerate(cubic(np.float32(y - floor_y))):
-        i = min(max(row - 1 + a, 0), height - 1)
+        i = np.uint64(min(max(row - 1 + a, 0), height - 1))
         red += v * (u0 * image[i, j0, 0] + u1 * image[i, j1, 0] + u2 * image[i, j2, 0] + u3 * image[i, j3, 0])
         green += v * (u0 * image[i, j0, 1] + u1 * image[i, j1, 1] + u2 * image[i, j2, 1] + u3 * image[i, j3, 1])
         blue += v * (u0 * image[i, j0, 2] + u1 * image[i, j1, 2] + u2 * image[i, j2, 2] + u3 * image[i, j3, 2])
@@ -376,27 +448,35 @@ def compose(  # type: ignore[no-untyped-def]
     for i in range(first, last):
         up, down = max(i - 1, 0), min(i + 1, height - 1)
         for j in range(width):
-            dx, dy = flow[i, j, 0], flow[i, j, 1]
+            dx, dy, t, kind = flow[i, j, 0], flow[i, j, 1], trusted[i, j], layer[i, j]
             brightest = max(abs(light[i, j, 0] - one), abs(light[i, j, 1] - one), abs(light[i, j, 2] - one))
             moved = np.sqrt(dx * dx + dy * dy)
             changed = max((moved - np.float32(0.04)) * np.float32(4.0), (brightest - np.float32(0.004)) * np.float32(50.0))
+            if changed <= 0 and (kind != SKIN or t == 1):  # nothing to do, and nothing to paint
+                visibility[i, j] = one if kind in (SKIN, OFF) else zero
+                change[i, j] = zero
+                picture[i, j, 0], picture[i, j, 1], picture[i, j, 2] = image[i, j, 0], image[i, j, 1], image[i, j, 2]
+                continue
             left, right = max(j - 1, 0), min(j + 1, width - 1)
-            step_x, step_y = one / np.float32(right - left), one / np.float32(down - up)
-            xx = one + (flow[i, right, 0] - flow[i, left, 0]) * step_x
-            yx = (flow[i, right, 1] - flow[i, left, 1]) * step_x
-            xy = (flow[down, j, 0] - flow[up, j, 0]) * step_y
+            step_x, step_y = half if right - left == 2 else one, half if down - up == 2 else one
             yy = one + (flow[down, j, 1] - flow[up, j, 1]) * step_y
-            t = trusted[i, j]
-            determinant = xx * yy - xy * yx
-            total = xx * xx + xy * xy + yx * yx + yy * yy
             smallest = one if t == 1 or changed <= 0 else zero
-            if determinant > 0 and smallest == 0:
-                root = np.sqrt(max(total * total - np.float32(4.0) * determinant * determinant, zero))
-                smallest = np.sqrt(max(half * (total - root), zero))
+            if smallest == 0:
+                xx = one + (flow[i, right, 0] - flow[i, left, 0]) * step_x
+                yx = (flow[i, right, 1] - flow[i, left, 1]) * step_x
+                xy = (flow[down, j, 0] - flow[up, j, 0]) * step_y
+                determinant = xx * yy - xy * yx
+                total = xx * xx + xy * xy + yx * yx + yy * yy
+                square = determinant * determinant
+                if determinant > 0 and total > np.float32(0.32) and square - np.float32(0.16) * total + np.float32(0.0256) > 0:
+                    smallest = one  # more than 0.4 anyway: not smeared
+                elif determinant > 0:
+                    root = np.sqrt(max(total * total - np.float32(4.0) * square, zero))
+                    smallest = np.sqrt(max(half * (total - root), zero))
             smear = min(max((np.float32(0.4) - smallest) * np.float32(4.0), zero), one)
             seen = one - smear * (one - t)
             painted, certain, mirrored, loose = zero, zero, zero, zero
-            if layer[i, j] == SKIN and (smear > 0 or t < 1):
+            if kind == SKIN and (smear > 0 or t < 1):
                 f = triangle[i, j]
                 a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
                 wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
@@ -410,22 +490,23 @@ def compose(  # type: ignore[no-untyped-def]
                 painted *= one - mirrored
                 seen = min(seen, one - max(painted, mirrored))
             seam = zero
-            if layer[i, j] == SKIN and yy > 2.0:
+            if kind == SKIN and yy > np.float32(2.0):
                 f = triangle[i, j]
                 a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
                 lip = barycentric[i, j, 0] * veil[a, 2] + barycentric[i, j, 1] * veil[b, 2] + barycentric[i, j, 2] * veil[c, 2]
                 seam = lip * min((yy - np.float32(2.0)) * np.float32(0.2), np.float32(0.4))
-            if layer[i, j] == SKIN and moved > half:
+            if kind == SKIN and moved > half:
                 row, col = int(np.float32(i) + dy + half), int(np.float32(j) + dx + half)
                 row, col = min(max(row, 0), height - 1), min(max(col, 0), width - 1)
-                f = triangle[i, j]
-                a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-                lip = barycentric[i, j, 0] * veil[a, 2] + barycentric[i, j, 1] * veil[b, 2] + barycentric[i, j, 2] * veil[c, 2]
-                certain = max(certain, lip * min(teeth[row, col] * np.float32(1.5), one))
+                if teeth[row, col] > 0:
+                    f = triangle[i, j]
+                    a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+                    lip = barycentric[i, j, 0] * veil[a, 2] + barycentric[i, j, 1] * veil[b, 2] + barycentric[i, j, 2] * veil[c, 2]
+                    certain = max(certain, lip * min(teeth[row, col] * np.float32(1.5), one))
                 if layer_before[row, col] == EYE:
                     certain = one
                 painted = max(painted, certain)
-            visibility[i, j] = seen if layer[i, j] == SKIN or layer[i, j] == OFF else zero
+            visibility[i, j] = seen if kind in (SKIN, OFF) else zero
             changed = max(changed, painted, mirrored)
             if changed <= 0:
                 change[i, j] = zero
@@ -433,7 +514,10 @@ def compose(  # type: ignore[no-untyped-def]
                     picture[i, j, k] = image[i, j, k]
                 continue
             change[i, j] = min(changed, one)
-            colour[0], colour[1], colour[2] = sample(image, np.float32(j) + dx, np.float32(i) + dy)
+            if moved == 0:  # only relit, or painted
+                colour[0], colour[1], colour[2] = image[i, j, 0], image[i, j, 1], image[i, j, 2]
+            else:
+                colour[0], colour[1], colour[2] = sample(image, np.float32(j) + dx, np.float32(i) + dy)
             if behind[i, j, 2] > 0:
                 wall = sample(image, np.float32(j) + behind[i, j, 0], np.float32(i) + behind[i, j, 1])
                 for k, value in enumerate(wall):
@@ -468,16 +552,17 @@ def compose(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def finish(image, picture, change, feather):  # type: ignore[no-untyped-def]
-    """Mix the new picture into the photo: mask (H, W) = change, falling to 0 over `feather` pixels before the border. picture changes in place."""
+def finish(first, last, image, picture, change, feather, mask):  # type: ignore[no-untyped-def]
+    """Mix the new picture into the photo, rows first..last-1: mask (H, W) = change, falling to 0 over `feather` pixels before the border.
+    picture changes in place."""
     height, width, _ = image.shape
-    mask = np.empty((height, width), np.float32)
-    for i in range(height):
+    for i in range(first, last):
         for j in range(width):
-            edge = np.float32(min(i, j, height - 1 - i, width - 1 - j)) / np.float32(feather)
-            m = change[i, j] * min(edge, np.float32(1.0))
+            m = change[i, j]
+            if m > 0:
+                edge = np.float32(min(i, j, height - 1 - i, width - 1 - j)) / np.float32(feather)
+                m *= min(edge, np.float32(1.0))
             mask[i, j] = m
             if m < 1:
                 for k in range(3):
                     picture[i, j, k] = image[i, j, k] + m * (picture[i, j, k] - image[i, j, k])
-    return mask

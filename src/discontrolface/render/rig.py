@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -66,6 +67,17 @@ class PreviewRig:
     teeth: FloatArray
     skin_faces: torch.Tensor
     inner_faces: torch.Tensor
+
+    @cached_property
+    def eye_axes(self) -> tuple[FloatArray, np.ndarray]:
+        """(V, 3) unit directions of eyeball vertices from the eye's centre, at rest (z is where it looks), and (V,) 0, 1 or 2: whose they are."""
+        direction = np.zeros_like(self.template)
+        owner = np.zeros(len(self.template), np.int32)
+        for k, index in enumerate(self.eyes):
+            offset = self.template[index] - self.eye_centres[k]
+            direction[index] = offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)
+            owner[index] = k + 1
+        return direction, owner
 
     @classmethod
     def of(cls, head: HeadModel) -> PreviewRig:

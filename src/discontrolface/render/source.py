@@ -1,0 +1,224 @@
+"""All that the preview reads off the photo and no edit changes: read once, kept for every edit of that photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from discontrolface.render.bands import Pair
+from discontrolface.render.extend import distance_to, smoothstep
+from discontrolface.render.eyes import angle_sums
+from discontrolface.render.fill import diffuse_over_mesh
+from discontrolface.render.matte import decide, head_matte
+from discontrolface.render.mouth import teeth_shown
+from discontrolface.render.openings import bounds, smoothed, soft_mask
+from discontrolface.render.outline import head_distance
+from discontrolface.render.pixels import OFF, near_occluder, shrink
+from discontrolface.render.raster import FloatArray, rasterize, visible_vertices
+from discontrolface.render.relight import skin_normals, vertex_shading
+from discontrolface.render.rig import EYE, MOUTH, SKIN, TONGUE, PreviewRig
+
+CELL = 4  # pixels: the side of a cell of the coarse grid for the motion off the mesh (larger where the grid would exceed 128 cells)
+
+
+@dataclass(frozen=True)
+class View:
+    """A posed head in the picture.
+
+    vertices: (V, 3) float32 ndc (x right, y up, z nearer; `shade.project`). light: (9, 3) spherical harmonics. albedo: (R, 3) a colour per
+    region of the head model, as in FaceParameters.
+    """
+
+    vertices: FloatArray
+    light: FloatArray
+    albedo: FloatArray
+
+
+@dataclass(frozen=True)
+class PreviewSource:
+    """A photo, read for previews (`prepare_source`): about 40 bytes a pixel.
+
+    image: (H, W, 3) the photo, view: the head in it, rig: of its head model. vertices: (V, 3) those of the view, float32.
+    normals, shading: (V, 3). depth: (H, W) ndc, -inf off the mesh. layer: (H, W) uint8, OFF off the mesh. shadowed: see `near_occluder`.
+    upper_teeth, lower_teeth, not_lips: (H, W), see `mouth.teeth_shown`. teeth_colour: (3,) of the teeth the photo shows, None if it does not.
+    matte: (G, G), see `matte.head_matte`. decided: (H, W), see `matte.decide`; (0, 0) where the colours decide nothing.
+    clear: pixels from the head, see `outline.Outline`. mouth, eyes: (H, W) soft masks of the openings. iris: see `eyes.angle_sums`.
+    colours: (V, 3) the photo over albedo times shading, spread over the mesh; shown: (V,) 0..1 how well the photo shows a vertex.
+    """
+
+    image: FloatArray
+    view: View
+    rig: PreviewRig
+    vertices: FloatArray
+    normals: FloatArray
+    shading: FloatArray
+    depth: FloatArray
+    layer: np.ndarray
+    shadowed: np.ndarray
+    upper_teeth: FloatArray
+    lower_teeth: FloatArray
+    not_lips: FloatArray
+    teeth_colour: FloatArray | None
+    matte: FloatArray
+    decided: FloatArray
+    clear: FloatArray
+    mouth: FloatArray
+    eyes: FloatArray
+    iris: tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+    colours: FloatArray
+    shown: FloatArray
+
+
+def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSource:
+    """Read a photo for previews. image: (H, W, 3) float32 in [0, 1], the crop that `view` describes, any size from 16 pixels a side; it is
+    kept, not copied, so do not change it. Raises ValueError for wrong shapes."""
+    image = checked_image(image)
+    check_view(view, rig)
+    height, width = image.shape[:2]
+    vertices = np.ascontiguousarray(view.vertices, np.float32)
+    with Pair(height) as pair:
+        raster, normals = pair.both(lambda: rasterize(vertices, rig.faces, height, width), lambda: skin_normals(vertices, rig))
+    shading = vertex_shading(normals, view.light)
+    layer = np.where(raster.triangle >= 0, rig.face_layer[raster.triangle], np.uint8(OFF))
+    shadowed = near_occluder(raster.depth, outline_margin(height))
+    upper_teeth, lower_teeth, not_lips = _teeth_shown(image, layer, vertices, normals, rig)
+    matte, own, other = _matte(image, raster.triangle, coarse_grid(height, width), rig)
+    colours, shown = _vertex_colours(image, vertices, raster.depth, normals, shading, view.albedo, shadowed, not_lips, matte, rig)
+    radius = max(1, round(height / 256))
+    eyes = soft_mask(layer == EYE, radius)
+    iris = tuple(angle_sums(image, raster.triangle, raster.barycentric, rig.faces, *rig.eye_axes, eyes, eye) for eye in (1, 2))
+    return PreviewSource(
+        image=image,
+        view=view,
+        rig=rig,
+        vertices=vertices,
+        normals=normals,
+        shading=shading,
+        depth=raster.depth,
+        layer=layer,
+        shadowed=shadowed,
+        upper_teeth=upper_teeth,
+        lower_teeth=lower_teeth,
+        not_lips=not_lips,
+        teeth_colour=_teeth_colour(image, upper_teeth),
+        matte=matte,
+        decided=decide(image, matte, own, other),
+        clear=head_distance(raster.triangle, rig.head_faces),
+        mouth=soft_mask((layer >= MOUTH) & (layer <= TONGUE), radius),
+        eyes=eyes,
+        iris=(iris[0], iris[1]),
+        colours=colours,
+        shown=shown,
+    )
+
+
+def checked_image(image: FloatArray) -> FloatArray:
+    """The picture as contiguous float32. ValueError unless it is (H, W, 3) with at least 16 pixels a side."""
+    image = np.ascontiguousarray(image, np.float32)
+    if image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 16:
+        raise ValueError(f"the picture must be (H, W, 3) with at least 16 pixels a side, not {image.shape}")
+    return image
+
+
+def check_view(view: View, rig: PreviewRig) -> None:
+    """ValueError unless the view is of the rig's head model."""
+    if view.vertices.shape != rig.template.shape:
+        raise ValueError(f"a view of this head has vertices {rig.template.shape}, not {view.vertices.shape}")
+
+
+def coarse_grid(height: int, width: int) -> int:
+    """Cells a side of the coarse grid for the motion off the mesh."""
+    return 1 << int(np.clip(np.ceil(np.log2(max(height, width) / CELL)), 4, 7))
+
+
+def outline_margin(height: int) -> int:
+    """Pixels by which the outline of a fitted surface may be wrong."""
+    return max(1, round(0.008 * height))
+
+
+def to_pixels(vertices: FloatArray, height: int, width: int) -> FloatArray:
+    """(V, 3) ndc to continuous pixels (V, 2): (0, 0) is the picture's top-left corner."""
+    out = np.empty((len(vertices), 2), np.float32)
+    out[:, 0] = (vertices[:, 0] + 1.0) * (0.5 * width)
+    out[:, 1] = (1.0 - vertices[:, 1]) * (0.5 * height)
+    return out
+
+
+def _vertex_colours(
+    image: FloatArray,
+    vertices: FloatArray,
+    depth: FloatArray,
+    normals: FloatArray,
+    shading: FloatArray,
+    albedo: FloatArray,
+    shadowed: np.ndarray,
+    shown: FloatArray,
+    matte: FloatArray,
+    rig: PreviewRig,
+) -> tuple[FloatArray, FloatArray]:
+    """(V, 3) the photo's colour over albedo times shading, spread from vertices the photo shows well to all others; and (V,)
+    0..1, how well it shows them."""
+    small = shrink(image, max(1, round(image.shape[0] / 128)))
+    points = to_pixels(vertices, *small.shape[:2]) - 0.5
+    x = np.clip(np.rint(points[:, 0]).astype(int), 0, small.shape[1] - 1)
+    y = np.clip(np.rint(points[:, 1]).astype(int), 0, small.shape[0] - 1)
+    fx = np.clip((x * shadowed.shape[1]) // small.shape[1], 0, shadowed.shape[1] - 1)
+    fy = np.clip((y * shadowed.shape[0]) // small.shape[0], 0, shadowed.shape[0] - 1)
+    lip = (
+        shown[
+            np.minimum(y * shown.shape[0] // small.shape[0], shown.shape[0] - 1),
+            np.minimum(x * shown.shape[1] // small.shape[1], shown.shape[1] - 1),
+        ]
+        < 0.1
+    )
+    weight = rig.skin_trust * lip * smoothstep((normals[:, 2] - 0.15) / 0.3) * ~shadowed[fy, fx]
+    cells = len(matte)
+    weight = weight * matte[y * cells // small.shape[0], x * cells // small.shape[1]] ** 2
+    weight = (weight * visible_vertices(depth, vertices, 0.02) * (rig.vertex_layer == SKIN)).astype(np.float32)
+    value = small[y, x] / np.maximum(albedo[rig.region] * shading, 0.02)
+    skin = (rig.region == rig.region.min()) & (weight > 0.5)
+    if skin.any():  # brows, strands of hair and nostrils do not stand for skin
+        bright = value.sum(1)
+        weight = np.where((rig.region == rig.region.min()) & (bright < 0.75 * np.median(bright[skin])), 0.05 * weight, weight).astype(
+            np.float32
+        )
+    shown = weight.copy()
+    hidden = weight < 0.05
+    value = np.where(hidden[:, None], value[rig.mirror], value)  # faces are symmetric, more or less
+    weight = np.where(hidden, 0.3 * weight[rig.mirror], weight).astype(np.float32)
+    return diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start), shown
+
+
+def _matte(image: FloatArray, triangle: np.ndarray, grid: int, rig: PreviewRig) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """`head_matte` of the photo on the coarse grid."""
+    rows = (np.arange(grid) * 2 + 1) * triangle.shape[0] // (2 * grid)
+    columns = (np.arange(grid) * 2 + 1) * triangle.shape[1] // (2 * grid)
+    on_head = np.append(rig.bust[rig.faces].mean(1) < 0.5, False)
+    head = on_head[triangle[rows][:, columns]]
+    return head_matte(image[rows][:, columns], head, distance_to(head), distance_to(~head), float(np.sqrt(max(head.sum(), 4) / np.pi)))
+
+
+def _teeth_shown(
+    image: FloatArray, layer: np.ndarray, vertices: FloatArray, normals: FloatArray, rig: PreviewRig
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """`teeth_shown` for the photo. The skin's colour, for comparison, is the median of the front of the face."""
+    opening = (layer >= MOUTH) & (layer <= TONGUE)
+    height, width = layer.shape
+    points = to_pixels(vertices, height, width).astype(int)
+    inside = (points >= 0).all(1) & (points[:, 0] < width) & (points[:, 1] < height)
+    skin = (rig.region == rig.region.min()) & (normals[:, 2] > 0.6) & inside & (rig.template[:, 2] > 0)
+    cover = soft_mask(opening & skin.any(), max(1, round(0.006 * height)))
+    tone = np.median(image[points[skin, 1], points[skin, 0]], axis=0).astype(np.float32) if skin.any() else np.ones(3, np.float32)
+    upper, lower, not_lips = teeth_shown(image, cover, layer, np.maximum(tone, np.float32(0.02)))
+    return smoothed(upper), smoothed(lower), not_lips
+
+
+def _teeth_colour(image: FloatArray, upper_teeth: FloatArray) -> FloatArray | None:
+    """(3,) the median of the upper teeth; None where the photo shows too few pixels of them."""
+    box = bounds(upper_teeth > 0.6, 0)
+    if box is None:
+        return None
+    window = (slice(box.top, box.bottom), slice(box.left, box.right))
+    colours = image[window][upper_teeth[window] > 0.6]
+    return np.median(colours, axis=0) if len(colours) > 1e-4 * image.shape[0] * image.shape[1] else None
