@@ -82,6 +82,7 @@ class EditOptions:
     masking: str | float = "linear"  # a schedule's name, or one ratio for every step
     patch: int = PATCH  # of the masks, pixels
     scheduler: str = "ddim"
+    temperature: float = 1.0  # standard deviation of x_T, when the start is noise; 1: the paper's
     inverted: bool = False  # start from the source's own x_T (DDIM inversion), not from noise
     without: tuple[str, ...] = ()  # snapshot maps that are set to zero
 
@@ -141,7 +142,7 @@ def edited(
     for name in options.without:
         snapshot[:, map_slice(control.config.snapshot_maps, name)] = 0
     generator = torch.Generator().manual_seed(cases[0].seed)
-    noise = torch.randn(source.shape, generator=generator).to(device)
+    noise = torch.randn(source.shape, generator=generator).to(device) * (options.temperature if strength == 1 else 1.0)
     if options.inverted:
         noise = invert(preset.model, source, preset.model.encode(source), steps=steps)
     taken = len(denoising_timesteps(steps, strength))

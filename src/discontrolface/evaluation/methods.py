@@ -117,6 +117,14 @@ def noise(context: Context) -> Method:
     return lambda tasks: edited(context.preset, tasks, context.steps, 1.0, context.device)
 
 
+def cool_noise(context: Context) -> Method:
+    """The edit from noise at the preset's temperature: less of it, closer to the mean."""
+    from discontrolface.evaluation.heldout import EditOptions, edited
+
+    options = EditOptions(temperature=context.preset.temperature)
+    return lambda tasks: edited(context.preset, tasks, context.steps, 1.0, context.device, options=options)
+
+
 def personal(start: str) -> Callable[[Context], Method]:
     """The edit after one-shot fine-tuning on the source, from the draft or from noise. Each task is fine-tuned anew: minutes."""
 
@@ -137,6 +145,7 @@ METHODS: Mapping[str, Entry] = {
     "one-step": Entry("ours, one prediction from noise", one_step),
     "draft": Entry("ours, from the draft", draft),
     "noise": Entry("ours, from noise", noise),
+    "cool-noise": Entry("ours, from noise at the preset's temperature", cool_noise),
     "draft-personal": Entry("ours, from the draft, after one-shot", personal("draft"), usual=False),
     "noise-personal": Entry("ours, from noise, after one-shot", personal("noise"), usual=False),
 }
