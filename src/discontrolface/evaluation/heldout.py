@@ -58,6 +58,7 @@ class Case:
     seed: int
     kinds: tuple[str, ...]  # what the edit changes
     parameters: FaceParameters  # of the source
+    target: FaceParameters
     source: Array
     truth: Array
     warp: Array
@@ -85,7 +86,8 @@ def make_case(seed: int, size: int, maps: Sequence[str], geometry: Geometry) -> 
     preview = render_preview(pair.source, before, after, geometry.rig)
     snapshot = geometry.snapshot(pair.target_parameters, size, maps, preview).image
     kinds = edit_kinds(pair.source_parameters, pair.target_parameters)
-    return Case(seed, kinds, pair.source_parameters, pair.source, pair.target, preview.image, preview.visibility, snapshot)
+    parameters, pictures = (pair.source_parameters, pair.target_parameters), (pair.source, pair.target, preview.image)
+    return Case(seed, kinds, *parameters, *pictures, preview.visibility, snapshot)
 
 
 def to_batch(pictures: Sequence[Array], device: str) -> Tensor:
