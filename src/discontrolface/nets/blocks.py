@@ -48,6 +48,7 @@ class ResBlock(nn.Module):
     """Residual block of Diff-AE (official `ResBlock`).
 
     Conditioned (U-Net): GN -> SiLU -> conv -> GN -> h (1 + s_t) + b_t -> h (1 + s_z) -> SiLU -> dropout -> conv.
+    With `z_shift` the fifth step is h (1 + s_z) + b_z, as in DiffusionRig (Ding et al., CVPR 2023).
     Without conditions (`time_channels=None`, the semantic encoder): GN -> SiLU -> conv, one convolution only.
     With `resample` "down" (2x2 mean) or "up" (nearest) both branches change size between SiLU and the first convolution.
     """
@@ -59,17 +60,18 @@ class ResBlock(nn.Module):
         time_channels: int | None = None,  # width of the time embedding; None: no conditions
         z_channels: int | None = None,  # width of z_sem
         dropout: float = 0.0,
+        z_shift: bool = False,  # z also adds an offset, as t does (DiffusionRig's)
         resample: str | None = None,  # None, "down" or "up"
     ) -> None:
         super().__init__()
-        self.resample = resample
+        self.resample, self.z_shift = resample, z_shift
         self.conditioned = time_channels is not None
         self.norm1 = group_norm(in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         if time_channels is not None:
             assert z_channels is not None
             self.time = nn.Linear(time_channels, 2 * out_channels)
-            self.semantic = nn.Linear(z_channels, out_channels)
+            self.semantic = nn.Linear(z_channels, (1 + z_shift) * out_channels)
             self.norm2 = group_norm(out_channels)
             self.dropout = nn.Dropout(dropout)
             self.conv2 = zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1))
@@ -85,8 +87,11 @@ class ResBlock(nn.Module):
     def modulate(self, h: Tensor, time: Tensor, z: Tensor) -> Tensor:
         """(h (1 + s_t) + b_t) (1 + s_z), as one multiply-add: h a + b with a = (1 + s_t)(1 + s_z), b = b_t (1 + s_z)."""
         scale_t, shift_t = self.time(time).chunk(2, dim=1)  # (B,C), (B,C)
-        scale_z = 1 + self.semantic(z)  # (B,C)
+        semantic = self.semantic(z)  # (B,C), with z_shift (B,2C)
+        scale_z = 1 + (semantic.chunk(2, dim=1)[0] if self.z_shift else semantic)  # (B,C)
         a, b = (1 + scale_t) * scale_z, shift_t * scale_z
+        if self.z_shift:
+            b = b + semantic.chunk(2, dim=1)[1]
         return torch.addcmul(b[:, :, None, None], h, a[:, :, None, None])
 
     def forward(self, x: Tensor, time: Tensor | None = None, z: Tensor | None = None) -> Tensor:
@@ -144,12 +149,18 @@ class MiddleBlock(nn.Module):
     """ResBlock, attention, ResBlock at the lowest resolution."""
 
     def __init__(
-        self, channels: int, heads: int, time_channels: int | None = None, z_channels: int | None = None, dropout: float = 0.0
+        self,
+        channels: int,
+        heads: int,
+        time_channels: int | None = None,
+        z_channels: int | None = None,
+        dropout: float = 0.0,
+        z_shift: bool = False,
     ) -> None:
         super().__init__()
-        self.res1 = ResBlock(channels, channels, time_channels, z_channels, dropout)
+        self.res1 = ResBlock(channels, channels, time_channels, z_channels, dropout, z_shift)
         self.attention = Attention(channels, heads)
-        self.res2 = ResBlock(channels, channels, time_channels, z_channels, dropout)
+        self.res2 = ResBlock(channels, channels, time_channels, z_channels, dropout, z_shift)
 
     def forward(self, x: Tensor, time: Tensor | None = None, z: Tensor | None = None) -> Tensor:
         return self.res2(self.attention(self.res1(x, time, z)), time, z)

@@ -39,6 +39,7 @@ class UNet(nn.Module):
         embed_channels: int,  # width of the time embedding
         z_channels: int,  # width of z_sem
         dropout: float,  # inside the ResBlocks
+        z_shift: bool = False,  # z_sem scales and shifts (DiffusionRig); False: it scales (Diff-AE)
     ) -> None:
         super().__init__()
         self.gradient_checkpointing = False
@@ -49,7 +50,7 @@ class UNet(nn.Module):
         self.stem = nn.Conv2d(in_channels, width, 3, padding=1)
         self.down = nn.ModuleList()
         skips = [width]
-        conditions = (embed_channels, z_channels, dropout)
+        conditions = (embed_channels, z_channels, dropout, z_shift)
         for level, m in enumerate(mult):
             if level > 0:
                 grid //= 2

@@ -8,10 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.masking import apply_mask
-from discontrolface.diffusion.sampling import sample
-from discontrolface.diffusion.schedule import denoising_timesteps
 from discontrolface.errors import UserError
 from discontrolface.training.average import Averaged
 from discontrolface.training.config import TrainConfig
@@ -39,7 +36,7 @@ class Board:
 
         self.writer: Any = SummaryWriter(str(folder), purge_step=first)  # type: ignore[no-untyped-call]
         self.objective, self.averaged = objective, averaged
-        self.batch = StepData(data, replace(config, batch=ROWS, accumulate=1))[FIXED][0].to(device)
+        self.batch = StepData(data, replace(config, batch=ROWS, accumulate=1, crop=0))[FIXED][0].to(device)
 
     def step(self, step: int, loss: float, norm: float, rate: float, with_pictures: bool) -> None:
         """After one optimizer step."""
@@ -58,16 +55,12 @@ class Board:
     @torch.no_grad()
     def panel(self) -> Tensor:
         """(3, ROWS H, 5 W) in [0, 1]; columns: source, what the encoder sees of it, truth, one prediction from noise, sample from noise."""
-        batch, model, control = self.batch, self.objective.model, self.objective.control
-        source = batch.target if control is None else batch.source
+        batch, source = self.batch, self.objective.seen(self.batch)
 
         def made(steps: int) -> Tensor:
             generator = torch.Generator().manual_seed(0)
             noise = torch.randn(batch.noise.shape, generator=generator).to(batch.noise.device)
-            taken = len(denoising_timesteps(steps))
-            masking = "A" if control is None else "linear"
-            snapshot = None if control is None else batch.snapshot
-            return sample(model, noise, steps=steps, condition=EditCondition(model, control, source, snapshot, taken, masking, generator))
+            return self.objective.sampled(batch, noise, steps, generator)
 
         columns = [source, apply_mask(source, batch.mask), batch.target, made(1), made(STEPS)]
         rows = torch.cat(columns, 3)  # (ROWS,3,H,5W)

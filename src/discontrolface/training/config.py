@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from discontrolface.errors import UserError
 
-STAGES = ("diffae", "expfacenet")
+STAGES = ("diffae", "expfacenet", "diffusionrig")
 PAIRS = ("synthetic", "self", "warp")
 PRECISIONS = ("no", "bf16", "fp16")
 
@@ -18,7 +18,9 @@ PRECISIONS = ("no", "bf16", "fp16")
 class TrainConfig:
     """A run. The defaults are the paper's (Section 4.1, Table 1 of DisControlFace) where it says something."""
 
-    stage: str = "expfacenet"  # "diffae": the backbone alone; "expfacenet": the control network beside the frozen backbone
+    stage: str = (
+        "expfacenet"  # "diffae": the backbone alone; "expfacenet": the control network beside it, frozen; "diffusionrig": a baseline
+    )
     network: str = "open"  # name in nets/presets.py
     pairs: str = "synthetic"  # source and target: "synthetic" (two looks, both true), "self" (the paper: one photo), "warp" (a photo and its preview)
     steps: int = 437_500  # optimizer steps
@@ -39,7 +41,7 @@ class TrainConfig:
     colour_jitter: float = 0.0  # standard deviation of a per-channel gain on the pictures (log scale)
     flip: bool = True  # mirror half of the pictures
     crop: int = (
-        0  # "expfacenet": learn on random squares of this many pixels near the face; the encoder sees the whole source; 0: whole pictures
+        0  # not "diffae": learn on random squares of this many pixels near the face; the encoder sees the whole source; 0: whole pictures
     )
     hidden_weight: float = 0.0  # extra weight of pixels that the preview does not show (by 1 - visibility)
     seed: int = 0

@@ -12,7 +12,7 @@ from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import snapshot_width
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
-from discontrolface.training.objective import Objective, network_config, new_control
+from discontrolface.training.objective import Objective, network_config, new_control, new_rig
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Cost:
 def empty_objective(config: TrainConfig) -> Objective:
     """The run's networks without storage."""
     with torch.device("meta"):
+        if config.stage == "diffusionrig":
+            return new_rig(config)
         model = DiffAE(**network_config(config))
         if config.stage == "diffae":
             return Objective(model)
@@ -43,13 +45,14 @@ def count(config: TrainConfig) -> Cost:
 
     objective = empty_objective(config).train()
     size = int(objective.model.config.image_size)
+    seen = config.crop or size  # what the U-Nets see; the encoder sees the whole source
 
-    def picture(channels: int) -> torch.Tensor:
-        return torch.empty(1, channels, size, size, device="meta")
+    def picture(channels: int, side: int = seen) -> torch.Tensor:
+        return torch.empty(1, channels, side, side, device="meta")
 
     hidden = torch.empty(1, 1, size, size, dtype=torch.bool, device="meta")
     t = torch.empty(1, dtype=torch.long, device="meta")
-    batch = Batch(picture(3), picture(3), picture(snapshot_width(config.snapshot_maps)), picture(1), hidden, t, picture(3))
+    batch = Batch(picture(3, size), picture(3), picture(snapshot_width(config.snapshot_maps)), picture(1), hidden, t, picture(3))
     saved: dict[int, int] = {}
 
     def keep(x: torch.Tensor) -> torch.Tensor:

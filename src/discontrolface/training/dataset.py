@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.errors import UserError
@@ -22,12 +23,14 @@ SIDES: dict[str, int] = {
     "preview_ab": 3, "preview_ba": 3, "visibility_ab": 1, "visibility_ba": 1,
 }  # fmt: skip
 CHANNELS = sum(SIDES.values())
+# In a file of its own beside a block, for the runs that ask for it (training/albedo.py).
+ALBEDO: dict[str, int] = {"albedo_a": 3, "albedo_b": 3}
 
 
 def channels(name: str) -> slice:
-    """Where in a block's channel axis this map lies."""
+    """Where in a block's channel axis, followed by that of the albedo beside it, this map lies."""
     start = 0
-    for key, width in SIDES.items():
+    for key, width in (SIDES | ALBEDO).items():
         if key == name:
             return slice(start, start + width)
         start += width
@@ -116,31 +119,65 @@ class PairDataset:
                 raise UserError(
                     f"{path} holds pictures of {block.shape[3]}x{block.shape[2]}, the first block others; keep one size in a folder"
                 )
+        self.folder, self.paths = folder, paths
+        self.albedo: list[NDArray[np.uint8]] | None = None  # beside the blocks, opened when it is asked for
         self.starts = np.cumsum([0] + [len(b) for b in self.blocks])
         self.size = int(self.blocks[0].shape[-1])
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def read(self, index: int) -> Tensor:
-        """Pair `index` as float32 (CHANNELS, H, W) in [0, 1]."""
+    def open_albedo(self) -> list[NDArray[np.uint8]]:
+        """The files `albedo_*.npy` beside the blocks: (N, 6, H, W) uint8 each, memory-mapped."""
+        opened = []
+        for path, block in zip(self.paths, self.blocks, strict=True):
+            beside = albedo_path(path)
+            if not beside.is_file():
+                raise UserError(
+                    f"no {beside.name} in {self.folder}, and the snapshot map 'albedo' is not in the blocks; draw it with "
+                    f"python -m discontrolface.training.albedo {self.folder}, or leave albedo out of snapshot_maps"
+                )
+            try:
+                albedo = np.load(beside, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError) as error:
+                raise UserError(f"{beside} cannot be read ({error}); remove it and draw it again") from error
+            wanted = (len(block), sum(ALBEDO.values()), *block.shape[2:])
+            if albedo.dtype != np.uint8 or albedo.shape != wanted:
+                raise UserError(
+                    f"{beside} holds {albedo.dtype} {albedo.shape}, its block wants uint8 {wanted}; remove it and draw it again"
+                )
+            opened.append(albedo)
+        return opened
+
+    def read(self, index: int, with_albedo: bool = False) -> Tensor:
+        """Pair `index` as float32 (CHANNELS, H, W) in [0, 1]; with the albedo of both sides 6 channels more."""
         block = int(np.searchsorted(self.starts, index, side="right")) - 1
-        return torch.from_numpy(np.array(self.blocks[block][index - self.starts[block]])).float() / 255
+        row = index - self.starts[block]
+        pair = np.array(self.blocks[block][row])
+        if with_albedo:
+            self.albedo = self.albedo or self.open_albedo()
+            pair = np.concatenate([pair, self.albedo[block][row]])
+        return torch.from_numpy(pair).float() / 255
 
     def batch(self, draws: Draws, config: TrainConfig) -> Batch:
         """The pairs that were drawn, in their direction, mirrored and re-coloured as drawn."""
-        pairs = torch.stack([self.read(i) for i in draws.index.tolist()])
+        pairs = torch.stack([self.read(i, "albedo" in config.snapshot_maps) for i in draws.index.tolist()])
         return assemble(pairs, draws, config.snapshot_maps)
 
 
+def albedo_path(block: Path) -> Path:
+    """The file beside a block that holds its albedo maps."""
+    return block.with_name(block.name.replace("block_", "albedo_", 1))
+
+
 def assemble(pairs: Tensor, draws: Draws, maps: Sequence[str]) -> Batch:
-    """pairs (B,CHANNELS,H,W) in [0,1] -> Batch."""
+    """pairs (B,CHANNELS,H,W) in [0,1], with albedo maps (B,CHANNELS + 6,H,W) -> Batch."""
     choose = draws.reverse[:, None, None, None]
 
     def pick(name: str, of_target: bool) -> Tensor:
         forward, backward = ("ab", "ba") if name in ("preview", "visibility") else ("b", "a") if of_target else ("a", "b")
-        if f"{name}_{forward}" not in SIDES:
-            raise UserError(f"blocks of pairs hold no snapshot map {name!r}; choose from normals, lambertian, preview, visibility")
+        if f"{name}_{forward}" not in SIDES | ALBEDO:
+            raise UserError(f"blocks of pairs hold no snapshot map {name!r}; choose from normals, lambertian, albedo, preview, visibility")
         return torch.where(choose, pairs[:, channels(f"{name}_{backward}")], pairs[:, channels(f"{name}_{forward}")])
 
     pictures = {"source": pick("image", False), "target": pick("image", True), **{m: pick(m, True) for m in maps}}

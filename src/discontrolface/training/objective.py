@@ -8,7 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.loss import diffusion_loss
+from discontrolface.diffusion.sampling import sample
+from discontrolface.diffusion.schedule import denoising_timesteps
 from discontrolface.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
@@ -45,6 +48,17 @@ class Objective(nn.Module):
             return diffusion_loss(self.model, batch.target, **known).per_sample
         return diffusion_loss(self.model, batch.target, self.control, batch.snapshot, source=batch.source, **known).per_sample
 
+    def seen(self, batch: Batch) -> Tensor:
+        """(B,3,H,W) the picture that the encoder sees: of the backbone alone the target itself."""
+        return batch.target if self.control is None else batch.source
+
+    def sampled(self, batch: Batch, noise: Tensor, steps: int, generator: torch.Generator) -> Tensor:
+        """(B,3,H,W) what the networks make of the batch from noise in so many steps; the masks come from the generator."""
+        taken, source = len(denoising_timesteps(steps)), self.seen(batch)
+        snapshot, masking = (None, "A") if self.control is None else (batch.snapshot, "linear")
+        condition = EditCondition(self.model, self.control, source, snapshot, taken, masking, generator)
+        return sample(self.model, noise, steps=steps, condition=condition)
+
 
 def network_config(config: TrainConfig) -> dict[str, Any]:
     """Arguments of the run's `DiffAE`."""
@@ -63,12 +77,22 @@ def new_control(model: DiffAE, config: TrainConfig) -> ExpFaceNet:
     )
 
 
+def new_rig(config: TrainConfig) -> Objective:
+    """The baseline with DiffusionRig's design, in the size of the run's network."""
+    from discontrolface.evaluation.baselines.diffusionrig import DiffusionRigBaseline
+    from discontrolface.evaluation.baselines.rig_objective import RigObjective
+
+    return RigObjective(DiffusionRigBaseline.sized_as(network_config(config), config.snapshot_maps))
+
+
 def build(config: TrainConfig, backbone: Path | None) -> Objective:
     """The networks of a run. "expfacenet" needs a trained backbone (a folder written by `save_pretrained`)."""
     arguments = network_config(config)
     torch.manual_seed(config.seed)
     if config.stage == "diffae":
         return Objective(DiffAE(**arguments))
+    if config.stage == "diffusionrig":
+        return new_rig(config)
     if backbone is None:
         raise UserError("training Exp-FaceNet needs a trained backbone; give its folder with --backbone")
     if not (backbone / "config.json").is_file():

@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +22,14 @@ from discontrolface.errors import UserError
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.training.dataset import CHANNELS, SIDES, channels
 
+if TYPE_CHECKING:
+    from discontrolface.training.synthetic import Scene
+
 BLOCK = 64  # pairs in a file
 SHAPE_JITTER = 0.15  # standard deviations
 EXPRESSION_JITTER = 0.03
 MAPS = ("normals", "lambertian")
+Sides = dict[str, FaceParameters]  # of "a" and "b"
 
 
 def jittered(parameters: FaceParameters, shape: NDArray[np.floating], expression: NDArray[np.floating]) -> FaceParameters:
@@ -32,14 +38,42 @@ def jittered(parameters: FaceParameters, shape: NDArray[np.floating], expression
     return parameters.with_(shape=np.clip(parameters.shape + shape, -4, 4), expression=actions)
 
 
+def as_bytes(value: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """(H, W, C) in [0, 1] -> (C, H, W)."""
+    return np.clip(value * 255 + 0.5, 0, 255).astype(np.uint8).transpose(2, 0, 1)
+
+
 def encode(values: dict[str, NDArray[np.floating]]) -> NDArray[np.uint8]:
-    """The maps of one pair, each (H, W, C) in [0, 1] (normals in [-1, 1]), as (CHANNELS, H, W) uint8."""
+    """The maps of one pair, each (H, W, C) in [0, 1] (normals as 0.5 + n/2), as (CHANNELS, H, W) uint8."""
     size = values["image_a"].shape[0]
     out = np.empty((CHANNELS, size, size), np.uint8)
     for name in SIDES:
-        value = values[name] if values[name].ndim == 3 else values[name][..., None]
-        out[channels(name)] = np.clip(value * 255 + 0.5, 0, 255).astype(np.uint8).transpose(2, 0, 1)
+        out[channels(name)] = as_bytes(values[name] if values[name].ndim == 3 else values[name][..., None])
     return out
+
+
+def write_array(array: NDArray[np.uint8], path: Path) -> None:
+    """A .npy file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as f:
+        np.save(f, array)
+    os.replace(temporary, path)
+
+
+def draw_pair(seed: int, pictures: Sequence[NDArray[np.uint8]], detail: float = 1.0) -> tuple[Scene, Sides, Sides]:
+    """The scene of a seed, its parameters on both sides, and these as a fit would read them. `detail`: the share of the hair that is grown."""
+    from discontrolface.face.random_edits import random_edit
+    from discontrolface.training import synthetic
+
+    rng = np.random.default_rng((seed, 7))
+    scene = synthetic.make_scene(seed, pictures, detail)
+    a = synthetic.random_parameters(scene, rng)
+    a = random_edit(a, rng, light=False) if rng.random() < 0.4 else a
+    b = synthetic.edit_parameters(a, rng) if rng.random() < 0.3 else random_edit(a, rng)
+    shape = rng.normal(0, SHAPE_JITTER, a.shape.shape)
+    expression = rng.normal(0, EXPRESSION_JITTER, a.expression.shape)
+    sides = {"a": a, "b": b}
+    return scene, sides, {side: jittered(p, shape, expression) for side, p in sides.items()}
 
 
 def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, float]:
@@ -48,7 +82,6 @@ def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, floa
 
     from discontrolface.editing.geometry import Geometry
     from discontrolface.face.head import HeadModel
-    from discontrolface.face.random_edits import random_edit
     from discontrolface.render.warp import render_preview
     from discontrolface.training import synthetic
 
@@ -58,16 +91,8 @@ def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, floa
     pictures = synthetic.picture_backgrounds()
     block = np.empty((count, CHANNELS, size, size), np.uint8)
     for k in range(count):
-        seed = first + k
-        rng = np.random.default_rng((seed, 7))
-        scene = synthetic.make_scene(seed, pictures)
-        a = synthetic.random_parameters(scene, rng)
-        a = random_edit(a, rng, light=False) if rng.random() < 0.4 else a
-        b = synthetic.edit_parameters(a, rng) if rng.random() < 0.3 else random_edit(a, rng)
-        images = {side: synthetic.render_scene(scene, p, size).image for side, p in (("a", a), ("b", b))}
-        shape = rng.normal(0, SHAPE_JITTER, a.shape.shape)
-        expression = rng.normal(0, EXPRESSION_JITTER, a.expression.shape)
-        read = {side: jittered(p, shape, expression) for side, p in (("a", a), ("b", b))}
+        scene, sides, read = draw_pair(first + k, pictures)
+        images = {side: synthetic.render_scene(scene, p, size).image for side, p in sides.items()}
         views = {side: geometry.view(p) for side, p in read.items()}
         values: dict[str, NDArray[np.floating]] = {}
         for here, there in (("a", "b"), ("b", "a")):
@@ -81,10 +106,7 @@ def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, floa
                 f"visibility_{here}{there}": preview.visibility,
             }
         block[k] = encode(values)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as f:
-        np.save(f, block)
-    os.replace(temporary, path)
+    write_array(block, path)
     return first, time.monotonic() - begin
 
 

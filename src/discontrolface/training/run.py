@@ -84,6 +84,10 @@ def made_pairs(config: TrainConfig, folder: Path, say: Say) -> Path:
         if not path.exists():
             _, seconds = make_block(first, min(BLOCK, config.make_pairs - first), size, path)
             say(f"made synthetic pairs {first} to {min(first + BLOCK, config.make_pairs) - 1} ({seconds:.0f} s)")
+    if "albedo" in config.snapshot_maps:
+        from discontrolface.training.albedo import draw_folder
+
+        draw_folder(folder)
     return folder
 
 

@@ -1,0 +1,70 @@
+"""The DiffusionRig baseline as a method that is measured beside ours: noise, the source's code, the target's buffers; DDIM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from discontrolface.editing.geometry import Geometry
+from discontrolface.errors import UserError
+from discontrolface.evaluation.baselines.diffusionrig import DiffusionRigBaseline, sample_rig
+from discontrolface.evaluation.heldout import to_batch
+from discontrolface.face.parameters import FaceParameters
+
+Array = NDArray[np.float32]
+
+
+class Edit(Protocol):
+    """What the method needs to know of an edit: heldout's cases have it."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def source(self) -> Array: ...  # (H, W, 3) in [0, 1]
+    @property
+    def target(self) -> FaceParameters: ...
+
+
+@dataclass(frozen=True)
+class RigMethod:
+    """Makes a batch of edits: (H, W, 3) in [0, 1] each. The noise follows from the first edit's seed."""
+
+    network: DiffusionRigBaseline
+    geometry: Geometry  # draws the buffers
+    steps: int
+    device: str = "cpu"
+
+    @torch.no_grad()
+    def __call__(self, edits: Sequence[Edit]) -> list[Array]:
+        size = int(self.network.config["image_size"])
+        for edit in edits:
+            if edit.source.shape != (size, size, 3):
+                raise UserError(
+                    f"the DiffusionRig baseline makes pictures of {size}x{size}, not {edit.source.shape[1]}x{edit.source.shape[0]}"
+                )
+        drawn = [self.geometry.snapshot(edit.target, size, self.network.buffer_maps).image for edit in edits]
+        source = to_batch([edit.source for edit in edits], self.device)
+        noise = torch.randn(source.shape, generator=torch.Generator().manual_seed(edits[0].seed)).to(self.device)
+        x = sample_rig(self.network, source, torch.cat(drawn).to(self.device), noise, self.steps)
+        return list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32))
+
+
+def load_rig(folder: Path, geometry: Geometry, steps: int, device: str = "cpu") -> RigMethod:
+    """The method with weights that `train diffusionrig` wrote. UserError if they are missing or of another network."""
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"no config.json in {folder}: the DiffusionRig baseline has no weights there; train them with "
+            "discontrolface train diffusionrig --config configs/baseline_diffusionrig.yaml, or leave this method out"
+        )
+    try:
+        network = DiffusionRigBaseline.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"the weights of the DiffusionRig baseline in {folder} cannot be read: {str(error).splitlines()[0]}") from error
+    network = network.eval().requires_grad_(False).to(device)
+    return RigMethod(network, geometry, steps, device)

@@ -1,0 +1,195 @@
+"""The DiffusionRig baseline: what it sees, that all of it learns, its cost, its pairs with albedo, and the edits it makes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from discontrolface.editing.geometry import Geometry
+from discontrolface.errors import UserError
+from discontrolface.evaluation.baselines.diffusionrig import BUFFERS, DiffusionRigBaseline
+from discontrolface.evaluation.baselines.rig_method import RigMethod, load_rig
+from discontrolface.evaluation.heldout import HELD_OUT, make_case, measure
+from discontrolface.face.head import HeadModel
+from discontrolface.nets.presets import debug_config
+from discontrolface.training.albedo import draw_folder
+from discontrolface.training.config import TrainConfig, load_config
+from discontrolface.training.cost import count, empty_objective
+from discontrolface.training.dataset import CHANNELS, Batch, PairDataset, StepData, channels
+from discontrolface.training.objective import build
+from discontrolface.training.pairs import make_block
+from discontrolface.training.train import train
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+TINY = TrainConfig(stage="diffusionrig", network="debug", steps=10, batch=4, lr=4e-3, ema=0.9, mask_patch=4, snapshot_maps=BUFFERS)
+
+
+def small(seed: int = 0) -> DiffusionRigBaseline:
+    """With random weights everywhere: layers that start at zero would hide what they are given."""
+    torch.manual_seed(seed)
+    network = DiffusionRigBaseline.sized_as(debug_config()).eval()
+    with torch.no_grad():
+        for p in network.parameters():
+            if not p.any():
+                p.normal_(0, 0.2)
+    return network
+
+
+def inputs(count: int = 2, size: int = 32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Noisy picture, timesteps, source photo, buffers."""
+    generator = torch.Generator().manual_seed(1)
+    x, photo = torch.randn(2, count, 3, size, size, generator=generator)
+    return x, torch.tensor([900, 100])[:count], photo, torch.rand(count, 9, size, size, generator=generator) * 2 - 1
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small pairs; no albedo yet."""
+    folder = tmp_path_factory.mktemp("pairs")
+    make_block(4000, 2, 32, folder / "block_00004000.npy")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def with_albedo(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("with albedo")
+    assert draw_folder(pairs, folder) == 1
+    return folder
+
+
+def test_size_of_the_open_baseline() -> None:
+    """Parameters and operations as the docs state them; the published number of channels and width of the code."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        network = DiffusionRigBaseline()
+        network(torch.empty(1, 3, 256, 256), torch.empty(1).long(), torch.empty(1, 64), torch.empty(1, 9, 256, 256))
+    assert counter.get_total_flops() == pytest.approx(7.001e9, rel=1e-3)
+    assert sum(p.numel() for p in network.unet.parameters()) == 6_480_240
+    assert sum(p.numel() for p in network.encoder.parameters()) == 1_200_672
+    assert network.unet.stem.in_channels == (3 + 9) * 16
+    config = load_config(CONFIGS / "baseline_diffusionrig.yaml")
+    built = empty_objective(config).model.config
+    assert all(built[name] == value for name, value in network.config.items() if not name.startswith("_"))
+    cost, ours = count(config), count(load_config(CONFIGS / "open_expfacenet.yaml"))
+    assert (cost.trained, cost.frozen) == (7_680_912, 0)
+    assert cost.step == pytest.approx(8.978e9, rel=1e-3)
+    assert ours.step == pytest.approx(12.495e9, rel=1e-3)
+
+
+def test_every_buffer_channel_and_the_code_change_the_picture() -> None:
+    network = small()
+    x, t, photo, buffers = inputs()
+    z = network.encode(photo)
+    assert z.shape == (2, 64)
+    made = network(x, t, z, buffers)
+    assert made.shape == x.shape
+    for channel in range(9):
+        other = buffers.clone()
+        other[:, channel] *= -1
+        assert (network(x, t, z, other) - made).abs().mean() > 1e-3, f"buffer channel {channel}"
+    assert (network(x, t, z.flip(0), buffers) - made).abs().mean() > 1e-3
+    assert (network(x, t, network.encode(photo * 0.5), buffers) - made).abs().mean() > 1e-4
+    with pytest.raises(UserError, match="cannot be halved"):
+        DiffusionRigBaseline(image_size=60)
+
+
+def test_the_code_scales_and_shifts() -> None:
+    """(h (1 + s_t) + b_t) (1 + s_z) + b_z, computed here step by step."""
+    res = small().unet.middle.res1
+    generator = torch.Generator().manual_seed(2)
+    h, time, z = (torch.randn(2, n, *grid, generator=generator) for n, grid in ((res.conv1.out_channels, (4, 4)), (16, ()), (64, ())))
+    scale_t, shift_t = res.time(time)[..., None, None].chunk(2, 1)
+    scale_z, shift_z = res.semantic(z)[..., None, None].chunk(2, 1)
+    expected = (h * (1 + scale_t) + shift_t) * (1 + scale_z) + shift_z
+    assert torch.allclose(res.modulate(h, time, z), expected, atol=1e-5)
+    assert shift_z.abs().mean() > 0.01
+
+
+def test_all_of_it_learns_end_to_end(with_albedo: Path) -> None:
+    objective = build(TINY, None)
+    batch = StepData(PairDataset(with_albedo), TINY)[0][0]
+    assert batch.snapshot.shape == (4, 9, 32, 32)
+    optimizer = torch.optim.AdamW(objective.trained.parameters(), lr=4e-3)
+    losses = []
+    for _ in range(16):
+        optimizer.zero_grad()
+        loss = objective(batch).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-3:]) < 0.7 * losses[0]
+    for part in (objective.model.encoder, objective.model.unet):
+        missing = [name for name, p in part.named_parameters() if p.grad is None or not p.grad.any()]
+        assert not missing, missing
+    made = objective.sampled(batch, batch.noise, 2, torch.Generator())
+    assert made.shape == batch.target.shape
+    assert not torch.equal(made, objective.sampled(Batch(**{**vars(batch), "source": -batch.source}), batch.noise, 2, torch.Generator()))
+    masked = Batch(**{**vars(batch), "mask": torch.ones_like(batch.mask)})
+    with torch.no_grad():
+        assert torch.equal(objective(masked), objective(batch)), "nothing is masked"
+
+
+def test_trained_by_the_loop_and_loaded_again(with_albedo: Path, tmp_path: Path) -> None:
+    weights = train(TINY, PairDataset(with_albedo), tmp_path / "run")
+    again = train(TINY, PairDataset(with_albedo), tmp_path / "run")  # resumes at the end
+    network = DiffusionRigBaseline.from_pretrained(again)
+    assert weights == again
+    assert network.buffer_maps == BUFFERS
+    x, t, photo, buffers = inputs()
+    saved = small(3)
+    saved.save_pretrained(tmp_path / "saved")
+    loaded = DiffusionRigBaseline.from_pretrained(tmp_path / "saved").eval()
+    assert torch.equal(saved(x, t, saved.encode(photo), buffers), loaded(x, t, loaded.encode(photo), buffers))
+    assert not torch.equal(network(x, t, network.encode(photo), buffers), saved(x, t, saved.encode(photo), buffers))
+
+
+def test_albedo_is_of_the_very_same_heads(pairs: Path, with_albedo: Path, tmp_path: Path) -> None:
+    data = PairDataset(with_albedo)
+    assert draw_folder(pairs, with_albedo) == 0, "what is there is not drawn again"
+    pair = data.read(0, with_albedo=True)
+    assert pair.shape == (CHANNELS + 6, 32, 32)
+    assert torch.equal(pair[:CHANNELS], data.read(0))
+    albedo, normals = pair[channels("albedo_a")], pair[channels("normals_a")] * 2 - 1
+    on_head = normals.norm(dim=0) > 0.5
+    assert 0.1 < on_head.float().mean() < 0.9
+    assert (albedo[:, ~on_head] - 0.5).abs().max() < 0.01
+    assert len(torch.unique(albedo[:, on_head], dim=1).T) > 3, "regions have colours of their own"
+    block = np.load(pairs / "block_00004000.npy")
+    np.save(tmp_path / "block_00004001.npy", block)  # its name says another seed
+    with pytest.raises(UserError, match="was not made as pairs are made now"):
+        draw_folder(tmp_path)
+    (tmp_path / "block_00004001.npy").rename(tmp_path / "block_x.npy")
+    with pytest.raises(UserError, match="does not say its first seed"):
+        draw_folder(tmp_path)
+
+
+def test_missing_albedo_is_refused_where_it_is_asked_for(pairs: Path) -> None:
+    plain = TrainConfig(network="debug", batch=2, mask_patch=4)
+    assert StepData(PairDataset(pairs), plain)[0][0].snapshot.shape[1] == 6, "old blocks stay readable"
+    with pytest.raises(UserError, match=r"no albedo_00004000.npy in .*training\.albedo"):
+        StepData(PairDataset(pairs), TINY)[0]
+
+
+def test_edits_of_held_out_pairs(tmp_path: Path) -> None:
+    """Pictures of the right kind that follow the target's buffers and the source's code, the same each time."""
+    geometry = Geometry.of(HeadModel.open())
+    case = make_case(HELD_OUT, 32, ("normals",), geometry)
+    method = RigMethod(small(), geometry, steps=2)
+    (picture,) = method([case])
+    assert picture.shape == (32, 32, 3)
+    assert picture.dtype == np.float32
+    assert 0 <= picture.min() < picture.max() <= 1
+    assert np.isfinite([v for v in measure(picture, case).values() if v is not None]).all()
+    assert np.array_equal(method([case])[0], picture)
+    unedited = type(case)(**{**vars(case), "target": case.parameters})
+    darker = type(case)(**{**vars(case), "source": case.source * 0.5})
+    assert not np.array_equal(method([unedited])[0], picture)
+    assert not np.array_equal(method([darker])[0], picture)
+    with pytest.raises(UserError, match="32x32, not 64x64"):
+        method([type(case)(**{**vars(case), "source": np.zeros((64, 64, 3), np.float32)})])
+    with pytest.raises(UserError, match="train diffusionrig"):
+        load_rig(tmp_path, geometry, 2)
+    small().save_pretrained(tmp_path)
+    assert np.array_equal(load_rig(tmp_path, geometry, 2)([case])[0], picture)
