@@ -35,6 +35,9 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Pictures of another method, see docs/evaluation.md; repeat it for more.", metavar="NAME=FOLDER"),
     ] = None,
+    diffusionrig: Annotated[
+        Path | None, typer.Option(help="For the method diffusionrig: the folder of weights that `train diffusionrig` wrote.")
+    ] = None,
     inception: Annotated[Path | None, typer.Option(help="For FID and KID: pytorch-fid's Inception weights.")] = None,
     lpips_backbone: Annotated[Path | None, typer.Option(help="For LPIPS: torchvision's AlexNet or VGG-16 weights.")] = None,
     lpips_linear: Annotated[Path | None, typer.Option(help="For LPIPS: the linear layers (alex.pth or vgg.pth).")] = None,
@@ -69,6 +72,7 @@ def evaluate(
             steps,
             strength,
             device,
+            diffusionrig,
         )
         if write_inputs is not None:
             typer.echo(

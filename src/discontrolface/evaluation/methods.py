@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -43,6 +44,7 @@ class Context:
     steps: int
     strength: float  # of the draft
     device: str
+    rig: Path | None = None  # weights of the DiffusionRig baseline
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,15 @@ def personal(start: str) -> Callable[[Context], Method]:
     return make
 
 
+def diffusionrig(context: Context) -> Method:
+    """DiffusionRig's design, trained by `train diffusionrig`, see baselines/. UserError without weights."""
+    if context.rig is None:
+        raise UserError("method 'diffusionrig' needs weights; give their folder with --diffusionrig, see docs/evaluation.md")
+    from discontrolface.evaluation.baselines.rig_method import load_rig
+
+    return load_rig(context.rig, context.geometry, context.steps, context.device)
+
+
 METHODS: Mapping[str, Entry] = {
     "photo": Entry("unedited photo", photo),
     "warp": Entry("mesh warp", warp),
@@ -146,6 +157,7 @@ METHODS: Mapping[str, Entry] = {
     "draft": Entry("ours, from the draft", draft),
     "noise": Entry("ours, from noise", noise),
     "cool-noise": Entry("ours, from noise at the preset's temperature", cool_noise),
+    "diffusionrig": Entry("DiffusionRig's design", diffusionrig, usual=False),
     "draft-personal": Entry("ours, from the draft, after one-shot", personal("draft"), usual=False),
     "noise-personal": Entry("ours, from noise, after one-shot", personal("noise"), usual=False),
 }

@@ -65,6 +65,7 @@ class Setup:
     steps: int | None  # None: the preset's
     strength: float | None
     device: str
+    rig: Path | None = None  # weights of the DiffusionRig baseline
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -103,7 +104,7 @@ class Worker:
         config: Any = preset.control.config
         self.bench = make_bench(setup, preset.head, int(config.image_size), tuple(config.snapshot_maps))
         steps, strength = run_settings(setup, preset.steps, preset.strength)
-        context = Context(preset, self.bench.geometry, steps, strength, setup.device)
+        context = Context(preset, self.bench.geometry, steps, strength, setup.device, setup.rig)
         self.methods: dict[str, Method] = {name: METHODS[name].make(context) for name in setup.methods}
         self.meter, self.inception = load_measures(setup.measures, self.bench.reader)
 
@@ -280,6 +281,9 @@ def describe(setup: Setup) -> dict[str, str | int | float]:
         "batch": BATCH,
         "device": setup.device,
     }
+    out |= {"temperature": preset.temperature} if "cool-noise" in setup.methods else {}
+    if setup.rig is not None and "diffusionrig" in setup.methods:
+        out["weights of diffusionrig"] = file_id(setup.rig / "diffusion_pytorch_model.safetensors")
     files = {k: v for k, v in asdict(setup.measures).items() if isinstance(v, Path)}
     out |= {name: file_id(path) for name, path in files.items()}
     out["identity"] = "dlib" if setup.measures.identity else "not measured"
