@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from discontrolface.evaluation.heldout import write_whole
-from discontrolface.evaluation.report_content import Cell, Section, Table
-from discontrolface.evaluation.statistics import Figure
+from discontrolface.evaluation.report_content import Section, Table
+from discontrolface.evaluation.report_markdown import markdown_table
 
 PICTURE_BYTES = 150_000
 
@@ -29,20 +29,9 @@ class Entry:
     missing: str = ""
 
 
-def cell_text(cell: Cell, digits: int) -> str:
-    """A cell on one line."""
-    if cell is None:
-        return "-"
-    if isinstance(cell, Figure):
-        return cell.text(digits)
-    return f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell).replace("|", "\\|")
-
-
 def table_markdown(table: Table) -> str:
     """A table with its title above and its note below."""
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    lines += ["| " + " | ".join(cell_text(cell, table.digits) for cell in row) + " |" for row in table.rows]
-    return "\n\n".join(part for part in (f"**{table.title}**", "\n".join(lines), table.note) if part)
+    return "\n\n".join(part for part in (f"**{table.title}**", markdown_table(table), table.note) if part)
 
 
 def section_markdown(section: Section, picture: str | None, command: str = "") -> str:

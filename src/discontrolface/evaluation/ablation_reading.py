@@ -15,6 +15,7 @@ from discontrolface.editing.reading import Reader
 from discontrolface.errors import UserError
 from discontrolface.evaluation.ablation_items import Item
 from discontrolface.evaluation.heldout import Array, measure
+from discontrolface.evaluation.rereading import angle_between
 from discontrolface.evaluation.similarity import detail_correlation
 from discontrolface.face.fit import face_width, landmark_error
 
@@ -81,8 +82,3 @@ def reading_figures(again: Person | None, readings: Readings) -> dict[str, float
     if size >= LEAST_MOTION:
         out["control"] = round(float(((made - before) * wanted).sum() / (wanted**2).sum()), 5)
     return out
-
-
-def angle_between(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Degrees between two rotations (3, 3)."""
-    return float(np.degrees(np.arccos(np.clip((np.trace(a.T @ b) - 1) / 2, -1, 1))))
