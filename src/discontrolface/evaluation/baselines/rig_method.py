@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,26 +13,14 @@ from numpy.typing import NDArray
 from discontrolface.editing.geometry import Geometry
 from discontrolface.errors import UserError
 from discontrolface.evaluation.baselines.diffusionrig import DiffusionRigBaseline, sample_rig
-from discontrolface.evaluation.heldout import to_batch
-from discontrolface.face.parameters import FaceParameters
+from discontrolface.evaluation.heldout import Task, to_batch
 
 Array = NDArray[np.float32]
 
 
-class Edit(Protocol):
-    """What the method needs to know of an edit: heldout's cases have it."""
-
-    @property
-    def seed(self) -> int: ...
-    @property
-    def source(self) -> Array: ...  # (H, W, 3) in [0, 1]
-    @property
-    def target(self) -> FaceParameters: ...
-
-
 @dataclass(frozen=True)
 class RigMethod:
-    """Makes a batch of edits: (H, W, 3) in [0, 1] each. The noise follows from the first edit's seed."""
+    """Makes a batch of edits: (H, W, 3) in [0, 1] each. The noise follows from the first task's seed."""
 
     network: DiffusionRigBaseline
     geometry: Geometry  # draws the buffers
@@ -41,16 +28,16 @@ class RigMethod:
     device: str = "cpu"
 
     @torch.no_grad()
-    def __call__(self, edits: Sequence[Edit]) -> list[Array]:
+    def __call__(self, tasks: Sequence[Task]) -> list[Array]:
         size = int(self.network.config["image_size"])
-        for edit in edits:
-            if edit.source.shape != (size, size, 3):
+        for task in tasks:
+            if task.source.shape != (size, size, 3):
                 raise UserError(
-                    f"the DiffusionRig baseline makes pictures of {size}x{size}, not {edit.source.shape[1]}x{edit.source.shape[0]}"
+                    f"the DiffusionRig baseline makes pictures of {size}x{size}, not {task.source.shape[1]}x{task.source.shape[0]}"
                 )
-        drawn = [self.geometry.snapshot(edit.target, size, self.network.buffer_maps).image for edit in edits]
-        source = to_batch([edit.source for edit in edits], self.device)
-        noise = torch.randn(source.shape, generator=torch.Generator().manual_seed(edits[0].seed)).to(self.device)
+        drawn = [self.geometry.snapshot(task.target, size, self.network.buffer_maps).image for task in tasks]
+        source = to_batch([task.source for task in tasks], self.device)
+        noise = torch.randn(source.shape, generator=torch.Generator().manual_seed(tasks[0].seed)).to(self.device)
         x = sample_rig(self.network, source, torch.cat(drawn).to(self.device), noise, self.steps)
         return list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32))
 
