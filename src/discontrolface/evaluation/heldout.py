@@ -56,7 +56,7 @@ FIGURES = ("psnr", "ssim", "mse", "hidden_psnr", "hidden_ssim", "hidden_mse")
 
 @dataclass(frozen=True)
 class Task:
-    """An edit as a network sees it. Pictures (H, W, 3) in [0, 1]; visibility (H, W); snapshot (1, S, H, W)."""
+    """An edit as a network sees it. Pictures (H, W, 3) in [0, 1]; visibility and mask, what may change, (H, W); snapshot (1, S, H, W)."""
 
     seed: int  # of its noise and masks
     kinds: tuple[str, ...]  # what the edit changes
@@ -65,6 +65,7 @@ class Task:
     source: Array
     warp: Array
     visibility: Array
+    mask: Array
     snapshot: Tensor
 
 
@@ -109,7 +110,7 @@ def make_task(
     """An edit of a crop (size, size, 3) with the face parameters `before`, with its preview and snapshot."""
     preview = render_preview(source, geometry.view(before), geometry.view(after), geometry.rig)
     snapshot = geometry.snapshot(after, size, maps, preview).image
-    return Task(seed, edit_kinds(before, after), before, after, source, preview.image, preview.visibility, snapshot)
+    return Task(seed, edit_kinds(before, after), before, after, source, preview.image, preview.visibility, preview.mask, snapshot)
 
 
 def make_case(seed: int, size: int, maps: Sequence[str], geometry: Geometry) -> Case:
@@ -135,7 +136,8 @@ def edited(
     options: EditOptions = USUAL,
     region: Tensor | None = None,  # (B, 1, H, W): mask only patches that touch this
 ) -> list[Array]:
-    """Edits of a batch, (H, W, 3) in [0, 1]. Noise and masks follow from the first seed."""
+    """Edits of a batch, (H, W, 3) in [0, 1], as `edit` gives them: outside the preview's mask the source stays. Noise and masks follow from the
+    first seed."""
     control = control or preset.control
     source, warp = to_batch([c.source for c in cases], device), to_batch([c.warp for c in cases], device)
     snapshot = torch.cat([c.snapshot for c in cases]).to(device)
@@ -150,7 +152,8 @@ def edited(
     condition = EditCondition(preset.model, control, source, snapshot, taken, masking, generator, options.patch, region=region)
     start = warp if strength < 1 else None
     x = sample(preset.model, noise, steps=steps, condition=condition, start=start, strength=strength, scheduler=options.scheduler)
-    return list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32))
+    made = ((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32)
+    return [c.source + c.mask[..., None] * (picture - c.source) for c, picture in zip(cases, made, strict=True)]
 
 
 def run_methods(preset: Preset, cases: Sequence[Case], steps: int, strength: float, device: str = "cpu") -> dict[str, list[Array]]:
