@@ -25,8 +25,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 demo: install
 	$(BIN)/python examples/demo.py --output $(OUT)
 
+# One thread a process: two processes of two threads on two cores wait for each other most of the time.
 test: lint types
-	$(BIN)/python -m pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 test-heavy: install-dev
 	$(BIN)/python -m pytest -q -m heavy

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from discontrolface.diffusion.sampling import Step, ddim_step
+from discontrolface.diffusion.sampling import Condition, Step, ddim_step
 from discontrolface.diffusion.schedule import spaced_timesteps
+from discontrolface.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.parametrization import linear_alphas_cumprod, to_x0
 
@@ -15,19 +16,24 @@ from discontrolface.nets.parametrization import linear_alphas_cumprod, to_x0
 def invert(
     model: DiffAE,
     x0: Tensor,  # (B,3,H,W) in [-1, 1]
-    z: Tensor,  # (B,Z)
+    z: Tensor | None = None,  # (B,Z), the same at every step; None if `condition` gives it
     steps: int = 20,
+    condition: Condition | None = None,  # z and control per step; instead of z
     clip: bool = True,  # clip the predicted x0 to [-1, 1] at every step (official)
     callback: Callable[[Step], None] | None = None,  # told every step; timesteps ascend
 ) -> Tensor:
     """DDIM run backwards (official `ddim_reverse_sample_loop`): (B,3,H,W). The last step ends at alpha-bar 0, that is at pure noise."""
+    if (z is None) == (condition is None):
+        raise UserError("invert needs z, or a condition that gives z at every step, and not both.")
     timesteps = spaced_timesteps(steps)
     alphas_cumprod = linear_alphas_cumprod().tolist()
     levels = [alphas_cumprod[t] for t in timesteps] + [0.0]
     x = x0
     for index, step_t in enumerate(timesteps):
         t = torch.full((len(x),), step_t, dtype=torch.long, device=x.device)
-        predicted = to_x0(model(x, t, z), x, t, model.prediction_type)
+        step_z, control = (z, None) if condition is None else condition(index, t, x)
+        assert step_z is not None
+        predicted = to_x0(model(x, t, step_z, control=control), x, t, model.prediction_type)
         if clip:
             predicted = predicted.clamp(-1, 1)
         after = ddim_step(x, predicted, levels[index], levels[index + 1])

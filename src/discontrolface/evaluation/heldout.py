@@ -136,8 +136,7 @@ def edited(
     options: EditOptions = USUAL,
     region: Tensor | None = None,  # (B, 1, H, W): mask only patches that touch this
 ) -> list[Array]:
-    """Edits of a batch, (H, W, 3) in [0, 1], as `edit` gives them: outside the preview's mask the source stays. Noise and masks follow from the
-    first seed."""
+    """The networks' pictures of a batch, (H, W, 3) in [0, 1]. Noise and masks follow from the first seed."""
     control = control or preset.control
     source, warp = to_batch([c.source for c in cases], device), to_batch([c.warp for c in cases], device)
     snapshot = torch.cat([c.snapshot for c in cases]).to(device)
@@ -152,8 +151,12 @@ def edited(
     condition = EditCondition(preset.model, control, source, snapshot, taken, masking, generator, options.patch, region=region)
     start = warp if strength < 1 else None
     x = sample(preset.model, noise, steps=steps, condition=condition, start=start, strength=strength, scheduler=options.scheduler)
-    made = ((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32)
-    return [c.source + c.mask[..., None] * (picture - c.source) for c, picture in zip(cases, made, strict=True)]
+    return list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32))
+
+
+def pasted(cases: Sequence[Task], pictures: Sequence[Array]) -> list[Array]:
+    """The networks' pictures as `edit` gives them to the user: outside the preview's mask the source stays."""
+    return [c.source + c.mask[..., None] * (picture - c.source) for c, picture in zip(cases, pictures, strict=True)]
 
 
 def run_methods(preset: Preset, cases: Sequence[Case], steps: int, strength: float, device: str = "cpu") -> dict[str, list[Array]]:
@@ -161,9 +164,9 @@ def run_methods(preset: Preset, cases: Sequence[Case], steps: int, strength: flo
     return {
         "photo": [c.source for c in cases],
         "warp": [c.warp for c in cases],
-        "one step": edited(preset, cases, 1, 1.0, device),
-        "draft": edited(preset, cases, steps, strength, device),
-        "noise": edited(preset, cases, steps, 1.0, device),
+        "one step": pasted(cases, edited(preset, cases, 1, 1.0, device)),
+        "draft": pasted(cases, edited(preset, cases, steps, strength, device)),
+        "noise": pasted(cases, edited(preset, cases, steps, 1.0, device)),
     }
 
 
@@ -176,7 +179,7 @@ def run_personal(
     fine_tune(preset.model, control, subject, settings, "", torch.Generator().manual_seed(case.seed))
     control.requires_grad_(False)
     strengths = dict(zip(PERSONAL, (strength, 1.0), strict=True))
-    return {name: edited(preset, [case], steps, value, device, control)[0] for name, value in strengths.items()}
+    return {name: pasted([case], edited(preset, [case], steps, value, device, control))[0] for name, value in strengths.items()}
 
 
 def measure(picture: Array, case: Case) -> dict[str, float | None]:

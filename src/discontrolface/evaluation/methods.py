@@ -100,31 +100,31 @@ def diffae(inverted: bool) -> Callable[[Context], Method]:
 
 def one_step(context: Context) -> Method:
     """A single prediction of the picture from noise."""
-    from discontrolface.evaluation.heldout import edited
+    from discontrolface.evaluation.heldout import edited, pasted
 
-    return lambda tasks: edited(context.preset, tasks, 1, 1.0, context.device)
+    return lambda tasks: pasted(tasks, edited(context.preset, tasks, 1, 1.0, context.device))
 
 
 def draft(context: Context) -> Method:
     """The edit from the noised warp."""
-    from discontrolface.evaluation.heldout import edited
+    from discontrolface.evaluation.heldout import edited, pasted
 
-    return lambda tasks: edited(context.preset, tasks, context.steps, context.strength, context.device)
+    return lambda tasks: pasted(tasks, edited(context.preset, tasks, context.steps, context.strength, context.device))
 
 
 def noise(context: Context) -> Method:
     """The edit from noise, as in the paper."""
-    from discontrolface.evaluation.heldout import edited
+    from discontrolface.evaluation.heldout import edited, pasted
 
-    return lambda tasks: edited(context.preset, tasks, context.steps, 1.0, context.device)
+    return lambda tasks: pasted(tasks, edited(context.preset, tasks, context.steps, 1.0, context.device))
 
 
 def cool_noise(context: Context) -> Method:
     """The edit from noise at the preset's temperature: less of it, closer to the mean."""
-    from discontrolface.evaluation.heldout import EditOptions, edited
+    from discontrolface.evaluation.heldout import EditOptions, edited, pasted
 
     options = EditOptions(temperature=context.preset.temperature)
-    return lambda tasks: edited(context.preset, tasks, context.steps, 1.0, context.device, options=options)
+    return lambda tasks: pasted(tasks, edited(context.preset, tasks, context.steps, 1.0, context.device, options=options))
 
 
 def personal(start: str) -> Callable[[Context], Method]:
