@@ -175,7 +175,7 @@ class Editor:
         strength = (strength if strength is not None else self.preset.strength) if start == "draft" else 1.0
         if temperature is not None and start != "noise":
             raise UserError(f"temperature {temperature} belongs to start 'noise', not to {start!r}; leave it out")
-        temperature = (temperature if temperature is not None else self.preset.temperature) if start == "noise" else 1.0
+        temperature = 1.0 if start == "draft" else self.preset.temperature if temperature is None else temperature
         if not 0 < temperature <= 1:
             raise UserError(f"temperature {temperature} must lie above 0 and not above 1 (the paper's)")
         x0, snapshot = self._denoise(person, target, steps, masking, seed, start, strength, scheduler, callback, temperature)
@@ -207,25 +207,25 @@ class Editor:
         generator = torch.Generator().manual_seed(seed)
         noise = temperature * torch.randn(crop.shape, generator=generator).to(self.device)
         if start == "inverted":
-            noise = self._inverted(person, control, crop, steps)
+            noise = self._inverted(person, control, crop, steps, temperature)
         taken = len(denoising_timesteps(steps, strength))
         condition = EditCondition(model, control, crop, snapshot.image.to(self.device), taken, masking, generator)
         draft = to_network(preview.image).to(self.device) if start == "draft" else None
         x0 = sample(model, noise, steps=steps, condition=condition, start=draft, strength=strength, scheduler=scheduler, callback=callback)
         return x0, snapshot
 
-    def _inverted(self, person: Person, control: Any, crop: Tensor, steps: int) -> Tensor:
+    def _inverted(self, person: Person, control: Any, crop: Tensor, steps: int, temperature: float) -> Tensor:
         """The photo's own x_T: by the backbone alone (the paper), or, if the control network sees a preview, under the photo's own control.
 
         A network that predicts x0 needs it: inversion divides its error by the little noise of the first steps, and the backbone's is too large.
-        What is left of that is scaled away: x_T then has the standard deviation of the preset's noise, `temperature`.
+        What is left of that is scaled away: x_T then has the standard deviation of the preset's noise.
         """
         model, maps = self.preset.model, control.config["snapshot_maps"]
         if "preview" not in maps:
             return invert(model, crop, model.encode(crop), steps=steps)
         own = person.geometry.snapshot(person.parameters, self.size, maps, person.draft(person.parameters, self.size))
         x_T = invert(model, crop, steps=steps, condition=EditCondition(model, control, crop, own.image.to(self.device), steps, "A"))
-        return x_T * (self.preset.temperature / x_T.std())
+        return x_T * (temperature / x_T.std())
 
     def _result(
         self,
