@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from discontrolface.cli import app
 from discontrolface.editing.person import to_uint8
+from discontrolface.editing.personalize import OPEN_ONE_SHOT
 from discontrolface.errors import UserError
 from discontrolface.evaluation import heldout, methods, metrics, run, set_distances, trials
 from discontrolface.evaluation.evaluation_report import evaluation_report
@@ -175,6 +176,28 @@ def test_plain_diffae_has_no_control(setup: Setup) -> None:
     task = HeldOutPairs(1).make((0,), context.bench).trials[0].task
     other = replace(task, target=task.parameters, warp=task.source, snapshot=torch.zeros_like(task.snapshot))
     assert np.array_equal(made([task])[0], made([other])[0])
+
+
+def test_both_starts_share_one_fine_tuning(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all edits of a source do; it changes the picture; another source has its own."""
+    few = replace(OPEN_ONE_SHOT, iterations=2, warps=1, mask_patch=4, lr=1e-2)
+    counted: list[int] = []
+    tune = heldout.fine_tuned
+
+    def quick_tune(preset: Any, task: Task, geometry: Any) -> Any:
+        counted.append(task.seed)
+        return tune(preset, task, geometry, few)
+
+    monkeypatch.setattr(heldout, "fine_tuned", quick_tune)
+    bench = run.Worker(setup).bench
+    tasks = [t.task for t in HeldOutPairs(2).make((0, 1), bench).trials]
+    context = methods.Context(run_preset(setup), bench.geometry, 2, 0.5, "cpu")
+    noise, draft = (methods.METHODS[name].make(context) for name in ("noise-personal", "draft-personal"))
+    tuned = noise(tasks)
+    assert len(draft([*tasks, replace(tasks[0], target=tasks[0].parameters)])) == 3
+    assert counted == [t.seed for t in tasks]
+    plain = methods.METHODS["cool-noise"].make(context)
+    assert not np.array_equal(tuned[0], plain(tasks[:1])[0])
 
 
 def run_preset(setup: Setup) -> Any:

@@ -74,6 +74,8 @@ def test_bad_settings_are_one_sentence(tmp_path: Path) -> None:
         load_one_shot(tmp_path / "a.yaml")
     with pytest.raises(UserError, match="at least 1"):
         OneShot(0, 4, 1e-4, 0)
+    with pytest.raises(UserError, match="crop 100 must be 0 or a multiple of 8"):
+        OneShot(1, 4, 1e-4, 0, crop=100)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +83,9 @@ def test_bad_settings_are_one_sentence(tmp_path: Path) -> None:
     [
         dataclasses.replace(PAPER_ONE_SHOT, iterations=60, lr=3e-3, mask_patch=4),
         dataclasses.replace(OPEN_ONE_SHOT, iterations=60, lr=3e-3, warps=4, mask_patch=4),
+        dataclasses.replace(OPEN_ONE_SHOT, iterations=60, lr=3e-3, warps=4, mask_patch=4, crop=16),
     ],
-    ids=["paper", "open"],
+    ids=["paper", "open", "squares"],
 )
 def test_it_learns_the_person(editor: Editor, person: Person, settings: OneShot) -> None:
     personal = editor.personalize(person, settings).personal

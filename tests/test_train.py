@@ -372,3 +372,41 @@ def test_earlier_weights_may_lack_what_starts_at_zero(blocks: Path, tmp_path: Pa
             backbone,
             start_from=tmp_path / "richer" / "weights",
         )
+
+
+def test_relative_weights_ask_for_a_smaller_error_than_the_previews_of_every_picture_alike(blocks: Path) -> None:
+    """A prediction equal to the preview loses 1 + hidden_weight on each picture, hard or easy (a little less by the floor)."""
+    config = dataclasses.replace(
+        TINY, snapshot_maps=("normals", "lambertian", "preview", "visibility"), relative_floor=1e-9, hidden_weight=0.5
+    )
+    batch = StepData(PairDataset(blocks), config)[0][0]
+    preview, visible = batch.snapshot[:, 6:9], batch.snapshot[:, 9:]
+    square = (preview - batch.target).square()
+    loss = (batch.weight * square).mean((1, 2, 3))
+    enough = ((1 - visible).mean((1, 2, 3)) > 0.005) & ((square * (1 - visible)).mean((1, 2, 3)) > 1e-5)
+    assert enough.any()
+    assert loss[enough].numpy() == pytest.approx(1.5, abs=1e-3)
+    assert (loss[~enough] <= 1.5 + 1e-3).all()
+    halved = (batch.weight * ((preview + batch.target) / 2 - batch.target).square()).mean((1, 2, 3))
+    assert halved.numpy() == pytest.approx(loss.numpy() / 4, rel=1e-4)
+    with pytest.raises(UserError, match="add preview and visibility"):
+        dataclasses.replace(TINY, relative_floor=1e-3)
+    with pytest.raises(UserError, match="relative_floor is -1"):
+        dataclasses.replace(config, relative_floor=-1.0)
+
+
+def test_squares_lie_on_the_grid_and_hold_all_maps_of_one_place(blocks: Path) -> None:
+    config = dataclasses.replace(TINY, stage="expfacenet", crop=16, batch=8)
+    whole, part = (StepData(PairDataset(blocks), c)[0][0] for c in (dataclasses.replace(config, crop=0), config))
+    assert part.source.shape == whole.source.shape, "the encoder sees everything"
+    for k in range(8):
+        places = [
+            (r, c)
+            for r in range(0, 17, 8)
+            for c in range(0, 17, 8)
+            if torch.equal(whole.target[k, :, r : r + 16, c : c + 16], part.target[k])
+        ]
+        assert len(places) == 1
+        r, c = places[0]
+        for name in ("snapshot", "noise", "weight"):
+            assert torch.equal(getattr(whole, name)[k, :, r : r + 16, c : c + 16], getattr(part, name)[k])

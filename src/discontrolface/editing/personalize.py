@@ -32,6 +32,7 @@ from discontrolface.face.random_edits import random_edit
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.render.source import prepare_source
+from discontrolface.training.crops import GRID, corners, cut
 
 PRECISIONS = ("no", "bf16")
 
@@ -46,6 +47,7 @@ class OneShot:
     warps: int  # random looks of the photo that make training pairs; 0: the photo alone (the paper)
     photo_as_target: float = PHOTO_AS_TARGET  # with warps: share of a batch in which the photo is the target
     mask_patch: int = 16
+    crop: int = 0  # learn on random squares of this many pixels near the face, the encoder sees the whole source; 0: whole pictures
     precision: str = "no"  # "no" (float32) or "bf16"
 
     def __post_init__(self) -> None:
@@ -55,10 +57,12 @@ class OneShot:
             raise UserError(
                 f"iterations {self.iterations}, batch {self.batch} and mask_patch {self.mask_patch} must be at least 1, warps {self.warps} at least 0"
             )
+        if self.crop < 0 or self.crop % GRID:
+            raise UserError(f"crop {self.crop} must be 0 or a multiple of {GRID} pixels")
 
 
 PAPER_ONE_SHOT = OneShot(iterations=1500, batch=4, lr=1e-5, warps=0)
-OPEN_ONE_SHOT = OneShot(iterations=100, batch=4, lr=1e-4, warps=32)
+OPEN_ONE_SHOT = OneShot(iterations=100, batch=4, lr=1e-4, warps=32, crop=128)
 
 
 def load_one_shot(path: Path) -> OneShot:
@@ -150,8 +154,12 @@ def fine_tune(
         batch = choose(pools, settings, rng)
         mask = random_patch_mask(settings.batch, size, settings.mask_patch, generator=generator)
         snapshot = batch.snapshot if settings.warps else hide_preview(batch.snapshot, maps, mask)
+        target, weight = batch.target, batch.weight
+        if settings.crop and settings.crop < size:
+            places = corners(size, size, settings.crop, torch.randn(settings.batch, 2, generator=generator))
+            target, snapshot, weight = (cut(x, places, settings.crop) for x in (target, snapshot, weight))
         source, target, snapshot, weight = (
-            x.to(device=device, memory_format=torch.channels_last) for x in (batch.source, batch.target, snapshot, batch.weight)
+            x.to(device=device, memory_format=torch.channels_last) for x in (batch.source, target, snapshot, weight)
         )
         with torch.autocast(device.type, torch.bfloat16) if settings.precision == "bf16" else contextlib.nullcontext():
             loss = diffusion_loss(model, target, network, snapshot, source=source, mask=mask, weight=weight, generator=generator).loss

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from discontrolface.editing.editor import Editor
@@ -16,8 +15,8 @@ from discontrolface.editing.geometry import Geometry
 from discontrolface.editing.person import Person, to_float
 from discontrolface.evaluation.ablations import EDITING, RECONSTRUCTION
 from discontrolface.evaluation.heldout import Array, Case, Task, make_case, make_task
+from discontrolface.evaluation.rereading import landmarks_of
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.render.shade import ndc_to_pixels, project
 from discontrolface.training.synthetic import HELD_OUT
 
 PHOTO_EDITS: dict[str, dict[str, Any]] = {
@@ -52,10 +51,7 @@ class Item:
 
     def landmarks(self, parameters: FaceParameters) -> NDArray[np.float64]:
         """(468, 2) where the head's landmarks lie in the crop, pixels."""
-        with torch.no_grad():
-            points = self.geometry.head.landmarks(self.geometry.vertices(parameters))
-            placed = ndc_to_pixels(project(points, parameters.tensors()["camera"]), self.size, self.size)
-        return placed[0, :, :2].numpy().astype(np.float64)
+        return landmarks_of(parameters, self.geometry, self.size)
 
     @cached_property
     def face(self) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from discontrolface.evaluation.heldout import write_whole
+from discontrolface.editing.images import write_atomically
 from discontrolface.evaluation.report_content import Section, Table
 from discontrolface.evaluation.report_markdown import markdown_table
 
@@ -89,5 +89,5 @@ def write_page(path: Path, entries: Sequence[Entry], settings: Mapping[str, Any]
     folder.mkdir(exist_ok=True)
     for entry in entries:
         for picture in entry.section.pictures if entry.section is not None else ():
-            write_whole(folder / f"{entry.name}.jpg", small_jpeg(picture.image))
-    write_whole(path, page_markdown(entries, settings, command, folder.name).encode())
+            write_atomically(folder / f"{entry.name}.jpg", small_jpeg(picture.image), True)
+    write_atomically(path, page_markdown(entries, settings, command, folder.name).encode(), True)

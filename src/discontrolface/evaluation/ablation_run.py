@@ -24,6 +24,7 @@ from PIL import Image
 from discontrolface.diffusion.schedule import denoising_timesteps
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.geometry import DetailGeometry
+from discontrolface.editing.images import write_atomically
 from discontrolface.editing.person import Person, to_uint8
 from discontrolface.editing.personal import weights_id
 from discontrolface.editing.personalize import OneShot, Subject, fine_tune
@@ -34,7 +35,7 @@ from discontrolface.evaluation.ablation_page import section_markdown
 from discontrolface.evaluation.ablation_reading import Readings, item_figures
 from discontrolface.evaluation.ablation_tables import section_of, summary_of
 from discontrolface.evaluation.ablations import EDITING, FULL, RECONSTRUCTION, Experiment, Sizes, Variant, experiment
-from discontrolface.evaluation.heldout import Array, edited, write_whole
+from discontrolface.evaluation.heldout import Array, edited
 from discontrolface.evaluation.report_content import Picture, Section
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.training.synthetic import HELD_OUT
@@ -246,7 +247,7 @@ class Run:
 
     def save(self) -> None:
         """The record so far."""
-        write_whole(self.path, json.dumps(self.record, indent=1).encode())
+        write_atomically(self.path, json.dumps(self.record, indent=1).encode(), True)
 
     def tell(self) -> None:
         """Progress, in measured edits."""
@@ -291,7 +292,7 @@ class Run:
             return
         out = io.BytesIO()
         contact_sheet(tiles, columns, TILE).save(out, "PNG", optimize=True)
-        write_whole(self.path.with_suffix(".png"), out.getvalue())
+        write_atomically(self.path.with_suffix(".png"), out.getvalue(), True)
         self.record["figure"] = True
         self.save()
 
@@ -331,7 +332,7 @@ def run_ablation(
     record["summary"] = summary_of(found, record["items"])
     run.save()
     section = section_of(found, record, picture_of(picture))
-    write_whole(path.with_suffix(".md"), section_markdown(section, picture.name if picture.is_file() else None).encode())
+    write_atomically(path.with_suffix(".md"), section_markdown(section, picture.name if picture.is_file() else None).encode(), True)
     return section
 
 

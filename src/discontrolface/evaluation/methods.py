@@ -6,10 +6,13 @@ in as pictures: outputs.py.
 
 from __future__ import annotations
 
+import functools
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +48,11 @@ class Context:
     strength: float  # of the draft
     device: str
     rig: Path | None = None  # weights of the DiffusionRig baseline
+
+    @functools.cached_property
+    def tuned(self) -> Tuned:
+        """What was fine-tuned for one method serves the next."""
+        return Tuned(self)
 
 
 @dataclass(frozen=True)
@@ -127,14 +135,40 @@ def cool_noise(context: Context) -> Method:
     return lambda tasks: pasted(tasks, edited(context.preset, tasks, context.steps, 1.0, context.device, options=options))
 
 
-def personal(start: str) -> Callable[[Context], Method]:
-    """The edit after one-shot fine-tuning on the source, from the draft or from noise. Each task is fine-tuned anew: minutes."""
+class Tuned:
+    """Control networks after one-shot fine-tuning, by source. The last few are kept: both starts, and all edits of a photo, share one."""
+
+    KEPT = 8
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.kept = context, OrderedDict[bytes, Any]()
+
+    def control(self, task: Task) -> Any:
+        """Of the task's source."""
+        from discontrolface.evaluation.heldout import fine_tuned
+
+        key = hashlib.sha256(task.source.tobytes()).digest()
+        if key not in self.kept:
+            self.kept[key] = fine_tuned(self.context.preset, task, self.context.geometry)
+            if len(self.kept) > self.KEPT:
+                self.kept.popitem(last=False)
+        return self.kept[key]
+
+
+def personal(strength: Callable[[Context], float]) -> Callable[[Context], Method]:
+    """The edit after one-shot fine-tuning on the source: minutes. strength: 1 from noise, less from the draft."""
 
     def make(context: Context) -> Method:
-        from discontrolface.evaluation.heldout import run_personal
+        from discontrolface.evaluation.heldout import EditOptions, edited, pasted
 
-        given = (context.geometry, context.steps, context.strength, context.device)
-        return lambda tasks: [run_personal(context.preset, t, *given)[f"{start}, one-shot"] for t in tasks]
+        options = EditOptions(temperature=context.preset.temperature)
+
+        def one(task: Task) -> Array:
+            control = context.tuned.control(task)
+            pictures = edited(context.preset, [task], context.steps, strength(context), context.device, control, options)
+            return pasted([task], pictures)[0]
+
+        return lambda tasks: [one(t) for t in tasks]
 
     return make
 
@@ -158,8 +192,8 @@ METHODS: Mapping[str, Entry] = {
     "noise": Entry("ours, from noise", noise),
     "cool-noise": Entry("ours, from noise at the preset's temperature", cool_noise),
     "diffusionrig": Entry("DiffusionRig's design", diffusionrig, usual=False),
-    "draft-personal": Entry("ours, from the draft, after one-shot", personal("draft"), usual=False),
-    "noise-personal": Entry("ours, from noise, after one-shot", personal("noise"), usual=False),
+    "draft-personal": Entry("ours, from the draft, after one-shot", personal(lambda context: context.strength), usual=False),
+    "noise-personal": Entry("ours, from noise at the preset's temperature, after one-shot", personal(lambda context: 1.0), usual=False),
 }
 
 

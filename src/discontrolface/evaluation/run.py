@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from discontrolface.editing.images import write_atomically
 from discontrolface.errors import UserError
 from discontrolface.evaluation.methods import METHODS, Context, Method
 from discontrolface.evaluation.metrics import Meter, checked_picture
 from discontrolface.evaluation.outputs import folder_identity, read_output
 from discontrolface.evaluation.trials import PHOTOS, Bench, Trial, Trials
-from discontrolface.files import write_atomic
 
 if TYPE_CHECKING:
     from discontrolface.evaluation.inception import Inception
@@ -197,10 +197,10 @@ def measure_batch(job: Job) -> int:
         if work.inception is not None and made.trials:
             write_features(job.features, work.inception, made.trials, pictures)
         if job.number == 0 and made.trials:
-            write_whole(job.parts / "sheet.png", sheet(made.trials[:SHEET_ROWS], pictures))
+            write_atomically(job.parts / "sheet.png", sheet(made.trials[:SHEET_ROWS], pictures), True)
     finally:
         torch.set_num_threads(threads)
-    write_whole(job.figures, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    write_atomically(job.figures, "".join(json.dumps(line) + "\n" for line in lines).encode(), True)
     return len(job.edits)
 
 
@@ -232,7 +232,7 @@ def write_features(path: Path, network: Inception, trials: Sequence[Trial], pict
     arrays |= {f"method {name}": np.stack([features(p) for p in made]) for name, made in pictures.items()}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    write_whole(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue(), True)
 
 
 def sheet(trials: Sequence[Trial], pictures: dict[str, list[Array | None]]) -> bytes:
@@ -251,14 +251,6 @@ def sheet(trials: Sequence[Trial], pictures: dict[str, list[Array | None]]) -> b
         row |= {name: made[k] for name, made in pictures.items() if name != "photo"}
         tiles += [(name, Image.fromarray(to_uint8(np.ones((size, size, 3)) if p is None else p))) for name, p in row.items()]
     return encode(np.asarray(contact_sheet(tiles, len(tiles) // len(trials), size)))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """All of it or nothing. UserError when that fails."""
-    try:
-        write_atomic(path, data)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def describe(setup: Setup) -> dict[str, str | int | float]:
@@ -325,7 +317,7 @@ def begin(parts: Path, settings: dict[str, str | int | float], overwrite: bool) 
             raise UserError(f"{parts} is not a folder of figures; choose another -o")
     except OSError as error:
         raise UserError(f"cannot make the folder {parts}: {error.strerror or error}") from error
-    write_whole(kept, json.dumps(settings, indent=1).encode())
+    write_atomically(kept, json.dumps(settings, indent=1).encode(), True)
 
 
 def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[int]:

@@ -44,6 +44,7 @@ class TrainConfig:
         0  # not "diffae": learn on random squares of this many pixels near the face; the encoder sees the whole source; 0: whole pictures
     )
     hidden_weight: float = 0.0  # extra weight of pixels that the preview does not show (by 1 - visibility)
+    relative_floor: float = 0.0  # above 0: a picture's loss counts relative to the preview's own squared error + this, see dataset.relative
     seed: int = 0
     precision: str = "no"  # "no" (float32), "bf16" or "fp16": what the networks compute in; weights and optimizer stay float32
     channels_last: bool = True  # memory order of pictures and weights
@@ -63,6 +64,10 @@ class TrainConfig:
         for name in ("ema", "mask_low", "mask_high", "mask_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if self.relative_floor < 0:
+            raise UserError(f"relative_floor is {self.relative_floor}; it must be at least 0")
+        if self.relative_floor and not {"preview", "visibility"} <= set(self.snapshot_maps):
+            raise UserError("relative_floor compares with the preview; add preview and visibility to snapshot_maps")
         if self.crop and self.stage == "diffae":
             raise UserError("crop is for stage expfacenet: the backbone learns whole pictures")
         if self.mask_low > self.mask_high:

@@ -15,6 +15,7 @@ from torch import Tensor
 from discontrolface.errors import UserError
 from discontrolface.nets.exp_facenet import map_slice
 from discontrolface.training.config import TrainConfig
+from discontrolface.training.crops import corners, cut
 from discontrolface.training.draws import Draws, draw
 
 # Channels of a block's pictures, for the two sides a and b of a pair; "preview_ab" is the warp of a towards b.
@@ -23,6 +24,7 @@ SIDES: dict[str, int] = {
     "preview_ab": 3, "preview_ba": 3, "visibility_ab": 1, "visibility_ba": 1,
 }  # fmt: skip
 CHANNELS = sum(SIDES.values())
+SMALLEST_HIDDEN = 0.005  # of a picture: fewer hidden pixels do not count for more
 # In a file of its own beside a block, for the runs that ask for it (training/albedo.py).
 ALBEDO: dict[str, int] = {"albedo_a": 3, "albedo_b": 3}
 
@@ -82,23 +84,38 @@ class StepData(torch.utils.data.Dataset[list[Batch]]):
 
 
 def focused(batch: Batch, draws: Draws, config: TrainConfig) -> Batch:
-    """What counts more, and what is left out: hidden pixels by `hidden_weight`; all but a square near the face by `crop`, on the networks' grid."""
-    weight = batch.weight
+    """What is left out, and what counts more: all but a square near the face by `crop`; hidden pixels by `hidden_weight`, `relative_floor`."""
+    batch = cropped(batch, draws, config) if config.crop else batch
+    if config.relative_floor:
+        return replace(batch, weight=relative(batch, config))
     if config.hidden_weight and "visibility" in config.snapshot_maps:
         visible = batch.snapshot[:, map_slice(config.snapshot_maps, "visibility")]
-        weight = weight * (1 + config.hidden_weight * (1 - visible))
-    if not config.crop:
-        return replace(batch, weight=weight)
+        return replace(batch, weight=batch.weight * (1 + config.hidden_weight * (1 - visible)))
+    return batch
+
+
+def relative(batch: Batch, config: TrainConfig) -> Tensor:
+    """(B,1,H,W) weights by which the loss asks for a smaller squared error than the preview's, of every picture alike (ours, not the paper's).
+
+    The plain mean is ruled by the few hard edits, at the cost of the many that the preview gets nearly right. Here a picture's error is divided by
+    the preview's + `relative_floor`, over the whole; and `hidden_weight` times the same over what the preview does not show. For a model that
+    predicts x0 a loss of 1 + hidden_weight is then as good as the preview.
+    """
+    preview = batch.snapshot[:, map_slice(config.snapshot_maps, "preview")]
+    hidden = 1 - batch.snapshot[:, map_slice(config.snapshot_maps, "visibility")]  # (B,1,H,W)
+    error = (preview - batch.target).square().mean(1, keepdim=True)  # (B,1,H,W)
+    area = hidden.mean((1, 2, 3), keepdim=True).clamp(min=SMALLEST_HIDDEN)
+    whole = 1 / (error.mean((1, 2, 3), keepdim=True) + config.relative_floor)
+    part = 1 / ((error * hidden).mean((1, 2, 3), keepdim=True) / area + config.relative_floor)
+    return batch.weight * (whole + config.hidden_weight * hidden / area * part)
+
+
+def cropped(batch: Batch, draws: Draws, config: TrainConfig) -> Batch:
+    """A square of `crop` pixels near the face, on the networks' grid; the encoder still sees the whole source."""
     height, width = batch.target.shape[-2:]
-    middle = torch.tensor([0.54 * height, 0.5 * width]) + 0.27 * (height - config.crop) * draws.centre
-    corners = ((middle - config.crop / 2) / 8).round().long().mul(8).clamp(min=0)  # multiples of 8 pixels
-    rows, columns = corners[:, 0].clamp(max=height - config.crop), corners[:, 1].clamp(max=width - config.crop)
-
-    def cut(pictures: Tensor) -> Tensor:
-        places = zip(pictures, rows.tolist(), columns.tolist(), strict=True)
-        return torch.stack([p[:, r : r + config.crop, c : c + config.crop] for p, r, c in places])
-
-    return replace(batch, target=cut(batch.target), snapshot=cut(batch.snapshot), weight=cut(weight), noise=cut(batch.noise))
+    places = corners(height, width, config.crop, draws.centre)
+    parts = {name: cut(getattr(batch, name), places, config.crop) for name in ("target", "snapshot", "weight", "noise")}
+    return replace(batch, **parts)
 
 
 class PairDataset:
