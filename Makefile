@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= out/demo
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: install install-dev demo test test-heavy lint types bench benchmark-docs clean
+.PHONY: install install-dev demo test test-heavy lint types bench benchmark-docs results-docs clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -41,6 +41,20 @@ types: install-dev
 
 bench: install-dev
 	for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+# The tables of docs/results.md: some hours on a small machine; stopped, it carries on. RIG: weights of the DiffusionRig baseline, which are not shipped
+# (discontrolface train diffusionrig --config configs/baseline_diffusionrig.yaml); without them the table has no such row.
+comma := ,
+METHODS := photo,warp,diffae,one-step,draft,noise,cool-noise$(if $(RIG),$(comma)diffusionrig)
+ONE_SHOT := draft,noise,cool-noise,draft-personal,noise-personal
+results-docs: install-dev
+	mkdir -p out/photos
+	cp examples/*.png out/photos
+	$(BIN)/discontrolface evaluate -o out/pairs.json --count 200 --methods $(METHODS) $(if $(RIG),--diffusionrig $(RIG)) --report out/pairs.html --overwrite
+	$(BIN)/discontrolface evaluate -o out/one-shot.json --count 8 --methods photo,warp,$(ONE_SHOT) --overwrite
+	$(BIN)/discontrolface evaluate out/photos -o out/photo.json --methods photo,warp,$(ONE_SHOT) --overwrite
+	$(BIN)/python -m discontrolface.evaluation.results_page docs/results.md --note docs/results-note.md \
+		"200 held-out pairs=out/pairs.json" "One-shot fine-tuning, the first 8 pairs=out/one-shot.json" "The example photo=out/photo.json"
 
 # The table and plots of docs/benchmark.md, on this machine: run it when nothing else runs. With Chromium also docs/report.png.
 benchmark-docs: install

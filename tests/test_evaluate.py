@@ -24,6 +24,7 @@ from discontrolface.evaluation.evaluation_report import evaluation_report
 from discontrolface.evaluation.heldout import Task
 from discontrolface.evaluation.outputs import parse_outputs, read_output, write_inputs
 from discontrolface.evaluation.report_content import Report, Table
+from discontrolface.evaluation.results_page import write_results
 from discontrolface.evaluation.run import Measures, Setup, evaluate
 from discontrolface.evaluation.statistics import Figure
 from discontrolface.evaluation.trials import HeldOutPairs, PhotoEdits, ShardEdits, trials_of
@@ -424,3 +425,26 @@ def test_the_command_refuses(preset: Path, tmp_path: Path) -> None:
         assert done.exit_code == 2
         assert words in done.output
     assert (tmp_path / "mine.json").read_text() == "{}"
+
+
+# ---- the results page
+
+
+def test_the_results_page_says_first_what_fell_short(setup: Setup, tmp_path: Path) -> None:
+    result = evaluate(replace(setup, trials=HeldOutPairs(2)), tmp_path / "a.json")
+    (tmp_path / "a.json").write_text(json.dumps(result))
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "results.md"
+    write_results(page, [f"Two pairs={tmp_path / 'a.json'}"], "*Trained for a minute.*")
+    text = page.read_text()
+    assert (
+        text.index("Trained for a minute") < text.index("worse than the mesh warp") < text.index("Against the true picture, all edits (2)")
+    )
+    assert f"weights: {result['settings']['weights']}" in text
+    picture = page.parent / "results" / "two-pairs.jpg"
+    assert "(results/two-pairs.jpg)" in text
+    assert Image.open(picture).width > 100
+    with pytest.raises(UserError, match=r"b\.json is not what"):
+        write_results(page, [f"x={tmp_path / 'b.json'}"])
+    with pytest.raises(UserError, match="is not TITLE"):
+        write_results(page, ["x"])
