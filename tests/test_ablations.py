@@ -109,6 +109,17 @@ def test_all_of_them_by_one_command(tiny: Path, tmp_path: Path) -> None:
     assert "exists" in again.stderr
 
 
+def test_some_of_them_by_one_command(tiny: Path, tmp_path: Path) -> None:
+    given = ("--quick", "--pairs", "1", "--preset", tiny, "-o", tmp_path / "out", "--page", tmp_path / "some.md")
+    result = run("ablate", "patch,maps", *given, "--weights", f"paper's maps={tiny / 'plain'}")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.json")) == ["maps.json", "patch.json"]
+    text = (tmp_path / "some.md").read_text()
+    assert text.index("ablate patch ") < text.index("ablate maps ")
+    assert "discontrolface ablate patch,maps" in text
+    assert "choose one of start" in run("ablate", "patch,mask", *given).stderr
+
+
 def test_with_the_shipped_weights(tmp_path: Path) -> None:
     """The command as a user gives it, one pair and one step: what the control needs most is the preview."""
     result = run("ablate", "maps", "--pairs", "1", "--steps", "1", "-o", tmp_path / "out")

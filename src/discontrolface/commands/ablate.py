@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 def ablate(
     name: Annotated[
-        str, typer.Argument(help="start, detail, masking, oneshot, maps, patch, face-only, steps, or all (that the preset can show).")
+        str,
+        typer.Argument(
+            help="start, detail, masking, oneshot, maps, patch, face-only, steps, several with commas, or all (that the preset can show)."
+        ),
     ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="A folder for tables and pictures. To go on after a stop, run the same command.")
@@ -54,7 +57,7 @@ def ablate(
         from discontrolface.evaluation.ablations import NAMES, experiment
 
         sizes = sizes_of(pairs, steps, quick)
-        names = NAMES if name == "all" else (experiment(name, sizes).name,)
+        names = NAMES if name == "all" else tuple(dict.fromkeys(experiment(each, sizes).name for each in name.split(",")))
         for path, ending in ((report, ".html"), (page, ".md")):
             if path is not None:
                 check_text_output(path, overwrite, ending)
@@ -73,7 +76,7 @@ def ablate(
         given |= {"--preset": preset if preset != "open" else None, "--device": device if device != "cpu" else None, "-o": output}
         entries: list[Entry] = []
         for each in names:
-            fewer = given if each == "maps" or name != "all" else {**given, "--weights": None}
+            fewer = given if each == "maps" or len(names) == 1 else {**given, "--weights": None}
             own = controls if fewer is given else {}
             command = command_of(each, fewer)
             try:

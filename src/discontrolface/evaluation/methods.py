@@ -1,7 +1,7 @@
 """The methods that are measured side by side, by name: what each makes of the same edits.
 
 To add one, write a function that takes a `Context` and returns a `Method`, and give it a line in METHODS. Methods of others that do not run here come
-in as pictures: outputs.py.
+in as pictures: outputs.py. What a network makes is pasted as `edit` does it: where the preview changes nothing the source stays, for all alike.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def diffae(inverted: bool) -> Callable[[Context], Method]:
 
         from discontrolface.diffusion.inversion import invert
         from discontrolface.diffusion.sampling import sample
-        from discontrolface.evaluation.heldout import to_batch
+        from discontrolface.evaluation.heldout import pasted, to_batch
 
         model, steps = context.preset.model, context.steps
 
@@ -99,7 +99,7 @@ def diffae(inverted: bool) -> Callable[[Context], Method]:
             else:
                 start = torch.randn(source.shape, generator=torch.Generator().manual_seed(tasks[0].seed)).to(context.device)
             x = sample(model, start, z, steps=steps)
-            return list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32))
+            return pasted(tasks, list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32)))
 
         return run
 
@@ -178,8 +178,10 @@ def diffusionrig(context: Context) -> Method:
     if context.rig is None:
         raise UserError("method 'diffusionrig' needs weights; give their folder with --diffusionrig, see docs/evaluation.md")
     from discontrolface.evaluation.baselines.rig_method import load_rig
+    from discontrolface.evaluation.heldout import pasted
 
-    return load_rig(context.rig, context.geometry, context.steps, context.device)
+    method = load_rig(context.rig, context.geometry, context.steps, context.device)
+    return lambda tasks: pasted(tasks, method(tasks))
 
 
 METHODS: Mapping[str, Entry] = {
@@ -190,7 +192,7 @@ METHODS: Mapping[str, Entry] = {
     "one-step": Entry("ours, one prediction from noise", one_step),
     "draft": Entry("ours, from the draft", draft),
     "noise": Entry("ours, from noise", noise),
-    "cool-noise": Entry("ours, from noise at the preset's temperature", cool_noise),
+    "cool-noise": Entry("ours, from noise at the preset's temperature", cool_noise, usual=False),
     "diffusionrig": Entry("DiffusionRig's design", diffusionrig, usual=False),
     "draft-personal": Entry("ours, from the draft, after one-shot", personal(lambda context: context.strength), usual=False),
     "noise-personal": Entry("ours, from noise at the preset's temperature, after one-shot", personal(lambda context: 1.0), usual=False),
