@@ -40,6 +40,8 @@ from discontrolface.weights.preset import STARTS, Preset, load_preset, preset_fo
 if TYPE_CHECKING:
     from PIL import Image
 
+INVERTED_SPREAD = 0.5  # standard deviation of an inverted x_T under the photo's own control; the open networks fail at 0.8
+
 
 @dataclass(frozen=True)
 class EditResult:
@@ -175,7 +177,10 @@ class Editor:
         strength = (strength if strength is not None else self.preset.strength) if start == "draft" else 1.0
         if temperature is not None and start != "noise":
             raise UserError(f"temperature {temperature} belongs to start 'noise', not to {start!r}; leave it out")
-        temperature = 1.0 if start == "draft" else self.preset.temperature if temperature is None else temperature
+        if start == "noise":
+            temperature = self.preset.temperature if temperature is None else temperature
+        else:
+            temperature = INVERTED_SPREAD if start == "inverted" and self._sees_preview else 1.0
         if not 0 < temperature <= 1:
             raise UserError(f"temperature {temperature} must lie above 0 and not above 1 (the paper's)")
         x0, snapshot = self._denoise(person, target, steps, masking, seed, start, strength, scheduler, callback, temperature)
@@ -214,14 +219,19 @@ class Editor:
         x0 = sample(model, noise, steps=steps, condition=condition, start=draft, strength=strength, scheduler=scheduler, callback=callback)
         return x0, snapshot
 
+    @property
+    def _sees_preview(self) -> bool:
+        """Whether the control network has the preview among its maps."""
+        return "preview" in self.preset.control.config["snapshot_maps"]
+
     def _inverted(self, person: Person, control: Any, crop: Tensor, steps: int, temperature: float) -> Tensor:
         """The photo's own x_T: by the backbone alone (the paper), or, if the control network sees a preview, under the photo's own control.
 
         A network that predicts x0 needs it: inversion divides its error by the little noise of the first steps, and the backbone's is too large.
-        What is left of that is scaled away: x_T then has the standard deviation of the preset's noise.
+        What is left of that is scaled away: x_T then has the standard deviation INVERTED_SPREAD.
         """
         model, maps = self.preset.model, control.config["snapshot_maps"]
-        if "preview" not in maps:
+        if not self._sees_preview:
             return invert(model, crop, model.encode(crop), steps=steps)
         own = person.geometry.snapshot(person.parameters, self.size, maps, person.draft(person.parameters, self.size))
         x_T = invert(model, crop, steps=steps, condition=EditCondition(model, control, crop, own.image.to(self.device), steps, "A"))

@@ -38,7 +38,7 @@ class Preset:
     start: str  # where an edit starts unless the user says otherwise
     strength: float  # with start "draft"
     steps: int
-    temperature: float = 1.0  # with starts "noise" and "inverted": standard deviation of x_T
+    temperature: float = 1.0  # with start "noise": standard deviation of x_T
     one_shot: Mapping[str, Any] = field(default_factory=dict)  # fields of `OneShot` that differ from the head's usual ones
 
 
