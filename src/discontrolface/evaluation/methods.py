@@ -192,7 +192,7 @@ METHODS: Mapping[str, Entry] = {
     "one-step": Entry("ours, one prediction from noise", one_step),
     "draft": Entry("ours, from the draft", draft),
     "noise": Entry("ours, from noise", noise),
-    "cool-noise": Entry("ours, from noise at the preset's temperature", cool_noise, usual=False),
+    "cool-noise": Entry("ours, from noise at the preset's temperature", cool_noise),
     "diffusionrig": Entry("DiffusionRig's design", diffusionrig, usual=False),
     "draft-personal": Entry("ours, from the draft, after one-shot", personal(lambda context: context.strength), usual=False),
     "noise-personal": Entry("ours, from noise at the preset's temperature, after one-shot", personal(lambda context: 1.0), usual=False),
