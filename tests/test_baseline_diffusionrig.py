@@ -12,7 +12,7 @@ from discontrolface.editing.geometry import Geometry
 from discontrolface.errors import UserError
 from discontrolface.evaluation.baselines.diffusionrig import BUFFERS, DiffusionRigBaseline
 from discontrolface.evaluation.baselines.rig_method import RigMethod, load_rig
-from discontrolface.evaluation.heldout import HELD_OUT, make_case, measure
+from discontrolface.evaluation.heldout import make_case, measure
 from discontrolface.face.head import HeadModel
 from discontrolface.nets.presets import debug_config
 from discontrolface.training.albedo import draw_folder
@@ -21,6 +21,7 @@ from discontrolface.training.cost import count, empty_objective
 from discontrolface.training.dataset import CHANNELS, Batch, PairDataset, StepData, channels
 from discontrolface.training.objective import build
 from discontrolface.training.pairs import make_block
+from discontrolface.training.synthetic import HELD_OUT
 from discontrolface.training.train import train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
