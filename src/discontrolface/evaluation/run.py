@@ -273,7 +273,7 @@ def describe(setup: Setup) -> dict[str, str | int | float]:
         "batch": BATCH,
         "device": setup.device,
     }
-    out |= {"temperature": preset.temperature} if "cool-noise" in setup.methods else {}
+    out |= {"temperature": preset.temperature} if {"cool-noise", "noise-personal"} & set(setup.methods) else {}
     if setup.rig is not None and "diffusionrig" in setup.methods:
         out["weights of diffusionrig"] = file_id(setup.rig / "diffusion_pytorch_model.safetensors")
     files = {k: v for k, v in asdict(setup.measures).items() if isinstance(v, Path)}
