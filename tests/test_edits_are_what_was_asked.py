@@ -47,7 +47,7 @@ def brighter_towards(axis: int) -> Reading:
 EDITS: dict[str, tuple[dict[str, object], Reading, float, float]] = {
     "jawOpen": ({"expression": {"jawOpen": 0.7}}, action("jawOpen"), 0.4, 1.3),
     "less smile": ({"expression": {"smile": 0.0}}, action("mouthSmileLeft", "mouthSmileRight"), 0.2, 1.2),
-    "blink": ({"expression": {"blink": 1.0}}, action("eyeBlinkLeft", "eyeBlinkRight"), 0.25, 1.2),
+    "blink": ({"expression": {"blink": 1.0}}, action("eyeBlinkLeft", "eyeBlinkRight"), 0.3, 1.2),
     "pucker": ({"neutral": True, "expression": {"pucker": 1.0}}, action("mouthPucker"), 0.25, 1.2),
     "brows up": ({"expression": {"browsUp": 1.0}}, action("browInnerUp", "browOuterUpLeft", "browOuterUpRight"), 0.15, 1.2),
     "yaw 15": ({"yaw": 15}, lambda p: p.yaw, 0.5, 1.2),

@@ -1,22 +1,9 @@
-"""Similarity of pictures against independent figures, and fine-tuning on a held-out pair."""
+"""Similarity of pictures against independent figures."""
 
 import numpy as np
 import pytest
-import torch
 
 from discontrolface.evaluation.similarity import psnr, ssim, ssim_map
-from discontrolface.nets.diffae import DiffAE
-from discontrolface.nets.exp_facenet import ExpFaceNet
-from discontrolface.nets.presets import debug_config
-from discontrolface.weights.preset import Preset
-
-
-@pytest.fixture(scope="module")
-def preset() -> Preset:
-    torch.manual_seed(0)
-    model = DiffAE(**debug_config()).eval()
-    control = ExpFaceNet.from_backbone(model, snapshot_maps=("normals", "lambertian", "preview", "visibility"), preview_gate="visibility")
-    return Preset("debug", "open", model, control.eval(), "draft", 0.5, 2)
 
 
 def test_similarity_agrees_with_scikit_image() -> None:

@@ -393,20 +393,3 @@ def test_relative_weights_ask_for_a_smaller_error_than_the_previews_of_every_pic
         dataclasses.replace(TINY, relative_floor=1e-3)
     with pytest.raises(UserError, match="relative_floor is -1"):
         dataclasses.replace(config, relative_floor=-1.0)
-
-
-def test_squares_lie_on_the_grid_and_hold_all_maps_of_one_place(blocks: Path) -> None:
-    config = dataclasses.replace(TINY, stage="expfacenet", crop=16, batch=8)
-    whole, part = (StepData(PairDataset(blocks), c)[0][0] for c in (dataclasses.replace(config, crop=0), config))
-    assert part.source.shape == whole.source.shape, "the encoder sees everything"
-    for k in range(8):
-        places = [
-            (r, c)
-            for r in range(0, 17, 8)
-            for c in range(0, 17, 8)
-            if torch.equal(whole.target[k, :, r : r + 16, c : c + 16], part.target[k])
-        ]
-        assert len(places) == 1
-        r, c = places[0]
-        for name in ("snapshot", "noise", "weight"):
-            assert torch.equal(getattr(whole, name)[k, :, r : r + 16, c : c + 16], getattr(part, name)[k])

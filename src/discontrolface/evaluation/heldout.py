@@ -108,6 +108,11 @@ def to_batch(pictures: Sequence[Array], device: str) -> Tensor:
     return (torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) * 2 - 1).to(device=device, memory_format=torch.channels_last)
 
 
+def to_pictures(x: Tensor) -> list[Array]:
+    """The way back: (B, 3, H, W) in [-1, 1] to (H, W, 3) each, clipped to [0, 1]."""
+    return list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32))
+
+
 @torch.no_grad()
 def edited(
     preset: Preset,
@@ -134,7 +139,7 @@ def edited(
     condition = EditCondition(preset.model, control, source, snapshot, taken, masking, generator, options.patch, region=region)
     start = warp if strength < 1 else None
     x = sample(preset.model, noise, steps=steps, condition=condition, start=start, strength=strength, scheduler=options.scheduler)
-    return list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32))
+    return to_pictures(x)
 
 
 def pasted(cases: Sequence[Task], pictures: Sequence[Array]) -> list[Array]:

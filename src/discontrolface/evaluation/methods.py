@@ -86,7 +86,7 @@ def diffae(inverted: bool) -> Callable[[Context], Method]:
 
         from discontrolface.diffusion.inversion import invert
         from discontrolface.diffusion.sampling import sample
-        from discontrolface.evaluation.heldout import pasted, to_batch
+        from discontrolface.evaluation.heldout import pasted, to_batch, to_pictures
 
         model, steps = context.preset.model, context.steps
 
@@ -99,7 +99,7 @@ def diffae(inverted: bool) -> Callable[[Context], Method]:
             else:
                 start = torch.randn(source.shape, generator=torch.Generator().manual_seed(tasks[0].seed)).to(context.device)
             x = sample(model, start, z, steps=steps)
-            return pasted(tasks, list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32)))
+            return pasted(tasks, to_pictures(x))
 
         return run
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from discontrolface.editing.geometry import Geometry
 from discontrolface.errors import UserError
 from discontrolface.evaluation.baselines.diffusionrig import DiffusionRigBaseline, sample_rig
-from discontrolface.evaluation.heldout import Task, to_batch
+from discontrolface.evaluation.heldout import Task, to_batch, to_pictures
 
 Array = NDArray[np.float32]
 
@@ -39,7 +39,7 @@ class RigMethod:
         source = to_batch([task.source for task in tasks], self.device)
         noise = torch.randn(source.shape, generator=torch.Generator().manual_seed(tasks[0].seed)).to(self.device)
         x = sample_rig(self.network, source, torch.cat(drawn).to(self.device), noise, self.steps)
-        return list(((x + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy().astype(np.float32))
+        return to_pictures(x)
 
 
 def load_rig(folder: Path, geometry: Geometry, steps: int, device: str = "cpu") -> RigMethod:
