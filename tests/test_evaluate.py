@@ -23,6 +23,7 @@ from discontrolface.evaluation import heldout, methods, metrics, run, set_distan
 from discontrolface.evaluation.evaluation_report import evaluation_report
 from discontrolface.evaluation.heldout import Task
 from discontrolface.evaluation.outputs import parse_outputs, read_output, write_inputs
+from discontrolface.evaluation.parts import Batch
 from discontrolface.evaluation.report_content import Report, Table
 from discontrolface.evaluation.results_page import write_results
 from discontrolface.evaluation.run import Measures, Setup, evaluate
@@ -110,7 +111,7 @@ def test_processes_give_what_one_gives(setup: Setup, tmp_path: Path) -> None:
     jobs = [run.Job(setup, number, (number,), tmp_path / "pool") for number in (0, 1)]
     (tmp_path / "pool").mkdir()
     assert sorted(run.run_jobs(jobs, 2)) == [1, 1]
-    lines = [json.loads(job.figures.read_text()) for job in jobs]
+    lines = [line for job in jobs for line in Batch(job.figures).lines(("photo", "warp"))]
     assert lines == one["edits"] == two["edits"]
 
 
@@ -121,15 +122,29 @@ def test_more_pairs_go_on_where_fewer_ended(setup: Setup, tmp_path: Path) -> Non
     assert len(many["edits"]) == 4
 
 
+def test_more_methods_go_on_where_fewer_ended(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evaluate(setup, tmp_path / "whole.json")
+    evaluate(replace(setup, methods=("draft",), trials=HeldOutPairs(2)), tmp_path / "a.json")
+    evaluate(replace(setup, methods=("warp",)), tmp_path / "a.json")
+    made: list[tuple[int, tuple[str, ...]]] = []
+    measure = run.measure_batch
+    monkeypatch.setattr(run, "measure_batch", lambda job: made.append((job.number, job.setup.names)) or measure(job))
+    together = evaluate(setup, tmp_path / "a.json")
+    assert made == [(0, ("photo",)), (1, ("photo", "draft"))]
+    assert json.dumps(together) == json.dumps(whole)
+    assert (tmp_path / "a.parts" / "sheet.png").read_bytes() == (tmp_path / "whole.parts" / "sheet.png").read_bytes()
+    fewer = evaluate(replace(setup, methods=("warp",)), tmp_path / "a.json")
+    assert [list(edit["methods"]) for edit in fewer["edits"]] == [["warp"]] * 4
+    assert len(made) == 2
+
+
 def test_other_settings_are_refused(setup: Setup, tmp_path: Path) -> None:
     small = replace(setup, trials=HeldOutPairs(2), methods=("photo",))
     evaluate(small, tmp_path / "a.json")
     with pytest.raises(UserError, match="another steps"):
         evaluate(replace(small, steps=3), tmp_path / "a.json")
-    with pytest.raises(UserError, match="another methods"):
-        evaluate(replace(small, methods=("warp",)), tmp_path / "a.json")
-    again = evaluate(replace(small, methods=("warp",)), tmp_path / "a.json", overwrite=True)
-    assert list(again["edits"][0]["methods"]) == ["warp"]
+    again = evaluate(replace(small, steps=3), tmp_path / "a.json", overwrite=True)
+    assert again["settings"]["steps"] == 3
     (tmp_path / "b.parts").mkdir()
     (tmp_path / "b.parts" / "mine.txt").write_text("x")
     with pytest.raises(UserError, match="is not a folder of figures"):
@@ -210,7 +225,7 @@ def run_preset(setup: Setup) -> Any:
 # ---- others' pictures
 
 
-def test_the_folder_format_there_and_back(setup: Setup, tmp_path: Path) -> None:
+def test_the_folder_format_there_and_back(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     setup = replace(setup, trials=HeldOutPairs(4), methods=("photo", "warp"))
     bench = run.preset_bench(setup)
     inputs, outputs = tmp_path / "in", tmp_path / "theirs"
@@ -240,8 +255,15 @@ def test_the_folder_format_there_and_back(setup: Setup, tmp_path: Path) -> None:
     row = next(r for r in counts.rows if str(r[0]).startswith("Theirs"))
     assert row[1:3] == (4, 1)
     (outputs / f"{names[3]}.png").write_bytes((inputs / names[3] / "source.png").read_bytes())
-    with pytest.raises(UserError, match="another pictures of Theirs"):  # figures of other pictures are not mixed in
+    with pytest.raises(UserError, match="other pictures of Theirs"):  # figures of other pictures are not mixed in
         evaluate(replace(setup, outputs=(("Theirs", outputs),)), tmp_path / "a.json")
+    made: list[tuple[str, ...]] = []
+    measure = run.measure_batch
+    monkeypatch.setattr(run, "measure_batch", lambda job: made.append(job.setup.names) or measure(job))
+    again = evaluate(replace(setup, outputs=(("Theirs", outputs),)), tmp_path / "a.json", overwrite=True)
+    assert made == [("Theirs",), ("Theirs",)]  # and nothing else once more
+    assert again["edits"][3]["methods"]["Theirs"]["mse"] == pytest.approx(photo[3]["mse"], abs=0.05)
+    assert again["edits"][0]["methods"]["warp"] == result["edits"][0]["methods"]["warp"]
 
 
 def test_inputs_are_written_once_and_for_one_set_of_edits(setup: Setup, tmp_path: Path) -> None:

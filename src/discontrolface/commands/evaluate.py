@@ -100,8 +100,8 @@ def run_evaluation(setup: Setup, output: Path, page: Path | None, processes: int
 
     from discontrolface.editing.images import write_atomically
     from discontrolface.evaluation.evaluation_report import evaluation_report
+    from discontrolface.evaluation.parts import parts_of
     from discontrolface.evaluation.run import evaluate as measure
-    from discontrolface.evaluation.run import parts_of
 
     with progress_bar("evaluating", quiet) as update:
         result: dict[str, Any] = measure(setup, output, processes, update, overwrite)

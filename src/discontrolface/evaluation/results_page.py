@@ -21,9 +21,9 @@ from discontrolface.errors import UserError
 from discontrolface.evaluation.ablation_page import small_jpeg, table_markdown
 from discontrolface.evaluation.evaluation_report import evaluation_report
 from discontrolface.evaluation.metrics import TRUTH
+from discontrolface.evaluation.parts import parts_of
 from discontrolface.evaluation.report_content import Report
 from discontrolface.evaluation.report_files import slug
-from discontrolface.evaluation.run import parts_of
 
 SHEET_BYTES = 400_000
 LEAVE_OUT = ("As sets", "The first edits")  # no figures without weights of others; the sheet has its own place

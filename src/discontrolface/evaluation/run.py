@@ -1,17 +1,13 @@
 """The evaluation itself: batches of edits on all cores, each written when it is done, so that the same command goes on where it was stopped.
 
-OUT.parts/000012.json   the figures of a batch, one line an edit
-OUT.parts/000012.npz    Inception features of its pictures, where they are wanted
-OUT.parts/settings.json what is measured, and how
-OUT.json, OUT.md, OUT.png   when all is done: figures, tables, a sheet of the first batch
+More edits, and more methods, are added to what is there (parts.py). OUT.json, OUT.md, OUT.png: figures, tables, a sheet of the first batch.
 """
 
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +19,7 @@ from discontrolface.errors import UserError
 from discontrolface.evaluation.methods import METHODS, Context, Method
 from discontrolface.evaluation.metrics import Meter, checked_picture
 from discontrolface.evaluation.outputs import folder_identity, read_output
+from discontrolface.evaluation.parts import Batch, Identity, add_arrays, begin, parts_of
 from discontrolface.evaluation.trials import PHOTOS, Bench, Trial, Trials
 
 if TYPE_CHECKING:
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 
 VERSION = 1  # of OUT.json
-SHEET_ROWS = 8
+FIRST, SHEET_ROWS = "first.npz", 8  # what the sheet is made from
 MISSING = "no picture"
 
 
@@ -75,7 +72,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Job:
-    """One batch and where its figures go."""
+    """One batch, and where its figures go. setup: with the methods that the batch lacks."""
 
     setup: Setup
     number: int
@@ -84,7 +81,7 @@ class Job:
 
     @property
     def figures(self) -> Path:
-        """Exists when the batch is done."""
+        """The batch's file."""
         return self.parts / f"{self.number:06d}.json"
 
     @property
@@ -193,14 +190,14 @@ def measure_batch(job: Job) -> int:
         made = job.setup.trials.make(job.edits, work.bench)
         pictures = work.pictures(made.trials) if made.trials else {}
         lines = [record(work, trial, {name: p[k] for name, p in pictures.items()}) for k, trial in enumerate(made.trials)]
-        lines += [{"name": name, "left_out": why} for name, why in made.left_out.items()]
         if work.inception is not None and made.trials:
-            write_features(job.features, work.inception, made.trials, pictures)
+            add_arrays(job.features, features(work.inception, made.trials, pictures))
         if job.number == 0 and made.trials:
-            write_atomically(job.parts / "sheet.png", sheet(made.trials[:SHEET_ROWS], pictures), True)
+            add_arrays(job.parts / FIRST, first_pictures(made.trials[:SHEET_ROWS], pictures))
     finally:
         torch.set_num_threads(threads)
-    write_atomically(job.figures, "".join(json.dumps(line) + "\n" for line in lines).encode(), True)
+    left_out = [{"name": name, "left_out": why} for name, why in made.left_out.items()]
+    Batch(job.figures).add(identities(job.setup), lines, left_out)
     return len(job.edits)
 
 
@@ -214,47 +211,70 @@ def record(work: Worker, trial: Trial, pictures: dict[str, Array | None]) -> dic
     return {"name": trial.name, "kinds": list(trial.task.kinds), "hidden": hidden, "methods": figures}
 
 
-def write_features(path: Path, network: Inception, trials: Sequence[Trial], pictures: dict[str, list[Array | None]]) -> None:
+def features(network: Inception, trials: Sequence[Trial], pictures: Mapping[str, list[Array | None]]) -> dict[str, NDArray[np.float32]]:
     """(N, 2048) of the truths, or of the sources where there are none, and of each method's pictures; rows of NaN where a picture is missing."""
-    import io
-
     import torch
 
     @torch.no_grad()
-    def features(picture: Array | None) -> NDArray[np.float32]:
+    def of(picture: Array | None) -> NDArray[np.float32]:
         if picture is None:
             from discontrolface.evaluation.inception import FEATURES
 
             return np.full(FEATURES, np.nan, np.float32)
         return network(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None])[0].numpy()
 
-    arrays = {"reference": np.stack([features(t.task.source if t.truth is None else t.truth) for t in trials])}
-    arrays |= {f"method {name}": np.stack([features(p) for p in made]) for name, made in pictures.items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomically(path, buffer.getvalue(), True)
+    arrays = {"reference": np.stack([of(t.task.source if t.truth is None else t.truth) for t in trials])}
+    return arrays | {f"method {name}": np.stack([of(p) for p in made]) for name, made in pictures.items()}
 
 
-def sheet(trials: Sequence[Trial], pictures: dict[str, list[Array | None]]) -> bytes:
-    """One row an edit: the source, the truth where it is known, every method."""
+def first_pictures(trials: Sequence[Trial], pictures: Mapping[str, list[Array | None]]) -> dict[str, NDArray[Any]]:
+    """(N, H, W, 3) bytes of the sources, of the truths where they are known, of each method; white where a picture is missing. And what is edited."""
+    from discontrolface.editing.person import to_uint8
+
+    white = np.ones_like(trials[0].task.source)
+    columns: dict[str, list[Array | None]] = {"source": [t.task.source for t in trials]}
+    columns |= {"truth": [t.truth for t in trials]} if trials[0].truth is not None else {}
+    columns |= {f"method {name}": made[: len(trials)] for name, made in pictures.items()}
+    arrays: dict[str, NDArray[Any]] = {
+        name: np.stack([to_uint8(white if p is None else p) for p in made]) for name, made in columns.items()
+    }
+    return arrays | {"edits": np.array([", ".join(t.task.kinds) for t in trials])}
+
+
+def sheet(first: Path, names: Sequence[str]) -> bytes:
+    """A PNG. One row an edit: the source, the truth where it is known, these methods."""
     from PIL import Image
 
-    from discontrolface.editing.person import to_uint8
     from discontrolface.editing.sheet import contact_sheet
     from discontrolface.training.samples import encode
 
+    with np.load(first, allow_pickle=False) as arrays:
+        columns = {name: arrays[name] for name in ("truth",) if name in arrays.files}
+        columns |= {name: arrays[f"method {name}"] for name in names if name != "photo"}
+        edits, sources = arrays["edits"], arrays["source"]
     tiles = []
-    size = trials[0].task.source.shape[0]
-    for k, trial in enumerate(trials):
-        row: dict[str, Array | None] = {"source: " + ", ".join(trial.task.kinds): trial.task.source}
-        row |= {"truth": trial.truth} if trial.truth is not None else {}
-        row |= {name: made[k] for name, made in pictures.items() if name != "photo"}
-        tiles += [(name, Image.fromarray(to_uint8(np.ones((size, size, 3)) if p is None else p))) for name, p in row.items()]
-    return encode(np.asarray(contact_sheet(tiles, len(tiles) // len(trials), size)))
+    for k, edit in enumerate(edits):
+        row = {f"source: {edit}": sources[k], **{name: made[k] for name, made in columns.items()}}
+        tiles += [(name, Image.fromarray(picture)) for name, picture in row.items()]
+    return encode(np.asarray(contact_sheet(tiles, len(tiles) // len(edits), sources.shape[1])))
+
+
+def identities(setup: Setup) -> dict[str, Identity]:
+    """What the figures of each method depend on beside the settings: others' pictures or weights, the temperature."""
+    out: dict[str, Identity] = {}
+    for name in setup.methods:
+        out[name] = {}
+        if name in ("cool-noise", "noise-personal"):
+            from discontrolface.weights.preset import read_manifest
+
+            out[name] = {"temperature": read_manifest(setup.preset)["temperature"]}
+        if name == "diffusionrig" and setup.rig is not None:
+            out[name] = {"weights of diffusionrig": file_id(setup.rig / "diffusion_pytorch_model.safetensors")}
+    return out | {name: {f"pictures of {name}": folder_identity(folder)} for name, folder in setup.outputs}
 
 
 def describe(setup: Setup) -> dict[str, str | int | float]:
-    """What is measured, with what: the same settings give the same figures on the same machine."""
+    """What is measured, with what, whatever the method: the same settings give the same figures on the same machine."""
     from importlib.metadata import version
 
     from discontrolface.editing.personal import weights_id
@@ -265,7 +285,6 @@ def describe(setup: Setup) -> dict[str, str | int | float]:
     steps, strength = run_settings(setup, preset.steps, preset.strength)
     out: dict[str, str | int | float] = {
         "edits": f"{setup.trials.kind}, {setup.trials.identity()}",
-        "methods": ", ".join(setup.names),
         "preset": preset.name,
         "weights": weights_id(preset.model, preset.control),
         "steps": steps,
@@ -273,13 +292,9 @@ def describe(setup: Setup) -> dict[str, str | int | float]:
         "batch": BATCH,
         "device": setup.device,
     }
-    out |= {"temperature": preset.temperature} if {"cool-noise", "noise-personal"} & set(setup.methods) else {}
-    if setup.rig is not None and "diffusionrig" in setup.methods:
-        out["weights of diffusionrig"] = file_id(setup.rig / "diffusion_pytorch_model.safetensors")
     files = {k: v for k, v in asdict(setup.measures).items() if isinstance(v, Path)}
     out |= {name: file_id(path) for name, path in files.items()}
     out["identity"] = "dlib" if setup.measures.identity else "not measured"
-    out |= {f"pictures of {name}": folder_identity(folder) for name, folder in setup.outputs}
     out |= {name: version(name) for name in ("discontrolface", "torch", "numpy", "ai-edge-litert")}
     return out
 
@@ -295,31 +310,6 @@ def file_id(path: Path) -> str:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def begin(parts: Path, settings: dict[str, str | int | float], overwrite: bool) -> None:
-    """A folder for the figures; UserError when it holds those of other settings (with `overwrite` they are removed), or is no such folder."""
-    kept = parts / "settings.json"
-    if kept.is_file():
-        try:
-            before = json.loads(kept.read_text())
-            changed = next((k for k in {**before, **settings} if before.get(k) != settings.get(k)), None)
-        except (OSError, ValueError, TypeError, AttributeError):
-            before, changed = {}, "format"
-        if changed is None:
-            return
-        if not overwrite:
-            now = f"{before.get(changed)}, now {settings.get(changed)}"
-            raise UserError(f"{parts} holds figures with another {changed} ({now}); choose another -o or --overwrite")
-        for path in (p for pattern in ("*.json", "*.npz", "sheet.png") for p in parts.glob(pattern)):
-            path.unlink()
-    try:
-        parts.mkdir(exist_ok=True)
-        if any(parts.iterdir()):
-            raise UserError(f"{parts} is not a folder of figures; choose another -o")
-    except OSError as error:
-        raise UserError(f"cannot make the folder {parts}: {error.strerror or error}") from error
-    write_atomically(kept, json.dumps(settings, indent=1).encode(), True)
-
-
 def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[int]:
     """Numbers of edits as batches get done, here or by processes of their own."""
     if processes == 1:
@@ -331,11 +321,6 @@ def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[int]:
         if done is None:
             raise UserError(f"a process died at batch {job.number}; give fewer --processes, or free memory, and run the same command again")
         yield done
-
-
-def parts_of(output: Path) -> Path:
-    """The folder of batches of OUT.json."""
-    return output.with_suffix(".parts")
 
 
 def check_outputs(output: Path, page: Path | None, overwrite: bool) -> None:
@@ -354,33 +339,50 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure what is missing, then put all together: the content of OUT.json, which is not written here. progress: (edits done, of).
 
-    UserError when the folder beside `output` holds figures of other settings.
+    UserError when the folder beside `output` holds figures of other settings; with `overwrite` these go, or, where only a method is another
+    (its weights, its pictures), that method's.
     """
     if processes < 1:
         raise UserError(f"processes is {processes}; it must be at least 1")
-    settings = describe(setup)
-    parts = parts_of(output)
+    settings, parts, wanted = describe(setup), parts_of(output), identities(setup)
     begin(parts, settings, overwrite)
     jobs = [Job(setup, number, edits, parts) for number, edits in enumerate(setup.trials.batches())]
-    missing = [job for job in jobs if not job.figures.is_file()]
-    total, done = sum(len(job.edits) for job in jobs), sum(len(job.edits) for job in jobs if job.figures.is_file())
+    before = [Batch(job.figures) for job in jobs]
+    if not overwrite:
+        for batch in before:
+            batch.check(wanted)
+    lacking = [batch.lacks(wanted) for batch in before]
+    missing = [replace(job, setup=with_only(setup, names)) for job, names in zip(jobs, lacking, strict=True) if names]
+    total = sum(len(job.edits) for job in jobs)
+    done = total - sum(len(job.edits) for job in missing)
     if progress is not None:
         progress(done, total)
     for count in run_jobs(missing, min(processes, max(len(missing), 1))):
         done += count
         if progress is not None:
             progress(done, total)
-    lines = [json.loads(line) for job in jobs for line in job.figures.read_text().splitlines()]
+    batches = [Batch(job.figures) for job in jobs]
+    if (parts / FIRST).is_file():
+        write_atomically(parts / "sheet.png", sheet(parts / FIRST, setup.names), True)
     return {
         "format": "discontrolface.evaluation",
         "version": VERSION,
         "kind": setup.trials.kind,
-        "settings": settings,
+        "settings": settings | {"methods": ", ".join(setup.names)} | {key: value for own in wanted.values() for key, value in own.items()},
         "labels": {name: METHODS[name].label if name in METHODS else f"{name} (pictures from outside)" for name in setup.names},
-        "edits": [line for line in lines if "left_out" not in line],
-        "left_out": [line for line in lines if "left_out" in line],
+        "edits": [line for batch in batches for line in batch.lines(setup.names)],
+        "left_out": [line for batch in batches for line in batch.left_out],
         "sets": set_figures(jobs, setup),
     }
+
+
+def with_only(setup: Setup, names: Sequence[str]) -> Setup:
+    """The setup with some of its methods."""
+    return replace(
+        setup,
+        methods=tuple(name for name in setup.methods if name in names),
+        outputs=tuple((name, folder) for name, folder in setup.outputs if name in names),
+    )
 
 
 def set_figures(jobs: Sequence[Job], setup: Setup) -> dict[str, Any]:
