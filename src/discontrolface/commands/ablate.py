@@ -31,7 +31,7 @@ def ablate(
     photo: Annotated[
         list[Path] | None, typer.Option(help="Also show edits of this photo (may be given again); `detail` measures photos.")
     ] = None,
-    pairs: Annotated[int | None, typer.Option(help="Held-out pairs. [default: 16; oneshot 8]", min=1)] = None,
+    pairs: Annotated[int | None, typer.Option(help="Held-out pairs. [default: 8; masking 16]", min=1)] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps. [default: 20]", min=1)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="The smallest sizes: shows that it works, and nothing else.")] = False,
     weights: Annotated[
@@ -104,7 +104,7 @@ def sizes_of(pairs: int | None, steps: int | None, quick: bool) -> Sizes:
 
     sizes = QUICK if quick else FULL
     if pairs is not None:
-        sizes = replace(sizes, pairs=pairs, one_shot_pairs=pairs)
+        sizes = replace(sizes, pairs=pairs, masking_pairs=pairs, one_shot_pairs=pairs)
     return sizes if steps is None else replace(sizes, steps=steps)
 
 

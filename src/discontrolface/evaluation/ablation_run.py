@@ -322,7 +322,7 @@ def run_ablation(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {output}: {error.strerror}; choose another -o") from error
-    pairs = 0 if found.on_photos else sizes.one_shot_pairs if found.axis == "iterations" else sizes.pairs
+    pairs = 0 if found.on_photos else sizes.of(name)
     run = Run(found, maker, people, pairs, path, record, progress)
     picture = path.with_suffix(".png")
     if not (record["figure"] and picture.is_file()):
