@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,11 @@ def test_tables_rank_and_compare() -> None:
     assert [row[1] for row in means.rows] == list(range(1, 8))
     errors = {str(row[0]): row[means.columns.index("error")] for row in means.rows}
     assert str(means.rows[-1][0]) == "A (0 %)"
+    usual = errors["F (linear, 75 to 25 %)"]
+    assert isinstance(usual, Figure)
+    told = re.search(r"The largest difference is ([\d.]+) % of the error of `F ", section.text)
+    assert told is not None
+    assert float(told[1]) == pytest.approx(100 * 2 / (usual.value or 0), abs=0.3)
     assert all(isinstance(f, Figure) and f.low is not None and f.low < (f.value or 0) < (f.high or 0) for f in errors.values())
     gaps = next(t for t in section.tables if t.title.startswith("Editing: difference"))
     row = next(row for row in gaps.rows if row[0] == "B (75 %)")

@@ -69,7 +69,7 @@ def mean_table(found: Experiment, columns: Mapping[str, Mapping[str, Values]], t
         rows.append((name, place, *(scaled(bootstrap_mean(columns[name].get(f, [])), f) for f in shown)))
     count = max((len(v) for values in columns.values() for v in values.values()), default=0)
     what = "photos' edits" if found.on_photos else "pairs"
-    return Table(f"{task.capitalize()} ({count} {what})", ("", "rank", *(FIGURES[f].label for f in shown)), tuple(rows), digits=2)
+    return Table(f"{task.capitalize()} ({count} {what})", ("", "rank", *(FIGURES[f].label for f in shown)), tuple(rows), digits=3)
 
 
 def difference_table(found: Experiment, columns: Mapping[str, Mapping[str, Values]], task: str) -> Table:
@@ -85,7 +85,7 @@ def difference_table(found: Experiment, columns: Mapping[str, Mapping[str, Value
         gaps = {f: difference(columns, f, name, found.reference) for f in shown}
         rows.append((name, *(scaled(gap, f) for f, gap in gaps.items()), word(gaps[found.main], found.main) if found.main in gaps else ""))
     title = f"{task.capitalize()}: difference to `{found.reference}`, item by item"
-    return Table(title, ("", *(FIGURES[f].label for f in shown), FIGURES[found.main].label + " is"), tuple(rows), digits=2)
+    return Table(title, ("", *(FIGURES[f].label for f in shown), FIGURES[found.main].label + " is"), tuple(rows), digits=4)
 
 
 def word(gap: Figure, figure: str) -> str:
@@ -112,7 +112,7 @@ def claim_table(claims: Sequence[Claim], columns: Mapping[str, Mapping[str, Mapp
         "Computed: `agrees` if the 95 % interval of every paired difference lies on the side that the statement wants, `contradicts` if one lies "
         "on the other side, `agrees in part` if some agree and none contradicts. Intervals are not corrected for their number."
     )
-    return Table("The paper's statements", ("the paper", "our finding", "holds if", "measured difference"), tuple(rows), note, 2)
+    return Table("The paper's statements", ("the paper", "our finding", "holds if", "measured difference"), tuple(rows), note, 4)
 
 
 def finding(found: Experiment, columns: Mapping[str, Mapping[str, Mapping[str, Values]]]) -> str:
@@ -120,12 +120,12 @@ def finding(found: Experiment, columns: Mapping[str, Mapping[str, Mapping[str, V
     task = found.tasks[0] if found.main == "detail" else found.tasks[-1]
     of = columns[task]
     groups: dict[str, list[str]] = {"worse": [], "better": [], "not distinguishable": []}
-    count = 0
+    count, largest = 0, 0.0
     for name in ranked(found, of):
         if name == found.reference:
             continue
         gap = difference(of, found.main, name, found.reference)
-        count = gap.count
+        count, largest = gap.count, max(largest, abs(gap.value or 0.0))
         groups.setdefault(word(gap, found.main), []).append(name)
     if count < ENOUGH:
         return f"{count or 'No'} item{'s' if count != 1 else ''}: too few to conclude anything; the command works."
@@ -133,6 +133,10 @@ def finding(found: Experiment, columns: Mapping[str, Mapping[str, Mapping[str, V
     parts = [
         f"{task.capitalize()}, {FIGURES[found.main].label}, against `{found.reference}` ({count} items, 95 % paired intervals): {told}."
     ]
+    if usual := bootstrap_mean(of[found.reference][found.main]).value:
+        parts.append(
+            f"The largest difference is {100 * largest / abs(usual):.1f} % of the {FIGURES[found.main].label} of `{found.reference}`."
+        )
     if found.claims:
         verdicts = [f"{c.text}: {verdict(claim_gaps(c, columns), c.comparisons)}" for c in found.claims]
         parts.append(f"The paper's statements: {'; '.join(verdicts)}.")

@@ -210,7 +210,9 @@ def masking() -> Experiment:
             Claim("25 % (C) is slightly worse", (Comparison(EDITING, "mse", others[2], usual, True),)),
             Claim("linear (F) is the best overall", tuple(Comparison(EDITING, "mse", name, usual, True) for name in others)),
         ),
-        note="The supplement gives neither F's ends nor its direction: 75 to 25 % is assumed.",
+        note="The supplement gives neither F's ends nor its direction: 75 to 25 % is assumed. The paper's network sees renderings alone, so that all "
+        "about the person comes through the masked encoder. The open preset's also sees the preview and may copy from it: what masking does "
+        "there says little about a network without a preview.",
     )
 
 
