@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from discontrolface.diffusion import EditCondition, denoising_timesteps, diffusion_loss, invert, sample
 from discontrolface.diffusion.attributes import AttributeDirections, train_attributes
 from discontrolface.diffusion.interpolation import interpolate, slerp
+from discontrolface.diffusion.inversion import invert_controlled
 from discontrolface.diffusion.latent import latent_loss, sample_faces, sample_latent
 from discontrolface.diffusion.sampling import Step
 from discontrolface.diffusion.schedule import add_noise
@@ -81,6 +82,17 @@ def test_inversion_undoes_sampling(prediction_type: str) -> None:
         errors.append((sample(model, x_t, Z, steps, clip=False) - x0).abs().max().item())
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.03
+
+
+def test_controlled_inversion_has_the_wanted_spread() -> None:
+    """Picture by picture, whatever the others in the batch; the direction is that of plain inversion."""
+    x0 = 0.2 + torch.tensor([0.1, 0.6])[:, None, None, None] * torch.randn(2, 3, 8, 8, generator=seeded())
+    model = GaussianData(0.2, 0.3, "sample")
+    plain = invert(model, x0, Z, 10)
+    x_t = invert_controlled(model, x0, lambda index, t, x: (Z, None), 10, spread=0.5)
+    assert x_t.std(dim=(1, 2, 3)).tolist() == pytest.approx([0.5, 0.5], rel=1e-5)
+    cosine = torch.nn.functional.cosine_similarity(x_t.flatten(1), plain.flatten(1))
+    assert cosine.tolist() == pytest.approx([1, 1], abs=1e-5)
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])

@@ -41,3 +41,19 @@ def invert(
             callback(Step(index, len(timesteps), step_t, x, predicted, after))
         x = after
     return x
+
+
+def invert_controlled(
+    model: DiffAE,
+    x0: Tensor,  # (B,3,H,W) in [-1, 1]
+    condition: Condition,  # z and control of x0 itself
+    steps: int,
+    spread: float,  # standard deviation of the x_T that is returned
+) -> Tensor:
+    """x_T (B,3,H,W) of a picture under its own control, scaled to a standard deviation.
+
+    For networks that predict x0: inversion divides their error by the little noise of the first steps. Under control that error is small, and what is
+    left of it is scaled away.
+    """
+    x_T = invert(model, x0, steps=steps, condition=condition)
+    return x_T * (spread / x_T.std(dim=(1, 2, 3), keepdim=True))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.diffusion.condition import EditCondition
-from discontrolface.diffusion.inversion import invert
+from discontrolface.diffusion.inversion import invert, invert_controlled
 from discontrolface.diffusion.sampling import Step, sample
 from discontrolface.diffusion.schedule import denoising_timesteps
 from discontrolface.editing.align import paste_back
@@ -227,15 +227,15 @@ class Editor:
     def _inverted(self, person: Person, control: Any, crop: Tensor, steps: int, temperature: float) -> Tensor:
         """The photo's own x_T: by the backbone alone (the paper), or, if the control network sees a preview, under the photo's own control.
 
-        A network that predicts x0 needs it: inversion divides its error by the little noise of the first steps, and the backbone's is too large.
-        What is left of that is scaled away: x_T then has the standard deviation INVERTED_SPREAD.
+        A network that predicts x0 needs it, see `invert_controlled`; x_T then has the standard deviation `temperature`.
         """
         model, maps = self.preset.model, control.config["snapshot_maps"]
         if not self._sees_preview:
             return invert(model, crop, model.encode(crop), steps=steps)
         own = person.geometry.snapshot(person.parameters, self.size, maps, person.draft(person.parameters, self.size))
-        x_T = invert(model, crop, steps=steps, condition=EditCondition(model, control, crop, own.image.to(self.device), steps, "A"))
-        return x_T * (temperature / x_T.std())
+        return invert_controlled(
+            model, crop, EditCondition(model, control, crop, own.image.to(self.device), steps, "A"), steps, temperature
+        )
 
     def _result(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.geometry import Geometry
@@ -48,6 +49,11 @@ class Item:
         t = self.task
         drawn = make_task(t.source, t.parameters, t.target, geometry, self.size, maps, t.seed)
         return replace(self, task=replace(t, snapshot=drawn.snapshot), geometry=geometry)
+
+    def own_snapshot(self, maps: Sequence[str]) -> Tensor:
+        """(1, S, H, W) of the source as it is."""
+        t = self.task
+        return make_task(t.source, t.parameters, t.parameters, self.geometry, self.size, maps, t.seed).snapshot
 
     def landmarks(self, parameters: FaceParameters) -> NDArray[np.float64]:
         """(468, 2) where the head's landmarks lie in the crop, pixels."""

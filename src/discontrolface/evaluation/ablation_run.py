@@ -99,15 +99,17 @@ class Maker:
         preset, device = self.editor.preset, self.editor.device
         strength = preset.strength if variant.draft else 1.0
         region = torch.from_numpy(item.face)[None, None] if variant.face_only else None
+        own = shown.own_snapshot(control.config["snapshot_maps"]) if variant.options.inverted == "control" else None
         begin = time.perf_counter()
-        pictures = edited(preset, [shown.task], variant.steps or self.sizes.steps, strength, device, control, variant.options, region)
+        pictures = edited(preset, [shown.task], variant.steps or self.sizes.steps, strength, device, control, variant.options, region, own)
         return pictures[0], time.perf_counter() - begin
 
 
 def fits(variant: Variant, editor: Editor) -> bool:
     """Whether the preset's network has the maps, and its size the patches, that a variant is about."""
     maps = editor.preset.control.config["snapshot_maps"]
-    return all(name in maps for name in variant.options.without) and editor.size % variant.options.patch == 0
+    needed = {*variant.options.without, *(("preview",) if variant.options.inverted == "control" else ())}
+    return needed <= set(maps) and editor.size % variant.options.patch == 0
 
 
 def checked_experiment(name: str, editor: Editor, sizes: Sizes, people: Sequence[Person], weights: Mapping[str, Any]) -> Experiment:

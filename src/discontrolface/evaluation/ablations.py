@@ -145,10 +145,11 @@ def start() -> Experiment:
         "Does that hold here, and what does a start from the noised preview (`draft`) do?",
         (
             Variant("noise"),
-            Variant("inverted", EditOptions(inverted=True)),
+            Variant("inverted", EditOptions(inverted="backbone")),
+            Variant("inverted, controlled", EditOptions(inverted="control")),
             Variant("draft", draft=True),
             Variant("noise, no preview", EditOptions(without=blind)),
-            Variant("inverted, no preview", EditOptions(inverted=True, without=blind)),
+            Variant("inverted, no preview", EditOptions(inverted="backbone", without=blind)),
         ),
         "noise",
         (RECONSTRUCTION, EDITING),
@@ -166,7 +167,9 @@ def start() -> Experiment:
             ),
         ),
         note="The open preset's network may copy from the preview, which in a reconstruction is the photo itself: so both starts also without it "
-        "(preview and visibility zeroed, a state that the network was not trained for).",
+        "(preview and visibility zeroed, a state that the network was not trained for). The open networks predict x0, and inverting with such a "
+        "backbone divides its errors by little noise (docs/decisions.md): what it does here says little about the paper's, which predicts noise. "
+        "Controlled: inverted under the photo's own control and scaled, as `edit --start inverted` does it with the open preset.",
     )
 
 

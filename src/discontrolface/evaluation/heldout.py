@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.diffusion.condition import EditCondition
-from discontrolface.diffusion.inversion import invert
+from discontrolface.diffusion.inversion import invert, invert_controlled
 from discontrolface.diffusion.masking import PATCH
 from discontrolface.diffusion.sampling import sample
 from discontrolface.diffusion.schedule import denoising_timesteps
+from discontrolface.editing.editor import INVERTED_SPREAD
 from discontrolface.editing.geometry import Geometry
 from discontrolface.editing.personalize import OPEN_ONE_SHOT, OneShot, Subject, fine_tune
 from discontrolface.evaluation.similarity import psnr, ssim
@@ -67,7 +68,9 @@ class EditOptions:
     patch: int = PATCH  # of the masks, pixels
     scheduler: str = "ddim"
     temperature: float = 1.0  # standard deviation of x_T, when the start is noise; 1: the paper's
-    inverted: bool = False  # start from the source's own x_T (DDIM inversion), not from noise
+    inverted: str = (
+        ""  # start from the source's own x_T: by the "backbone" alone (the paper), or under its own "control" (as `Editor` does it)
+    )
     without: tuple[str, ...] = ()  # snapshot maps that are set to zero
 
 
@@ -123,6 +126,7 @@ def edited(
     control: Any = None,  # instead of the preset's
     options: EditOptions = USUAL,
     region: Tensor | None = None,  # (B, 1, H, W): mask only patches that touch this
+    own: Tensor | None = None,  # (B, S, H, W): the sources' own snapshots, to invert under their own control
 ) -> list[Array]:
     """The networks' pictures of a batch, (H, W, 3) in [0, 1]. Noise and masks follow from the first seed."""
     control = control or preset.control
@@ -132,8 +136,12 @@ def edited(
         snapshot[:, map_slice(control.config.snapshot_maps, name)] = 0
     generator = torch.Generator().manual_seed(cases[0].seed)
     noise = torch.randn(source.shape, generator=generator).to(device) * (options.temperature if strength == 1 else 1.0)
-    if options.inverted:
+    if options.inverted == "backbone":
         noise = invert(preset.model, source, preset.model.encode(source), steps=steps)
+    elif options.inverted == "control":
+        assert own is not None
+        condition = EditCondition(preset.model, control, source, own.to(device), steps, "A")
+        noise = invert_controlled(preset.model, source, condition, steps, INVERTED_SPREAD)
     taken = len(denoising_timesteps(steps, strength))
     masking = options.masking if isinstance(options.masking, str) else [options.masking] * taken
     condition = EditCondition(preset.model, control, source, snapshot, taken, masking, generator, options.patch, region=region)
