@@ -111,6 +111,7 @@ FIGURES: dict[str, FigureKind] = {
     "seconds": FigureKind("seconds", -1),
 }
 LEGEND = (
+    "Measured are the networks' whole pictures; `edit` keeps the photo where the preview changes nothing. "
     "Error: squared difference to the true picture, colours in [-1, 1], x 1000; hidden: on what the photo did not show (visibility < 0.5). "
     "Landmarks: mean distance to those found in the true picture, % of the face's width. Head: angle between the heads read again in both. "
     "Control: share of the true motion of the landmarks that was made (1: all of it; only where they move by 1 % or more). "
