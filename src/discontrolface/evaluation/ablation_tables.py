@@ -134,9 +134,9 @@ def finding(found: Experiment, columns: Mapping[str, Mapping[str, Mapping[str, V
         f"{task.capitalize()}, {FIGURES[found.main].label}, against `{found.reference}` ({count} items, 95 % paired intervals): {told}."
     ]
     if usual := bootstrap_mean(of[found.reference][found.main]).value:
-        parts.append(
-            f"The largest difference is {100 * largest / abs(usual):.1f} % of the {FIGURES[found.main].label} of `{found.reference}`."
-        )
+        share = largest / abs(usual)
+        how_large = f"{100 * share:.1f} % of" if share < 1 else f"{share:.1f} times"
+        parts.append(f"The largest difference is {how_large} the {FIGURES[found.main].label} of `{found.reference}`.")
     if found.claims:
         verdicts = [f"{c.text}: {verdict(claim_gaps(c, columns), c.comparisons)}" for c in found.claims]
         parts.append(f"The paper's statements: {'; '.join(verdicts)}.")
