@@ -143,7 +143,10 @@ def edit(
     save_parameters: Annotated[Path | None, typer.Option(help="Write the edit's parameters to this JSON file.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Also write one picture with every stage of the edit.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps. [default: the preset's]")] = None,
-    start: Annotated[str | None, typer.Option(help="noise (the paper), draft or inverted. [default: the preset's]")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="noise (the paper), draft, or inverted (the open preset's networks invert badly). [default: the preset's]"),
+    ] = None,
     strength: Annotated[float | None, typer.Option(help="With --start draft: how much noise the draft gets, up to 1.")] = None,
     temperature: Annotated[
         float | None, typer.Option(help="With --start noise: 1 is the paper's, less is closer to the mean. [default: the preset's]")
