@@ -317,6 +317,6 @@ def steps(usual: int) -> Experiment:
         figures=("psnr", "ssim", "mse", "hidden_mse", "landmarks", "control", "seconds"),
         axis="steps",
         note="One step of either solver is the same prediction, at t = 999. N steps begin at t = 1000 (N - 1) / N, as the official code's: two at "
-        "t = 500, where pure noise does not belong, which is why two are worse than one. "
+        "t = 500, where pure noise does not belong, which would explain why two are worse than one. "
         "Seconds: of one edit on this machine, whatever else it was doing.",
     )

@@ -68,9 +68,7 @@ class EditOptions:
     patch: int = PATCH  # of the masks, pixels
     scheduler: str = "ddim"
     temperature: float = 1.0  # standard deviation of x_T, when the start is noise; 1: the paper's
-    inverted: str = (
-        ""  # start from the source's own x_T: by the "backbone" alone (the paper), or under its own "control" (as `Editor` does it)
-    )
+    inverted: str = ""  # start from the source's own x_T: by the "backbone" alone (the paper), or under its own "control" (`Editor`)
     without: tuple[str, ...] = ()  # snapshot maps that are set to zero
 
 

@@ -1,6 +1,6 @@
 """The evaluation itself: batches of edits on all cores, each written when it is done, so that the same command goes on where it was stopped.
 
-More edits, and more methods, are added to what is there (parts.py). OUT.json, OUT.md, OUT.png: figures, tables, a sheet of the first batch.
+More edits, and more methods, are added to what is there (parts.py).
 """
 
 from __future__ import annotations
