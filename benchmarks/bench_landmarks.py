@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image
 from timing import median_ms
 
-from discontrolface.editing.align import make_crop, paste_back
+from discontrolface.editing.composite import paste_back
 from discontrolface.editing.detail import down, fuse_detail
+from discontrolface.face.crop import make_crop
 from discontrolface.face.landmarks import FaceLandmarker
 
 PHOTO = Path(__file__).parent.parent / "examples" / "astronaut.png"

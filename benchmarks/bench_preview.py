@@ -18,8 +18,8 @@ from timing import times_ms
 
 from discontrolface.face.head import HeadModel
 from discontrolface.face.parameters import FaceParameters
+from discontrolface.geometry.cameras import project
 from discontrolface.render.rig import PreviewRig
-from discontrolface.render.shade import project
 from discontrolface.render.source import prepare_source
 from discontrolface.render.warp import View, preview_of
 

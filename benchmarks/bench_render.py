@@ -13,8 +13,10 @@ import torch
 from timing import median_ms
 
 from discontrolface.face.head import HeadModel
+from discontrolface.geometry.cameras import project
+from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.raster import interpolate, rasterize, visible_vertices
-from discontrolface.render.shade import light_preset, project, vertex_normals
+from discontrolface.render.shade import light_preset
 from discontrolface.render.snapshot import SNAPSHOT_MAPS, render_snapshot
 
 

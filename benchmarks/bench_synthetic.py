@@ -8,7 +8,7 @@ import time
 import numpy as np
 import torch
 
-from discontrolface.training.synthetic import make_pair, make_scene, random_parameters, render_scene
+from discontrolface.synthetic.portraits import make_pair, make_scene, random_parameters, render_scene
 
 
 def main() -> None:

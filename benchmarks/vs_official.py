@@ -24,10 +24,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from discontrolface.bench.machine import peak_growth
 from discontrolface.diffusion import EditCondition, sample
 from discontrolface.diffusion.sampling import denoise
 from discontrolface.diffusion.schedule import denoising_timesteps
-from discontrolface.evaluation.machine import peak_growth
 from discontrolface.nets import DiffAE, ExpFaceNet
 from discontrolface.nets.parametrization import linear_alphas_cumprod, to_x0
 from discontrolface.weights import import_diffae

@@ -33,9 +33,9 @@ def main() -> None:
     seconds: dict[str, float] = {}
     begin = time.monotonic()
     from discontrolface import Editor
-    from discontrolface.editing.images import save_photo
+    from discontrolface.common.images import save_photo
+    from discontrolface.editing.example_edits import EDITS
     from discontrolface.editing.sheet import contact_sheet
-    from discontrolface.evaluation.edits import EDITS
 
     editor = Editor.load("open", cache=args.cache_dir)
     seconds["load"] = time.monotonic() - begin

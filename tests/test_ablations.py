@@ -15,7 +15,8 @@ from test_paper_editor import downloads, folder, write_networks  # noqa: F401 (f
 from typer.testing import CliRunner, Result
 
 from discontrolface import Editor, UserError
-from discontrolface.cli import app
+from discontrolface.cli.app import app
+from discontrolface.common.statistics import Figure, paired_difference
 from discontrolface.evaluation import ablation_run, ablations
 from discontrolface.evaluation.ablation_items import hull, pair_items, photo_items
 from discontrolface.evaluation.ablation_page import PICTURE_BYTES, small_jpeg
@@ -24,8 +25,7 @@ from discontrolface.evaluation.ablation_run import Maker, run_ablation
 from discontrolface.evaluation.ablation_tables import ENOUGH, section_of, summary_of
 from discontrolface.evaluation.ablations import EDITING, FULL, QUICK, RECONSTRUCTION, experiment
 from discontrolface.evaluation.similarity import detail_correlation
-from discontrolface.evaluation.statistics import Figure, paired_difference
-from discontrolface.face.rotations import head_rotation
+from discontrolface.geometry.rotations import head_rotation
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import OPEN_MAPS, PAPER_MAPS, ExpFaceNet
 from discontrolface.nets.presets import debug_config

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from discontrolface.editing.align import Crop, cut_square, ffhq_square, make_crop, paste_back
+from discontrolface.editing.composite import paste_back
 from discontrolface.editing.detail import down, fuse_detail, up
+from discontrolface.face.crop import Crop, cut_square, ffhq_square, make_crop
 from discontrolface.face.landmark_sets import IBUG_68, MOUTH_CORNERS
 from discontrolface.face.landmarks import FaceLandmarker, Landmarks
-from discontrolface.face.sampling import apply_affine, invert_affine
+from discontrolface.geometry.affine import apply_affine, invert_affine
 
 PHOTO = Path(__file__).parent.parent / "examples" / "astronaut.png"
 

@@ -16,7 +16,7 @@ from official_recipe import recipe_state_dict
 from PIL import Image
 from test_flame import texture_arrays
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.head import HeadModel
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet

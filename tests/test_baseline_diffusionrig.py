@@ -8,20 +8,20 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from discontrolface.editing.geometry import Geometry
-from discontrolface.errors import UserError
-from discontrolface.evaluation.baselines.diffusionrig import BUFFERS, DiffusionRigBaseline
-from discontrolface.evaluation.baselines.rig_method import RigMethod, load_rig
+from discontrolface.baselines.diffusionrig import BUFFERS, DiffusionRigBaseline
+from discontrolface.baselines.rig_method import RigMethod, load_rig
+from discontrolface.common.errors import UserError
 from discontrolface.evaluation.heldout import make_case, measure
+from discontrolface.face.geometry import Geometry
 from discontrolface.face.head import HeadModel
 from discontrolface.nets.presets import debug_config
+from discontrolface.synthetic.portraits import HELD_OUT
 from discontrolface.training.albedo import draw_folder
 from discontrolface.training.config import TrainConfig, load_config
 from discontrolface.training.cost import count, empty_objective
 from discontrolface.training.dataset import CHANNELS, Batch, PairDataset, StepData, channels
 from discontrolface.training.objective import build
 from discontrolface.training.pairs import make_block
-from discontrolface.training.synthetic import HELD_OUT
 from discontrolface.training.train import train
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -13,13 +13,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from discontrolface.cli import app
-from discontrolface.errors import UserError
-from discontrolface.evaluation import benchmark as bench
-from discontrolface.evaluation.benchmark import Benchmark, Measured, Plan, from_json, measure, to_json
-from discontrolface.evaluation.benchmark_report import benchmark_report, memory_verdict, time_verdict
-from discontrolface.evaluation.benchmark_stages import Stage, network_stages
-from discontrolface.evaluation.machine import Effort, check_device, count_operations, peak_growth, peak_speed, times_ms
+from discontrolface.bench import benchmark as bench
+from discontrolface.bench.benchmark import Benchmark, Measured, Plan, from_json, measure, to_json
+from discontrolface.bench.machine import Effort, check_device, count_operations, peak_growth, peak_speed, times_ms
+from discontrolface.bench.report import benchmark_report, memory_verdict, time_verdict
+from discontrolface.bench.stages import Stage, network_stages
+from discontrolface.cli.app import app
+from discontrolface.common.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import OPEN_MAPS, ExpFaceNet
 from discontrolface.nets.presets import debug_config, ffhq256_config

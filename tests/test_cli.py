@@ -15,7 +15,7 @@ from PIL import Image
 from rights import locked_folder
 from typer.testing import CliRunner, Result
 
-from discontrolface.cli import app
+from discontrolface.cli.app import app
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
 
@@ -156,7 +156,5 @@ def test_odd_pictures_are_read(tmp_path: Path, kind: str) -> None:
 
 def test_imports_stay_light() -> None:
     """The package and the command line import without PyTorch, diffusers, Numba or SciPy."""
-    code = (
-        "import sys, discontrolface, discontrolface.cli; print([m for m in ('torch', 'diffusers', 'numba', 'scipy') if m in sys.modules])"
-    )
+    code = "import sys, discontrolface, discontrolface.cli.app; print([m for m in ('torch', 'diffusers', 'numba', 'scipy') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

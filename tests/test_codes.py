@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.codes import from_gif, from_parameters, lost, read_codes, to_gif, to_parameters, write_codes
 from discontrolface.face.deca_crop import cut_deca, deca_crop, move_camera
 from discontrolface.face.head import HeadModel
 from discontrolface.face.landmark_sets import IBUG_68
 from discontrolface.face.regress import Codes
-from discontrolface.face.sampling import apply_affine
-from discontrolface.render.shade import ndc_to_pixels, project, sh_shading, vertex_normals
+from discontrolface.geometry.affine import apply_affine
+from discontrolface.geometry.cameras import ndc_to_pixels, project
+from discontrolface.geometry.meshes import vertex_normals
+from discontrolface.render.shade import sh_shading
 
 GOLDENS = Path(__file__).parent / "goldens"
 

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.detail import DetailSpace, displacement_to_normals, grid_faces
 from discontrolface.face.head import HeadModel
+from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.raster import interpolate
-from discontrolface.render.shade import light_preset, sh_shading, vertex_normals
+from discontrolface.render.shade import light_preset, sh_shading
 from discontrolface.render.snapshot import render_snapshot
 
 SIZE = 256

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from discontrolface.common.errors import UserError
 from discontrolface.diffusion import EditCondition, denoising_timesteps, diffusion_loss, invert, sample
 from discontrolface.diffusion.attributes import AttributeDirections, train_attributes
 from discontrolface.diffusion.interpolation import interpolate, slerp
@@ -14,7 +15,6 @@ from discontrolface.diffusion.inversion import invert_controlled
 from discontrolface.diffusion.latent import latent_loss, sample_faces, sample_latent
 from discontrolface.diffusion.sampling import Step
 from discontrolface.diffusion.schedule import add_noise
-from discontrolface.errors import UserError
 from discontrolface.nets import DiffAE, ExpFaceNet, MLPSkipNet
 from discontrolface.nets.parametrization import from_x0, linear_alphas_cumprod, to_x0
 from discontrolface.nets.presets import debug_config

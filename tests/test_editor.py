@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from discontrolface import Editor, UserError
-from discontrolface.editing.images import load_photo, save_photo
+from discontrolface.common.images import load_photo, save_photo
+from discontrolface.common.provenance import read_provenance
 from discontrolface.editing.person import Person
 from discontrolface.editing.personalize import OneShot
-from discontrolface.editing.provenance import read_provenance
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
 

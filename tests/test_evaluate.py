@@ -15,23 +15,23 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from discontrolface.cli import app
-from discontrolface.editing.person import to_uint8
+from discontrolface.cli.app import app
+from discontrolface.common.errors import UserError
+from discontrolface.common.pixels import to_uint8
+from discontrolface.common.statistics import Figure
 from discontrolface.editing.personalize import OPEN_ONE_SHOT
-from discontrolface.errors import UserError
 from discontrolface.evaluation import heldout, methods, metrics, run, set_distances, trials
-from discontrolface.evaluation.evaluation_report import evaluation_report
 from discontrolface.evaluation.heldout import Task
 from discontrolface.evaluation.outputs import parse_outputs, read_output, write_inputs
 from discontrolface.evaluation.parts import Batch
-from discontrolface.evaluation.report_content import Report, Table
+from discontrolface.evaluation.report import evaluation_report
 from discontrolface.evaluation.results_page import write_results
 from discontrolface.evaluation.run import Measures, Setup, evaluate
-from discontrolface.evaluation.statistics import Figure
 from discontrolface.evaluation.trials import HeldOutPairs, PhotoEdits, ShardEdits, trials_of
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import debug_config
+from discontrolface.reports.content import Report, Table
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
 QUICK = Measures(identity=False)
@@ -417,7 +417,7 @@ def test_a_worse_method_is_named_first(setup: Setup, tmp_path: Path) -> None:
 
 
 def test_the_command(preset: Path, tmp_path: Path) -> None:
-    report_room = pytest.importorskip("discontrolface.evaluation.report")
+    report_room = pytest.importorskip("discontrolface.reports")
     assert report_room.write_html
     out = tmp_path / "out.json"
     given = ["evaluate", "-o", str(out), "--count", "8", "--methods", "photo,warp", "--preset", str(preset), "--processes", "1", "-q"]

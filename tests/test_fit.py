@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.optimize import lsq_linear
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.box_qp import solve_box_qp
 from discontrolface.face.eye_contours import LEFT_CONTOUR, RIGHT_CONTOUR, with_eye_contours
 from discontrolface.face.fit import LandmarkFit, fit_landmarks, fit_many, landmark_error, read_face
@@ -18,8 +18,9 @@ from discontrolface.face.fit_priors import NOT_FITTED, coefficient_priors
 from discontrolface.face.head import HeadModel, LandmarkEmbedding
 from discontrolface.face.landmark_basis import LandmarkBasis
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.face.rotations import head_rotation, to_axis_angle
-from discontrolface.render.shade import LIGHT_PRESETS, mean_face_shading, ndc_to_pixels, project
+from discontrolface.geometry.cameras import ndc_to_pixels, project
+from discontrolface.geometry.rotations import head_rotation, to_axis_angle
+from discontrolface.render.shade import LIGHT_PRESETS, mean_face_shading
 from discontrolface.render.snapshot import render_snapshot
 
 ASTRONAUT = Path(__file__).parents[1] / "examples" / "astronaut.png"
@@ -353,7 +354,7 @@ def test_a_real_photo(head: HeadModel) -> None:
     """skimage's astronaut: landmark error at most 1 % of the face width; she smiles, looks at us, and is lit from the front."""
     from PIL import Image
 
-    from discontrolface.editing.align import make_crop
+    from discontrolface.face.crop import make_crop
     from discontrolface.face.landmarks import FaceLandmarker
 
     photo = np.asarray(Image.open(ASTRONAUT).convert("RGB"))

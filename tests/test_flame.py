@@ -13,10 +13,10 @@ from flame_synthetic import flame_arrays, flame_pickle, write_landmarks, write_t
 from safetensors.torch import load_file
 from torch import Tensor
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.flame import FlameTexture, read_flame, read_landmarks, read_obj, read_topology
 from discontrolface.face.head import HeadModel, rodrigues
-from discontrolface.render.shade import project
+from discontrolface.geometry.cameras import project
 
 GOLDENS = Path(__file__).parent / "goldens"
 

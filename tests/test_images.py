@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from rights import locked_folder
 
-from discontrolface.editing import images
-from discontrolface.editing.images import check_output, load_photo, save_photo
-from discontrolface.errors import UserError
+from discontrolface.common import images
+from discontrolface.common.errors import UserError
+from discontrolface.common.images import check_output, load_photo, save_photo
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face import landmark_sets as sets
 from discontrolface.face.landmarks import FaceLandmarker, Landmarks, Region, eye_opening
-from discontrolface.face.sampling import apply_affine, invert_affine, sample_affine
+from discontrolface.geometry.affine import apply_affine, invert_affine, sample_affine
 
 PHOTO = Path(__file__).parent.parent / "examples" / "astronaut.png"
 

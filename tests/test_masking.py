@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from discontrolface.common.errors import UserError
 from discontrolface.diffusion.masking import FILLS, apply_mask, masking_schedule, random_patch_mask, random_ratios
-from discontrolface.errors import UserError
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.evaluation import rereading, set_distances
 from discontrolface.evaluation.arcface import PLACES, ArcFace, similarity_to
 from discontrolface.evaluation.inception import Inception
@@ -20,7 +20,7 @@ from discontrolface.evaluation.lpips import Lpips, alexnet
 from discontrolface.evaluation.metrics import truth_figures
 from discontrolface.evaluation.similarity import MS_SSIM_WEIGHTS, ms_ssim, psnr, ssim
 from discontrolface.evaluation.weights_file import read_state
-from discontrolface.face.rotations import head_rotation
+from discontrolface.geometry.rotations import head_rotation
 
 
 def pictures(size: int = 180) -> tuple[np.ndarray, np.ndarray]:
@@ -324,8 +324,8 @@ def reader_once() -> object:
 @functools.lru_cache(maxsize=16)
 def drawn(**edit: float) -> np.ndarray:
     """A held-out person who looks straight ahead but for the edit; (256, 256, 3) uint8."""
-    from discontrolface.editing.person import to_uint8
-    from discontrolface.training.synthetic import HELD_OUT, make_scene, random_parameters, render_scene
+    from discontrolface.common.pixels import to_uint8
+    from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_parameters, render_scene
 
     scene = make_scene(HELD_OUT + 1)
     ahead = random_parameters(scene, np.random.default_rng(1)).edit(neutral=True, yaw=0, pitch=0, roll=0, gaze=(0, 0))
@@ -334,7 +334,7 @@ def drawn(**edit: float) -> np.ndarray:
 
 def test_what_an_edit_asks_of_a_photo_is_the_change_of_its_parameters() -> None:
     """A true picture, taken for an edit without a known result: the drawn head turned by ten degrees of roll, asked for by parameters."""
-    from discontrolface.training.synthetic import HELD_OUT, make_scene, random_parameters
+    from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_parameters
 
     reader = reader_once()
     ahead = random_parameters(make_scene(HELD_OUT + 1), np.random.default_rng(1)).edit(neutral=True, yaw=0, pitch=0, roll=0, gaze=(0, 0))

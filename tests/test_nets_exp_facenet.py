@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from discontrolface.common.errors import UserError
 from discontrolface.diffusion import diffusion_loss
-from discontrolface.errors import UserError
 from discontrolface.nets import Control, DeepFeatures, DiffAE, ExpFaceNet
 from discontrolface.nets.exp_facenet import OPEN_MAPS, InwardClamp, map_slice, snapshot_width
 from discontrolface.nets.presets import debug_config

@@ -19,7 +19,7 @@ import torch
 from official_recipe import recipe_state_dict, recipe_tensor
 from torch import Tensor
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.weights import import_attributes, import_diffae, import_latent
 from discontrolface.weights.checkpoint import open_checkpoint
 from discontrolface.weights.official import CELEBA_ATTRIBUTES, official_key, our_key

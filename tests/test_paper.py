@@ -9,14 +9,14 @@ import pytest
 import torch
 from flame_synthetic import regressor_tensors, write_all, write_deca, write_emoca
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.codes import from_parameters
 from discontrolface.face.deca_crop import deca_crop
 from discontrolface.face.head import HeadModel
 from discontrolface.face.paper import PaperFace
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.face.sampling import apply_affine, invert_affine
-from discontrolface.render.shade import ndc_to_pixels, project
+from discontrolface.geometry.affine import apply_affine, invert_affine
+from discontrolface.geometry.cameras import ndc_to_pixels, project
 from discontrolface.weights.assets import import_asset
 
 SIZE = 256

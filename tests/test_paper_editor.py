@@ -14,16 +14,16 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from discontrolface import Editor, UserError
-from discontrolface.cli import app
-from discontrolface.editing.geometry import DetailGeometry
+from discontrolface.bench.benchmark import measure
+from discontrolface.bench.machine import Effort
+from discontrolface.bench.stages import edit_stages, personal_stages, reading_stages
+from discontrolface.cli.app import app
+from discontrolface.common.provenance import read_provenance
 from discontrolface.editing.person import Person
 from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot
-from discontrolface.editing.provenance import read_provenance
 from discontrolface.editing.reading import Reader
-from discontrolface.evaluation.benchmark import measure
-from discontrolface.evaluation.benchmark_stages import edit_stages, personal_stages, reading_stages
-from discontrolface.evaluation.machine import Effort
 from discontrolface.face.codes import read_codes
+from discontrolface.face.geometry import DetailGeometry
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import OPEN_MAPS, PAPER_MAPS, ExpFaceNet
 from discontrolface.nets.presets import debug_config

@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.expressions import EXPRESSION_ALIASES
 from discontrolface.face.head import HeadModel, rodrigues
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.face.rotations import head_angles, head_rotation, to_axis_angle, to_matrix
+from discontrolface.geometry.rotations import head_angles, head_rotation, to_axis_angle, to_matrix
 from discontrolface.render.shade import mean_face_shading
 
 

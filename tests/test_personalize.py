@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from discontrolface.common.errors import UserError
+from discontrolface.common.pixels import to_float, to_network
 from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.masking import random_patch_mask
 from discontrolface.diffusion.sampling import sample
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.looks import hide_preview, own_look, warped_looks
-from discontrolface.editing.person import Person, to_float, to_network
+from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalWeights, weights_id
 from discontrolface.editing.personalize import OPEN_ONE_SHOT, PAPER_ONE_SHOT, OneShot, load_one_shot
-from discontrolface.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import OPEN_MAPS, PAPER_MAPS, ExpFaceNet
 from discontrolface.nets.presets import debug_config

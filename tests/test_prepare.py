@@ -17,15 +17,15 @@ import pytest
 import torch
 from PIL import Image
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.parameters import FaceParameters
+from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_parameters, render_scene
 from discontrolface.training import prepare as preparing
 from discontrolface.training import samples
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.prepare import Job, make_plan, make_shard, prepare, run_local
 from discontrolface.training.samples import SampleSettings
 from discontrolface.training.shards import ShardDataset, write_shard
-from discontrolface.training.synthetic import HELD_OUT, make_scene, random_parameters, render_scene
 
 SMALL = SampleSettings(size=64)
 

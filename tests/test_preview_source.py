@@ -8,9 +8,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from discontrolface.editing.align import Crop
-from discontrolface.editing.geometry import Geometry
-from discontrolface.editing.person import KEPT_SIZES, Person, to_float
+from discontrolface.common.pixels import to_float
+from discontrolface.editing.person import KEPT_SIZES, Person
+from discontrolface.face.crop import Crop
+from discontrolface.face.geometry import Geometry
 from discontrolface.face.head import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.bands import LARGE

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from discontrolface.editing.images import save_photo
-from discontrolface.editing.provenance import MAX_RECORD_BYTES, STATEMENT, make_record, metadata_options, read_provenance
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
+from discontrolface.common.images import save_photo
+from discontrolface.common.provenance import MAX_RECORD_BYTES, STATEMENT, make_record, metadata_options, read_provenance
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 SUFFIXES = [".png", ".jpg", ".webp"]

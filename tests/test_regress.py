@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.regress import Codes, FaceRegressor
 
 GOLDENS = Path(__file__).parent / "goldens"

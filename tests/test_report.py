@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from discontrolface.errors import UserError
-from discontrolface.evaluation.plot_svg import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, plot_svg, ticks
-from discontrolface.evaluation.report import to_html, to_json, to_markdown, write_html, write_markdown
-from discontrolface.evaluation.report_content import Picture, Plot, Report, Section, Series, Table
-from discontrolface.evaluation.report_text import markdown_text
-from discontrolface.evaluation.statistics import Figure
+from discontrolface.common.errors import UserError
+from discontrolface.common.statistics import Figure
+from discontrolface.reports import to_html, to_json, to_markdown, write_html, write_markdown
+from discontrolface.reports.content import Picture, Plot, Report, Section, Series, Table
+from discontrolface.reports.plot_svg import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, plot_svg, ticks
+from discontrolface.reports.text import markdown_text
 
 EVIL = "<script>alert(\"1\")</script> & 'file' | `<b>`"
 VOID = {"meta", "link", "img", "input", "br"}

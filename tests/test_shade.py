@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.render import shade
 
 GOLDENS = Path(__file__).parent / "goldens" / "render.safetensors"

@@ -8,7 +8,7 @@ import shapes
 import torch
 from torch import Tensor
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.render.shade import light_preset, sh_shading
 from discontrolface.render.snapshot import GREY, SNAPSHOT_MAPS, render_snapshot, snapshot_channels
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from discontrolface.errors import UserError
-from discontrolface.training.synthetic import HELD_OUT, edit_parameters, make_pair, make_scene, random_parameters, render_scene
+from discontrolface.common.errors import UserError
+from discontrolface.synthetic.portraits import HELD_OUT, edit_parameters, make_pair, make_scene, random_parameters, render_scene
 
 SIZE = 96
 

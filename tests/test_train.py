@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.training.config import TrainConfig, load_config

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from discontrolface.cli import app
-from discontrolface.errors import UserError
+from discontrolface.cli.app import app
+from discontrolface.common.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.presets import debug_config
 from discontrolface.training.config import TrainConfig, load_config

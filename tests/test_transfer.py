@@ -9,7 +9,7 @@ import pytest
 import torch
 from flame_synthetic import flame_arrays, write_landmarks
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.correspond import Correspondence, Similarity, Surface, correspond
 from discontrolface.face.flame import build_flame, check_flame
 from discontrolface.face.head import HeadModel

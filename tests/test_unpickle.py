@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_matrix, csc_matrix, csr_matrix
 
-from discontrolface.errors import UserError
-from discontrolface.weights.unpickle import load_arrays, load_file
+from discontrolface.common.errors import UserError
+from discontrolface.common.unpickle import load_arrays, load_file
 
 
 def loaded(content: Any, protocol: int = 2) -> Any:

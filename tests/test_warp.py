@@ -10,11 +10,13 @@ import torch
 
 from discontrolface.face.head import HeadModel
 from discontrolface.face.parameters import FaceParameters
+from discontrolface.geometry.cameras import project
+from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.extend import extend_motion, membrane, pivot, similarity
 from discontrolface.render.fill import diffuse_over_mesh
 from discontrolface.render.raster import interpolate, rasterize
 from discontrolface.render.rig import EYE, MOUTH, SKIN, TONGUE, PreviewRig
-from discontrolface.render.shade import project, sh_from_direction, sh_shading, vertex_normals
+from discontrolface.render.shade import sh_from_direction, sh_shading
 from discontrolface.render.warp import Preview, View, render_preview
 
 SIZE = 160

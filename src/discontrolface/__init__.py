@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from discontrolface.common.errors import UserError
     from discontrolface.editing.editor import Editor, EditResult
     from discontrolface.editing.person import Person
-    from discontrolface.errors import UserError
     from discontrolface.face.head import HeadModel
     from discontrolface.face.parameters import FaceParameters
 
@@ -17,7 +17,7 @@ _HOMES = {
     "FaceParameters": "face.parameters",
     "HeadModel": "face.head",
     "Person": "editing.person",
-    "UserError": "errors",
+    "UserError": "common.errors",
 }
 
 

@@ -1,6 +1,6 @@
 """`python -m discontrolface`, for `accelerate launch -m discontrolface train ...`."""
 
-from discontrolface.cli import main
+from discontrolface.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from discontrolface.errors import UserError
-from discontrolface.files import write_atomic
+from discontrolface.common.errors import UserError
+from discontrolface.common.files import write_atomic
 
 
 class AttributeDirections:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from discontrolface.common.errors import UserError
 from discontrolface.diffusion.sampling import Condition, Step, ddim_step
 from discontrolface.diffusion.schedule import spaced_timesteps
-from discontrolface.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.parametrization import linear_alphas_cumprod, to_x0
 

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from discontrolface.common.errors import UserError
 from discontrolface.diffusion.sampling import denoise, sample
 from discontrolface.diffusion.schedule import denoising_timesteps, log_snr_timesteps, random_timesteps
-from discontrolface.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.latent import MLPSkipNet
 from discontrolface.nets.parametrization import TRAIN_TIMESTEPS, at_timesteps

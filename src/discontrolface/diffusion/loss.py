@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from discontrolface.common.errors import UserError
 from discontrolface.diffusion.masking import apply_mask
 from discontrolface.diffusion.schedule import add_noise, random_timesteps
-from discontrolface.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.parametrization import to_x0, training_target

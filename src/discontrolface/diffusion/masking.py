@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 
 PATCH = 16  # the paper's patch size in pixels
 RATIOS = (0.25, 0.75)  # the paper's training distribution: ratio ~ U(0.25, 0.75)

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from discontrolface.common.errors import UserError
 from discontrolface.diffusion.schedule import add_noise, denoising_timesteps
-from discontrolface.errors import UserError
 from discontrolface.nets.control import Control
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.parametrization import linear_alphas_cumprod, to_x0

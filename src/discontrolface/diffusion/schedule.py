@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.nets.parametrization import TRAIN_TIMESTEPS, linear_alphas_cumprod, signal_and_noise
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from discontrolface.editing.align import resize_planes
+from discontrolface.common.pixels import resize_planes
 
 AGREE_BELOW, DISAGREE_ABOVE = 0.06, 0.2  # |edited - preview| at low resolution up to which the detail is trusted, from which it is not
 AGREEMENT_RADIUS: Final = 0.01  # of the local mean of that difference / side

@@ -20,19 +20,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from discontrolface.common.errors import UserError
+from discontrolface.common.images import Photo
+from discontrolface.common.pixels import from_network, to_float, to_network, to_uint8
+from discontrolface.common.provenance import make_record
 from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.inversion import invert, invert_controlled
 from discontrolface.diffusion.sampling import Step, sample
 from discontrolface.diffusion.schedule import denoising_timesteps
-from discontrolface.editing.align import paste_back
+from discontrolface.editing.composite import paste_back
 from discontrolface.editing.detail import fuse_detail
-from discontrolface.editing.images import Photo
-from discontrolface.editing.person import Person, from_network, to_float, to_network, to_uint8
+from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalWeights, weights_id
 from discontrolface.editing.personalize import OPEN_ONE_SHOT, PAPER_ONE_SHOT, OneShot, one_shot
-from discontrolface.editing.provenance import make_record
 from discontrolface.editing.reading import Box, Reader
-from discontrolface.errors import UserError
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.snapshot import Snapshot
 from discontrolface.weights.preset import STARTS, Preset, load_preset, preset_folder

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from discontrolface.editing.files import check_text_output
+from discontrolface.common.errors import UserError
+from discontrolface.common.text_files import check_text_output
 from discontrolface.editing.person import Person
-from discontrolface.errors import UserError
 from discontrolface.face.export import photo_texture, write_mesh
 from discontrolface.face.parameters import FaceParameters
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from discontrolface.editing.geometry import Geometry
+from discontrolface.face.geometry import Geometry
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.nets.exp_facenet import map_slice
 from discontrolface.render.source import PreviewSource, prepare_source

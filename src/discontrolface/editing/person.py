@@ -7,13 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from discontrolface.editing.align import Crop
-from discontrolface.editing.geometry import Geometry
-from discontrolface.editing.images import Photo
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
+from discontrolface.common.images import Photo
+from discontrolface.common.pixels import to_float, to_uint8
+from discontrolface.face.crop import Crop
+from discontrolface.face.geometry import Geometry
 from discontrolface.face.landmarks import Landmarks
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.source import PreviewSource, prepare_source
@@ -101,23 +100,3 @@ class Person:
     def without_detail(self) -> Person:
         """The same person, controlled without the detail vector: the paper's ablation. Personal weights belong to one way of control, so none."""
         return replace(self, geometry=self.geometry.coarse(), personal=None)
-
-
-def to_float(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A uint8 picture as float32 in [0, 1]."""
-    return np.asarray(image / np.float32(255), np.float32)
-
-
-def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """A picture in [0, 1] as uint8, rounded."""
-    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def to_network(image: NDArray[np.floating]) -> torch.Tensor:
-    """A picture (H, W, C) in [0, 1] as a tensor (1, C, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None] * 2 - 1
-
-
-def from_network(x: torch.Tensor) -> NDArray[np.float32]:
-    """The first picture of (B, C, H, W) in [-1, 1] as (H, W, C) in [0, 1]."""
-    return ((x[0].permute(1, 2, 0).cpu().numpy() + 1) / 2).clip(0, 1).astype(np.float32)

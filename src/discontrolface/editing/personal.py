@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from discontrolface.errors import UserError
-from discontrolface.files import write_atomic
+from discontrolface.common.errors import UserError
+from discontrolface.common.files import write_atomic
 
 MAX_BYTES = 15_000_000  # of a file
 UP, DOWN = "|up", "|down"  # endings of the two factors of a layer's difference

@@ -20,19 +20,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from discontrolface.common.errors import UserError
+from discontrolface.common.pixels import to_float, to_network
+from discontrolface.diffusion.crops import GRID, corners, cut
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.masking import random_patch_mask
-from discontrolface.editing.geometry import Geometry
 from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
-from discontrolface.editing.person import Person, to_float, to_network
+from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalWeights
-from discontrolface.errors import UserError
+from discontrolface.face.geometry import Geometry
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.render.source import prepare_source
-from discontrolface.training.crops import GRID, corners, cut
 
 PRECISIONS = ("no", "bf16")
 
@@ -67,7 +68,7 @@ OPEN_ONE_SHOT = OneShot(iterations=100, batch=4, lr=1e-4, warps=32, crop=128)
 
 def load_one_shot(path: Path) -> OneShot:
     """Settings from a YAML file of `OneShot` fields; what it leaves out is as in `PAPER_ONE_SHOT`."""
-    from discontrolface.training.config import load_dataclass
+    from discontrolface.common.configs import load_dataclass
 
     return load_dataclass(path, PAPER_ONE_SHOT)
 

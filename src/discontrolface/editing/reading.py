@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from discontrolface.editing.align import cut_square, make_crop
-from discontrolface.editing.geometry import Geometry
-from discontrolface.editing.heads import FlameHeadReader, HeadReader, OpenHeadReader
-from discontrolface.editing.images import Photo, load_photo
+from discontrolface.common.images import Photo, load_photo
 from discontrolface.editing.person import Person
+from discontrolface.face.crop import cut_square, make_crop
+from discontrolface.face.geometry import Geometry
 from discontrolface.face.head import HeadModel
 from discontrolface.face.landmarks import FaceLandmarker, Landmarks
+from discontrolface.face.readers import FlameHeadReader, HeadReader, OpenHeadReader
 from discontrolface.weights.assets import default_folder
 
 if TYPE_CHECKING:

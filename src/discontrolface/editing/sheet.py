@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from discontrolface.editing.person import Person, to_uint8
+from discontrolface.common.pixels import to_uint8
+from discontrolface.editing.person import Person
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.raster import rasterize
 

@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from discontrolface.common.pixels import to_float
 from discontrolface.editing.editor import Editor
-from discontrolface.editing.geometry import Geometry
-from discontrolface.editing.person import Person, to_float
+from discontrolface.editing.person import Person
 from discontrolface.evaluation.ablations import EDITING, RECONSTRUCTION
 from discontrolface.evaluation.heldout import Array, Case, Task, make_case, make_task
 from discontrolface.evaluation.rereading import landmarks_of
+from discontrolface.face.geometry import Geometry
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.training.synthetic import HELD_OUT
+from discontrolface.synthetic.portraits import HELD_OUT
 
 PHOTO_EDITS: dict[str, dict[str, Any]] = {
     "open mouth, turned": {"expression": {"jawOpen": 0.6}, "turn": (12, 0, 0)},

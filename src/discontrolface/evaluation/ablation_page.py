@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from discontrolface.editing.images import write_atomically
-from discontrolface.evaluation.report_content import Section, Table
-from discontrolface.evaluation.report_markdown import markdown_table
+from discontrolface.common.files import write_atomically
+from discontrolface.reports.content import Section, Table
+from discontrolface.reports.markdown import markdown_table
 
 PICTURE_BYTES = 150_000
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from discontrolface.editing.images import Photo
-from discontrolface.editing.person import Person, to_uint8
+from discontrolface.common.errors import UserError
+from discontrolface.common.images import Photo
+from discontrolface.common.pixels import to_uint8
+from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
-from discontrolface.errors import UserError
 from discontrolface.evaluation.ablation_items import Item
 from discontrolface.evaluation.heldout import Array, measure
 from discontrolface.evaluation.rereading import angle_between

@@ -21,24 +21,25 @@ import numpy as np
 import torch
 from PIL import Image
 
+from discontrolface.common.errors import UserError
+from discontrolface.common.files import write_atomically
+from discontrolface.common.pixels import to_uint8
 from discontrolface.diffusion.schedule import denoising_timesteps
 from discontrolface.editing.editor import Editor
-from discontrolface.editing.geometry import DetailGeometry
-from discontrolface.editing.images import write_atomically
-from discontrolface.editing.person import Person, to_uint8
+from discontrolface.editing.person import Person
 from discontrolface.editing.personal import weights_id
 from discontrolface.editing.personalize import OneShot, Subject, fine_tune
 from discontrolface.editing.sheet import contact_sheet
-from discontrolface.errors import UserError
 from discontrolface.evaluation.ablation_items import PHOTO_EDITS, Item, pair_items, photo_items
 from discontrolface.evaluation.ablation_page import section_markdown
 from discontrolface.evaluation.ablation_reading import Readings, item_figures
 from discontrolface.evaluation.ablation_tables import section_of, summary_of
 from discontrolface.evaluation.ablations import EDITING, FULL, RECONSTRUCTION, Experiment, Sizes, Variant, experiment
 from discontrolface.evaluation.heldout import Array, edited
-from discontrolface.evaluation.report_content import Picture, Section
+from discontrolface.face.geometry import DetailGeometry
 from discontrolface.nets.exp_facenet import ExpFaceNet
-from discontrolface.training.synthetic import HELD_OUT
+from discontrolface.reports.content import Picture, Section
+from discontrolface.synthetic.portraits import HELD_OUT
 from discontrolface.weights.preset import load_network
 
 SEED = 0  # of edits of photos; a pair's own seed makes its noise

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from discontrolface.common.statistics import Figure, bootstrap_mean, paired_difference
 from discontrolface.evaluation.ablations import FIGURES, LEGEND, Claim, Comparison, Experiment
-from discontrolface.evaluation.report_content import Cell, Picture, Plot, Section, Series, Table
-from discontrolface.evaluation.statistics import Figure, bootstrap_mean, paired_difference
+from discontrolface.reports.content import Cell, Picture, Plot, Section, Series, Table
 
 ENOUGH = 8  # pairs; with fewer an interval says little, and nothing is concluded
 

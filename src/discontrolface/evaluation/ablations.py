@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.evaluation.heldout import USUAL, EditOptions
 
 EDITING, RECONSTRUCTION = "editing", "reconstruction"  # another look against a known truth; the source's own parameters against the source

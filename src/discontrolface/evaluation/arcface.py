@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.landmark_sets import IBUG_68, MOUTH_CORNERS
 from discontrolface.face.landmarks import Landmarks
-from discontrolface.face.sampling import invert_affine, sample_affine
+from discontrolface.geometry.affine import invert_affine, sample_affine
 
 SIZE = 112
 # Where ArcFace wants the centres of the eyes, the tip of the nose and the corners of the mouth (image's left first), pixels of 112.

@@ -22,13 +22,13 @@ from discontrolface.diffusion.masking import PATCH
 from discontrolface.diffusion.sampling import sample
 from discontrolface.diffusion.schedule import denoising_timesteps
 from discontrolface.editing.editor import INVERTED_SPREAD
-from discontrolface.editing.geometry import Geometry
 from discontrolface.editing.personalize import OPEN_ONE_SHOT, OneShot, Subject, fine_tune
 from discontrolface.evaluation.similarity import psnr, ssim
+from discontrolface.face.geometry import Geometry
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.nets.exp_facenet import map_slice
 from discontrolface.render.warp import render_preview
-from discontrolface.training.synthetic import make_pair
+from discontrolface.synthetic.portraits import make_pair
 from discontrolface.weights.preset import Preset
 
 Array = NDArray[np.float32]

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.evaluation.weights_file import fill, read_state
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of pictures in [-1, 1]

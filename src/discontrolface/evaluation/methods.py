@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 
 if TYPE_CHECKING:
-    from discontrolface.editing.geometry import Geometry
     from discontrolface.evaluation.heldout import Task
+    from discontrolface.face.geometry import Geometry
     from discontrolface.weights.preset import Preset
 
 Array = NDArray[np.float32]
@@ -177,7 +177,7 @@ def diffusionrig(context: Context) -> Method:
     """DiffusionRig's design, trained by `train diffusionrig`, see baselines/. UserError without weights."""
     if context.rig is None:
         raise UserError("method 'diffusionrig' needs weights; give their folder with --diffusionrig, see docs/evaluation.md")
-    from discontrolface.evaluation.baselines.rig_method import load_rig
+    from discontrolface.baselines.rig_method import load_rig
     from discontrolface.evaluation.heldout import pasted
 
     method = load_rig(context.rig, context.geometry, context.steps, context.device)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.editing.person import to_uint8
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
+from discontrolface.common.pixels import to_uint8
 from discontrolface.evaluation.heldout import BEST_PSNR, HIDDEN_BELOW, HIDDEN_SHARE
 from discontrolface.evaluation.rereading import Look, changed_look, look_errors, look_of, read_picture
 from discontrolface.evaluation.similarity import MS_SSIM_SIDE, ms_ssim, psnr, ssim
@@ -104,7 +104,7 @@ def still_error(picture: Array, task: Task) -> float | None:
 
 def outside_difference(picture: Array, person: Person, task: Task) -> int:
     """Pixels of the photo outside the mask that differ after the picture was pasted back, as `Editor.edit` does it. 0 is what is promised."""
-    from discontrolface.editing.align import paste_back
+    from discontrolface.editing.composite import paste_back
     from discontrolface.editing.detail import fuse_detail
 
     fine = person.draft(task.target)
@@ -163,7 +163,7 @@ class TrialMeter:
     def _lpips(self, network: Lpips, picture: Array, truth: Array) -> float:
         import torch
 
-        from discontrolface.editing.person import to_network
+        from discontrolface.common.pixels import to_network
 
         with torch.no_grad():
             return float(network(to_network(picture), to_network(truth))[0])

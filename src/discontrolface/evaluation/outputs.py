@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.errors import UserError
-from discontrolface.files import write_atomic
+from discontrolface.common.errors import UserError
+from discontrolface.common.files import write_atomic
 
 if TYPE_CHECKING:
-    from discontrolface.editing.geometry import Geometry
     from discontrolface.evaluation.trials import Bench, Trial, Trials
+    from discontrolface.face.geometry import Geometry
     from discontrolface.face.parameters import FaceParameters
 
 Array = NDArray[np.float32]
@@ -83,8 +83,8 @@ def check_index(path: Path, about: dict[str, Any]) -> None:
 
 def write_input(trial: Trial, geometry: Geometry, folder: Path) -> None:
     """The files of one edit."""
-    from discontrolface.editing.person import to_uint8
-    from discontrolface.training.samples import encode
+    from discontrolface.common.images import encode_picture as encode
+    from discontrolface.common.pixels import to_uint8
 
     if (folder / "guide.json").is_file():  # the last of them
         return
@@ -137,8 +137,8 @@ def read_output(folder: Path, name: str, size: int) -> Array | None:
     """A method's picture of an edit, (size, size, 3) in [0, 1]; None if there is none. UserError for one that cannot be read or is not square."""
     from PIL import Image
 
-    from discontrolface.editing.images import load_photo
-    from discontrolface.editing.person import to_float
+    from discontrolface.common.images import load_photo
+    from discontrolface.common.pixels import to_float
 
     path = next((p for p in (folder / f"{name}{ending}" for ending in ENDINGS) if p.is_file()), None)
     if path is None:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.editing.images import write_atomically
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
+from discontrolface.common.files import write_atomically
 
 Identity = dict[str, str | int | float]  # what a method's figures depend on beside the settings; the same: the same pictures
 

@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from discontrolface.editing.align import Crop
-from discontrolface.editing.geometry import Geometry
-from discontrolface.editing.images import Photo
+from discontrolface.common.errors import UserError
+from discontrolface.common.images import Photo
 from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
-from discontrolface.errors import UserError
+from discontrolface.face.crop import Crop
 from discontrolface.face.fit import landmark_error
+from discontrolface.face.geometry import Geometry
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.face.rotations import head_angles
-from discontrolface.render.shade import ndc_to_pixels, project
+from discontrolface.geometry.cameras import ndc_to_pixels, project
+from discontrolface.geometry.rotations import head_angles
 
 Array = NDArray[np.float64]
 

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from discontrolface.editing.images import write_atomically
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
+from discontrolface.common.files import write_atomically
 from discontrolface.evaluation.ablation_page import small_jpeg, table_markdown
-from discontrolface.evaluation.evaluation_report import evaluation_report
 from discontrolface.evaluation.metrics import TRUTH
 from discontrolface.evaluation.parts import parts_of
-from discontrolface.evaluation.report_content import Report
-from discontrolface.evaluation.report_files import slug
+from discontrolface.evaluation.report import evaluation_report
+from discontrolface.reports.content import Report
+from discontrolface.reports.files import slug
 
 SHEET_BYTES = 400_000
 LEAVE_OUT = ("As sets", "The first edits")  # no figures without weights of others; the sheet has its own place

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.editing.images import write_atomically
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
+from discontrolface.common.files import write_atomically
 from discontrolface.evaluation.methods import METHODS, Context, Method
 from discontrolface.evaluation.metrics import Meter, checked_picture
 from discontrolface.evaluation.outputs import folder_identity, read_output
@@ -229,7 +229,7 @@ def features(network: Inception, trials: Sequence[Trial], pictures: Mapping[str,
 
 def first_pictures(trials: Sequence[Trial], pictures: Mapping[str, list[Array | None]]) -> dict[str, NDArray[Any]]:
     """(N, H, W, 3) bytes of the sources, of the truths where they are known, of each method; white where a picture is missing. And what is edited."""
-    from discontrolface.editing.person import to_uint8
+    from discontrolface.common.pixels import to_uint8
 
     white = np.ones_like(trials[0].task.source)
     columns: dict[str, list[Array | None]] = {"source": [t.task.source for t in trials]}
@@ -245,8 +245,8 @@ def sheet(first: Path, names: Sequence[str]) -> bytes:
     """A PNG. One row an edit: the source, the truth where it is known, these methods."""
     from PIL import Image
 
+    from discontrolface.common.images import encode_picture as encode
     from discontrolface.editing.sheet import contact_sheet
-    from discontrolface.training.samples import encode
 
     with np.load(first, allow_pickle=False) as arrays:
         columns = {name: arrays[name] for name in ("truth",) if name in arrays.files}
@@ -315,7 +315,7 @@ def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[int]:
     if processes == 1:
         yield from map(measure_batch, jobs)
         return
-    from discontrolface.training.prepare import run_pool
+    from discontrolface.common.parallel import run_pool
 
     for job, done in run_pool(jobs, processes, measure_batch):
         if done is None:
@@ -325,7 +325,7 @@ def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[int]:
 
 def check_outputs(output: Path, page: Path | None, overwrite: bool) -> None:
     """Before the long work: can everything be written? A file OUT.json that this run's folder of batches lies beside is its own."""
-    from discontrolface.editing.files import check_text_output
+    from discontrolface.common.text_files import check_text_output
 
     own = (parts_of(output) / "settings.json").is_file()
     check_text_output(output, overwrite or own)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.evaluation.statistics import LEVEL, Figure
+from discontrolface.common.statistics import LEVEL, Figure
 
 Features = NDArray[np.floating]  # (N, D)
 RESAMPLES = 200

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.errors import UserError
-from discontrolface.evaluation.edits import EDITS
+from discontrolface.common.errors import UserError
+from discontrolface.editing.example_edits import EDITS
 
 if TYPE_CHECKING:
-    from discontrolface.editing.geometry import Geometry
     from discontrolface.editing.person import Person
     from discontrolface.editing.reading import Reader
     from discontrolface.evaluation.heldout import Task
+    from discontrolface.face.geometry import Geometry
 
 Array = NDArray[np.float32]
 
@@ -89,14 +89,14 @@ class HeldOutPairs:
 
     def identity(self) -> str:
         """See Trials. Not the count: more pairs go on where fewer ended."""
-        from discontrolface.training.synthetic import HELD_OUT
+        from discontrolface.synthetic.portraits import HELD_OUT
 
         return f"seeds from {HELD_OUT}"
 
     def make(self, numbers: tuple[int, ...], bench: Bench) -> Made:
         """See Trials."""
         from discontrolface.evaluation.heldout import make_case
-        from discontrolface.training.synthetic import HELD_OUT
+        from discontrolface.synthetic.portraits import HELD_OUT
 
         cases = [make_case(HELD_OUT + n, bench.size, bench.maps, bench.geometry) for n in numbers]
         return Made(tuple(Trial(f"pair-{case.seed}", case, case.truth) for case in cases), {})
@@ -131,7 +131,7 @@ class PhotoEdits:
 
     def make(self, numbers: tuple[int, ...], bench: Bench) -> Made:
         """See Trials."""
-        from discontrolface.editing.person import to_float
+        from discontrolface.common.pixels import to_float
 
         file = self.files[numbers[0] // len(EDITS)]
         names = {edit: f"{safe(Path(file).stem)}-{numbers[0] // len(EDITS):04d}-{safe(edit)}" for edit in EDITS}

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

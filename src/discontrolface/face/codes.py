@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
+from discontrolface.common.files import write_atomic
+from discontrolface.common.unpickle import load_file
 from discontrolface.face.deca_crop import HALF_PIXEL, move_camera
 from discontrolface.face.parameters import EYE_LEFT, GLOBAL, JAW, NECK, FaceParameters
 from discontrolface.face.regress import CODE_SIZES, DETAIL, INPUT_SIZE, Codes
-from discontrolface.face.rotations import to_axis_angle, to_matrix
-from discontrolface.files import write_atomic
-from discontrolface.weights.unpickle import load_file
+from discontrolface.geometry.rotations import to_axis_angle, to_matrix
 
 if TYPE_CHECKING:
     from discontrolface.face.head import HeadModel

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.landmark_sets import IBUG_68
 from discontrolface.face.regress import INPUT_SIZE
-from discontrolface.face.rotations import about_z, to_axis_angle, to_matrix
-from discontrolface.face.sampling import apply_affine, invert_affine
+from discontrolface.geometry.affine import apply_affine, invert_affine
+from discontrolface.geometry.rotations import about_z, to_axis_angle, to_matrix
 
 BOX_FACTOR: Final = 1.1  # DECA's `bbox2point` for landmarks
 CROP_SCALE: Final = 1.25

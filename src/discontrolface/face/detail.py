@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.head import HeadModel, rodrigues
+from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.raster import interpolate, rasterize
-from discontrolface.render.shade import add_sh_light, vertex_normals
+from discontrolface.render.shade import add_sh_light
 from discontrolface.render.snapshot import GREY, SNAPSHOT_MAPS, Snapshot, render_snapshot
 
 MARGIN_X, MARGIN_Y = 2, 5  # texels at the map's border that DECA's grid leaves out

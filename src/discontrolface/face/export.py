@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
+from discontrolface.common.files import write_atomic
 from discontrolface.face.colours import region_colours
-from discontrolface.files import write_atomic
+from discontrolface.geometry.cameras import project
+from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.raster import interpolate, rasterize, visible_vertices
-from discontrolface.render.shade import project, vertex_normals
 
 if TYPE_CHECKING:
     from discontrolface.face.head import HeadModel

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 
 # A short name sets each of its actions to value * weight.
 EXPRESSION_ALIASES: Final[Mapping[str, Mapping[str, float]]] = {

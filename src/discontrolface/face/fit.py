@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.box_qp import solve_box_qp
 from discontrolface.face.expressions import apply_gaze
 from discontrolface.face.eye_contours import with_eye_contours
@@ -25,7 +25,7 @@ from discontrolface.face.gaze import EyeView, eye_shift, read_gaze
 from discontrolface.face.landmark_basis import LandmarkBasis
 from discontrolface.face.landmark_sets import LEFT_EYE, RIGHT_EYE
 from discontrolface.face.parameters import EYE_LEFT, GLOBAL, JAW, FaceParameters
-from discontrolface.face.rotations import head_rotation, to_axis_angle, to_matrix
+from discontrolface.geometry.rotations import head_rotation, to_axis_angle, to_matrix
 
 if TYPE_CHECKING:
     from discontrolface.face.head import HeadModel
@@ -81,7 +81,7 @@ def measure(parameters: FaceParameters, head: HeadModel, landmarks: NDArray[np.f
     """The report of parameters that were found in another way (a regressor): how well do they meet landmarks (L, 2 or more) in crop pixels?"""
     import torch
 
-    from discontrolface.render.shade import project
+    from discontrolface.geometry.cameras import project
 
     p = parameters.tensors()
     with torch.no_grad():

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.colours import region_colours
 
 if TYPE_CHECKING:
@@ -199,8 +199,9 @@ def _head_pixels(picture: Array, head: HeadModel, parameters: FaceParameters) ->
     """What of the head the camera sees, with colours of the picture (size, size, 3)."""
     import torch
 
+    from discontrolface.geometry.cameras import project
+    from discontrolface.geometry.meshes import vertex_normals
     from discontrolface.render.raster import interpolate, rasterize
-    from discontrolface.render.shade import project, vertex_normals
 
     tensors = parameters.tensors()
     with torch.no_grad():

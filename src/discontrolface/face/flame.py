@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
+from discontrolface.common.unpickle import load_file
 from discontrolface.face.head import CONTOUR_LIMIT, JOINTS, ContourEmbedding, HeadModel, LandmarkEmbedding
 from discontrolface.face.landmark_sets import IBUG_68
-from discontrolface.weights.unpickle import load_file
 
 SHAPES, EXPRESSIONS = 300, 100  # directions in every FLAME since 2017, in this order
 FLAME_KEYS = ("f", "v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 
 JOINTS = ("global", "neck", "jaw", "eye_left", "eye_right")
 

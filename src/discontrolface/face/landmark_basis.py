@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.parameters import JAW
-from discontrolface.face.rotations import about_x
+from discontrolface.geometry.rotations import about_x
 
 if TYPE_CHECKING:
     from discontrolface.face.head import HeadModel

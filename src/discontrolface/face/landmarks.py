@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.landmark_sets import LEFT_EYE, LEFT_EYE_CORNERS, NOSE_TIP, RIGHT_EYE, RIGHT_EYE_CORNERS
-from discontrolface.face.sampling import apply_affine, sample_affine
+from discontrolface.geometry.affine import apply_affine, sample_affine
 
 DETECTOR_SIZE = 192
 MESH_SIZE = 192

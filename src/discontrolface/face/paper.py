@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.codes import from_parameters, to_parameters
 from discontrolface.face.correspond import correspond
 from discontrolface.face.deca_crop import cut_deca, deca_crop
@@ -27,8 +27,8 @@ from discontrolface.face.flame import FlameTexture, build_flame, load_content
 from discontrolface.face.head import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regress import CODE_SIZES, Codes, FaceRegressor
-from discontrolface.face.sampling import affine_scale, apply_affine, invert_affine
 from discontrolface.face.transfer import ActionTable, named_head, raw_names, rebuilt, transfer_actions, with_mesh_landmarks
+from discontrolface.geometry.affine import affine_scale, apply_affine, invert_affine
 
 if TYPE_CHECKING:
     from discontrolface.face.fit import FitReport

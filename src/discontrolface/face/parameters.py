@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.colours import region_colours
 from discontrolface.face.expressions import (
     GAZE_PITCH,
@@ -27,7 +27,7 @@ from discontrolface.face.expressions import (
     coefficient_index,
     expand_expression,
 )
-from discontrolface.face.rotations import head_angles, head_rotation, to_axis_angle, to_matrix
+from discontrolface.geometry.rotations import head_angles, head_rotation, to_axis_angle, to_matrix
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 
 if TYPE_CHECKING:
     from discontrolface.face.parameters import FaceParameters

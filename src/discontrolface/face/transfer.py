@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.correspond import Correspondence, correspond
 from discontrolface.face.head import HeadModel, LandmarkEmbedding
 
@@ -84,7 +84,7 @@ class ActionTable:
         """As safetensors. Atomic."""
         from safetensors.numpy import save
 
-        from discontrolface.files import write_atomic
+        from discontrolface.common.files import write_atomic
 
         tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in ("expression", "jaw", "residual", "fields")}
         write_atomic(path, save(tensors, {"names": json.dumps(self.names)}))

@@ -7,7 +7,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.nets.control import Control
 from discontrolface.nets.encoder import SemanticEncoder
 from discontrolface.nets.parametrization import check_prediction_type, from_x0

@@ -14,8 +14,8 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from discontrolface.errors import UserError
-from discontrolface.maps import SNAPSHOT_MAPS as MAP_CHANNELS
+from discontrolface.common.errors import UserError
+from discontrolface.common.maps import SNAPSHOT_MAPS as MAP_CHANNELS
 from discontrolface.nets.blocks import group_norm, silu, zeroed
 from discontrolface.nets.control import Control
 from discontrolface.nets.diffae import DiffAE

@@ -7,7 +7,7 @@ v = sqrt(a) eps - sqrt(1 - a) x0 (Salimans & Ho, 2022).
 import torch
 from torch import Tensor
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")  # as diffusers' schedulers call them
 TRAIN_TIMESTEPS = 1000

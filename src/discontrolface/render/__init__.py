@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from discontrolface.render.raster import Raster, interpolate, rasterize, rasterize_batch, visible_vertices
     from discontrolface.render.rig import PreviewRig
-    from discontrolface.render.shade import light_preset, project, sh_shading, vertex_normals
+    from discontrolface.render.shade import light_preset, sh_shading
     from discontrolface.render.snapshot import Snapshot, render_snapshot, snapshot_channels
     from discontrolface.render.source import PreviewSource, View, prepare_source
     from discontrolface.render.warp import Preview, preview_of, render_preview
@@ -21,9 +21,7 @@ _HOME = {
     "visible_vertices": "raster",
     "PreviewRig": "rig",
     "light_preset": "shade",
-    "project": "shade",
     "sh_shading": "shade",
-    "vertex_normals": "shade",
     "Snapshot": "snapshot",
     "render_snapshot": "snapshot",
     "snapshot_channels": "snapshot",
@@ -46,14 +44,12 @@ __all__ = [
     "light_preset",
     "prepare_source",
     "preview_of",
-    "project",
     "rasterize",
     "rasterize_batch",
     "render_preview",
     "render_snapshot",
     "sh_shading",
     "snapshot_channels",
-    "vertex_normals",
     "visible_vertices",
 ]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 
 _BAND_0 = 1 / math.sqrt(4 * math.pi)
 _BAND_1 = (2 * math.pi / 3) * math.sqrt(3 / (4 * math.pi))
@@ -25,40 +25,7 @@ _BAND_2_ZZ = (math.pi / 4) * 0.5 * math.sqrt(5 / (4 * math.pi))
 SH_CONSTANTS = (_BAND_0, _BAND_1, _BAND_1, _BAND_1, _BAND_2, _BAND_2, _BAND_2, _BAND_2 / 2, _BAND_2_ZZ)
 
 
-def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Unit normals (..., V, 3) of vertices (..., V, 3) with triangles (F, 3): the sum of the adjacent triangles' normals, weighted by area.
-
-    As DECA's `vertex_normals`. A vertex that no triangle uses gets (0, 0, 0).
-    """
-    points = vertices.reshape(-1, 3)  # (B * V, 3): one long list, because index_add along any but the first axis is ten times slower
-    first = torch.arange(0, len(points), vertices.shape[-2], device=faces.device)  # where each sample starts
-    corners = (faces.long().t()[:, None] + first[:, None]).reshape(3, -1)  # (3, B * F)
-    a, b, c = (points.index_select(0, corner) for corner in corners)  # (B * F, 3)
-    area_normals = torch.linalg.cross(b - a, c - a, dim=-1)
-    total = torch.zeros_like(points).index_add(0, corners.reshape(-1), torch.cat([area_normals] * 3))
-    return normalize(total, dim=-1, eps=1e-12).reshape(vertices.shape)  # (..., V, 3)
-
-
 # --- Cameras and pixels (docs/conventions.md) ---
-
-
-def project(vertices: Tensor, camera: Tensor) -> Tensor:
-    """View space (B, V, 3) to ndc (B, V, 3) with scaled-orthographic cameras (B, 3) = (scale, tx, ty); depth is scale * z.
-
-    As DECA's `batch_orth_proj`; DECA's later flip of y and z is left out, so y points up.
-    """
-    scale, shift = camera[:, None, :1], camera[:, None, 1:]
-    return scale * torch.cat([vertices[..., :2] + shift, vertices[..., 2:]], dim=-1)  # (B, V, 3)
-
-
-def ndc_to_pixels(ndc: Tensor, height: int, width: int) -> Tensor:
-    """ndc (..., 2 or more; y up) to continuous pixels (..., 2): (0, 0) is the picture's top-left corner, y points down."""
-    return torch.stack([(ndc[..., 0] + 1) / 2 * width, (1 - ndc[..., 1]) / 2 * height], dim=-1)
-
-
-def pixels_to_ndc(pixels: Tensor, height: int, width: int) -> Tensor:
-    """The inverse of `ndc_to_pixels`: (..., 2) to (..., 2)."""
-    return torch.stack([pixels[..., 0] / width * 2 - 1, 1 - pixels[..., 1] / height * 2], dim=-1)
 
 
 # --- Spherical harmonics ---

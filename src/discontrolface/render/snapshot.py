@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from discontrolface.errors import UserError
-from discontrolface.maps import SNAPSHOT_MAPS as SNAPSHOT_MAPS
+from discontrolface.common.errors import UserError
+from discontrolface.common.maps import SNAPSHOT_MAPS as SNAPSHOT_MAPS
+from discontrolface.geometry.cameras import project
+from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.raster import Raster, interpolate, rasterize_batch
-from discontrolface.render.shade import add_sh_light, project, vertex_normals
+from discontrolface.render.shade import add_sh_light
 
 GREY = 0.7  # albedo of a head that has none
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.training.dataset import ALBEDO, PairDataset, albedo_path, channels
 from discontrolface.training.pairs import as_bytes, draw_pair, write_array
 
@@ -32,9 +32,9 @@ def first_seed(block: Path) -> int:
 
 def draw_albedo(block: Path, output: Path) -> None:
     """Draw and write the albedo maps (N, 6, H, W) uint8 of a block's pairs. UserError if its Lambertian maps are not drawn again exactly."""
-    from discontrolface.editing.geometry import Geometry
+    from discontrolface.face.geometry import Geometry
     from discontrolface.face.head import HeadModel
-    from discontrolface.training.synthetic import picture_backgrounds
+    from discontrolface.synthetic.portraits import picture_backgrounds
 
     pairs = np.load(block, mmap_mode="r", allow_pickle=False)
     geometry, pictures = Geometry.of(HeadModel.open()), picture_backgrounds()

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from discontrolface.common.errors import UserError
 from discontrolface.diffusion.masking import apply_mask
-from discontrolface.errors import UserError
 from discontrolface.training.average import Averaged
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Source, StepData

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from discontrolface.errors import UserError
+from discontrolface.common.configs import load_dataclass
+from discontrolface.common.errors import UserError
 
 STAGES = ("diffae", "expfacenet", "diffusionrig")
 PAIRS = ("synthetic", "self", "warp")
@@ -74,50 +73,6 @@ class TrainConfig:
             raise UserError(f"mask_low {self.mask_low} is above mask_high {self.mask_high}")
 
 
-Config = TypeVar("Config")
-
-
 def load_config(path: Path) -> TrainConfig:
     """Read a YAML file of `TrainConfig` fields. UserError for a missing file, a bad value's type, or an unknown key (the known ones are listed)."""
     return load_dataclass(path, TrainConfig())
-
-
-def load_dataclass(path: Path, defaults: Config) -> Config:
-    """A frozen dataclass from a YAML file of its fields; what the file leaves out is as in `defaults`. Errors as `load_config`."""
-    import yaml
-
-    if not path.is_file():
-        raise UserError(f"no training config at {path}")
-    try:
-        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} must be a list of `name: value` lines")
-    known = [f.name for f in dataclasses.fields(defaults)]  # type: ignore[arg-type]
-    unknown = sorted(str(key) for key in values if key not in known)
-    if unknown:
-        raise UserError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(known)}")
-    read = {key: _like(getattr(defaults, key), value, f"{path}: {key}") for key, value in values.items()}
-    try:
-        return dataclasses.replace(defaults, **read)  # type: ignore[type-var]
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-
-
-def _like(default: Any, value: Any, what: str) -> Any:
-    """The value in its field's type."""
-    if isinstance(default, tuple):
-        if not isinstance(value, list):
-            raise UserError(f"{what} must be a list, got {value!r}")
-        return tuple(value)
-    if isinstance(default, float) and not isinstance(value, bool) and isinstance(value, int | float | str):
-        try:
-            return float(value)  # YAML reads 1e-4 as text
-        except ValueError as error:
-            raise UserError(f"{what} must be a number, got {value!r}") from error
-    if isinstance(default, str) and isinstance(value, bool):
-        return "yes" if value else "no"  # YAML reads no as false
-    if not isinstance(value, type(default)) or (isinstance(value, bool) and not isinstance(default, bool)):
-        raise UserError(f"{what} must be a {type(default).__name__}, got {value!r}")
-    return value

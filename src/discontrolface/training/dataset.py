@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
+from discontrolface.diffusion.crops import corners, cut
 from discontrolface.nets.exp_facenet import map_slice
 from discontrolface.training.config import TrainConfig
-from discontrolface.training.crops import corners, cut
 from discontrolface.training.draws import Draws, draw
 
 # Channels of a block's pictures, for the two sides a and b of a pair; "preview_ab" is the warp of a towards b.

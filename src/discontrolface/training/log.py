@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.training.state import replacing
 
 

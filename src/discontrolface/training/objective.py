@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from discontrolface.common.errors import UserError
 from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.sampling import sample
 from discontrolface.diffusion.schedule import denoising_timesteps
-from discontrolface.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import CONFIGS
@@ -79,8 +79,8 @@ def new_control(model: DiffAE, config: TrainConfig) -> ExpFaceNet:
 
 def new_rig(config: TrainConfig) -> Objective:
     """The baseline with DiffusionRig's design, in the size of the run's network."""
-    from discontrolface.evaluation.baselines.diffusionrig import DiffusionRigBaseline
-    from discontrolface.evaluation.baselines.rig_objective import RigObjective
+    from discontrolface.baselines.diffusionrig import DiffusionRigBaseline
+    from discontrolface.baselines.rig_objective import RigObjective
 
     return RigObjective(DiffusionRigBaseline.sized_as(network_config(config), config.snapshot_maps))
 

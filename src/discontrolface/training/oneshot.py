@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 
 
 def run_one_shot(

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.training.dataset import CHANNELS, SIDES, channels
 
 if TYPE_CHECKING:
-    from discontrolface.training.synthetic import Scene
+    from discontrolface.synthetic.portraits import Scene
 
 BLOCK = 64  # pairs in a file
 SHAPE_JITTER = 0.15  # standard deviations
@@ -63,7 +63,7 @@ def write_array(array: NDArray[np.uint8], path: Path) -> None:
 def draw_pair(seed: int, pictures: Sequence[NDArray[np.uint8]], detail: float = 1.0) -> tuple[Scene, Sides, Sides]:
     """The scene of a seed, its parameters on both sides, and these as a fit would read them. `detail`: the share of the hair that is grown."""
     from discontrolface.face.random_edits import random_edit
-    from discontrolface.training import synthetic
+    from discontrolface.synthetic import portraits as synthetic
 
     rng = np.random.default_rng((seed, 7))
     scene = synthetic.make_scene(seed, pictures, detail)
@@ -80,10 +80,10 @@ def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, floa
     """Make and write the pairs of seeds first..first+count-1. Returns (first, seconds)."""
     import torch
 
-    from discontrolface.editing.geometry import Geometry
+    from discontrolface.face.geometry import Geometry
     from discontrolface.face.head import HeadModel
     from discontrolface.render.warp import render_preview
-    from discontrolface.training import synthetic
+    from discontrolface.synthetic import portraits as synthetic
 
     torch.set_num_threads(1)
     begin = time.monotonic()

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
+from discontrolface.common.parallel import run_pool
 from discontrolface.training.samples import SampleSettings
 from discontrolface.training.shards import ShardDataset, write_index, write_shard
 from discontrolface.training.state import replacing
@@ -24,7 +25,6 @@ GROUP = 128  # photos of one shard
 DEATHS = 3  # of the process at one file, until it is left out
 SHEET = 48  # samples on the contact sheet
 ENGINES = ("local", "ray")
-AnyJob = TypeVar("AnyJob")
 
 
 @dataclass(frozen=True)
@@ -161,26 +161,6 @@ def run_local(jobs: list[Job], processes: int, make: Callable[[Job], int] = make
             raise UserError(f"the processes that read photos die before the first photo; try fewer than {processes}, or free memory")
 
 
-def run_pool(jobs: Sequence[AnyJob], processes: int, make: Callable[[AnyJob], int]) -> Iterator[tuple[AnyJob, int | None]]:
-    """(job, what `make` says of it) as they get done; (job, None) when a process died, which ends the pool."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from concurrent.futures.process import BrokenProcessPool
-
-    with ProcessPoolExecutor(min(processes, len(jobs)), multiprocessing.get_context("spawn")) as pool:
-        running = {pool.submit(make, job): job for job in jobs}
-        try:
-            for future in as_completed(running):
-                try:
-                    yield running[future], future.result()
-                except BrokenProcessPool:
-                    yield running[future], None
-                    return
-        except BaseException:  # also Ctrl-C while waiting: what has not begun is not done first
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
 def run_ray(jobs: list[Job], processes: int) -> Iterator[int]:
     """The same through Ray Data, on the cluster that RAY_ADDRESS names or on this machine. The folders must be the same on all of its machines."""
     try:
@@ -306,7 +286,7 @@ def contact(data: ShardDataset) -> bytes:
     """A sheet of samples spread over the whole set: each crop beside its normals."""
     import numpy as np
 
-    from discontrolface.training.samples import encode
+    from discontrolface.common.images import encode_picture as encode
 
     count = min(SHEET, len(data))
     tile = 128

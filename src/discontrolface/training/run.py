@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.training.config import TrainConfig, load_config
 from discontrolface.training.dataset import PairDataset, Source
 from discontrolface.training.objective import network_config

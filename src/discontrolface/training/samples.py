@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.editing.images import Photo, load_photo
+from discontrolface.common.errors import UserError
+from discontrolface.common.images import Photo, encode_picture, load_photo
 from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
-from discontrolface.errors import UserError
 
 FACES = ("largest", "one", "all")
 FORMATS = ("png", "jpg")
@@ -110,9 +109,9 @@ def _files(person: Person, settings: SampleSettings, face: int, faces: int) -> d
         "landmark_error_percent": round(person.fit.mean_percent, 3),
     }
     return {
-        f"crop.{settings.crop_format}": encode(person.crop.image, settings.crop_format),
-        "snapshot.png": encode(np.concatenate([maps[..., :3], maps[..., 3:]], 1)),
-        "masks.png": encode(masks),
+        f"crop.{settings.crop_format}": encode_picture(person.crop.image, settings.crop_format),
+        "snapshot.png": encode_picture(np.concatenate([maps[..., :3], maps[..., 3:]], 1)),
+        "masks.png": encode_picture(masks),
         "parameters.json": person.parameters.to_json().encode(),
         "meta.json": json.dumps(about, separators=(",", ":")).encode(),
     }
@@ -123,13 +122,3 @@ def _inside(person: Person, size: int) -> NDArray[np.bool_]:
     centres = np.arange(size) + 0.5
     where = person.crop.to_photo(np.stack(np.meshgrid(centres, centres), -1))
     return np.asarray(((where >= 0) & (where < np.array(person.photo.size))).all(-1))
-
-
-def encode(picture: NDArray[np.uint8], kind: str = "png") -> bytes:
-    """A picture (H, W, 3) as PNG, or as JPEG of quality 95 without colour subsampling."""
-    from PIL import Image
-
-    out = io.BytesIO()
-    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if kind == "jpg" else {"compress_level": 6}
-    Image.fromarray(np.ascontiguousarray(picture)).save(out, "JPEG" if kind == "jpg" else "PNG", **options)
-    return out.getvalue()

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from discontrolface.editing.geometry import Geometry
+from discontrolface.common.errors import UserError
 from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
-from discontrolface.errors import UserError
+from discontrolface.face.geometry import Geometry
 from discontrolface.face.head import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit

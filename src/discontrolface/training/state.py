@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import torch
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 
 
 @contextlib.contextmanager

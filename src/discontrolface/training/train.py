@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.training.average import Averaged
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch, Source, StepData

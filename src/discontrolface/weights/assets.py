@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from discontrolface.errors import UserError
-from discontrolface.files import write_atomic
+from discontrolface.common.errors import UserError
+from discontrolface.common.files import write_atomic
 
 if TYPE_CHECKING:
     import torch
@@ -180,7 +180,7 @@ def recognise(path: Path) -> tuple[str, Content]:
         return "topology", _read_topology(path)
     if _is_checkpoint(path, head):
         return _recognise_checkpoint(path)
-    from discontrolface.weights.unpickle import load_file
+    from discontrolface.common.unpickle import load_file
 
     content = load_file(path)
     for key, test, read in _ARRAYS:

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, ClassVar
 import torch
 from torch import Tensor
 
-from discontrolface.errors import UserError
-from discontrolface.weights.restricted import DAMAGE, Inert, PlainDict, RestrictedUnpickler, Unchangeable
+from discontrolface.common.errors import UserError
+from discontrolface.common.restricted import DAMAGE, Inert, PlainDict, RestrictedUnpickler, Unchangeable
 
 MAX_PICKLE_BYTES = 64 * 2**20  # the structure alone; the official files need less than 1 MB
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C

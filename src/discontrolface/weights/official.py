@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from discontrolface.common.errors import UserError
 from discontrolface.diffusion.attributes import AttributeDirections
-from discontrolface.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.latent import MLPSkipNet
 from discontrolface.weights.checkpoint import Checkpoint, open_checkpoint

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from discontrolface.errors import UserError
+from discontrolface.common.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.weights.assets import default_folder, paper_missing

@@ -109,7 +109,7 @@ def _network(path: Path) -> tuple[bool, str]:
 def _by_form(path: Path) -> tuple[bool, str]:
     """(is something wrong, what was found) of the head model or a description."""
     if path.suffix == ".json":
-        from discontrolface.errors import UserError
+        from discontrolface.common.errors import UserError
         from discontrolface.weights.preset import read_manifest
 
         try:

@@ -1,0 +1,1 @@
+"""Other people's methods, each a plug-in: network, importer, its way to edit, its options."""

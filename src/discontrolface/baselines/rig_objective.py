@@ -1,0 +1,33 @@
+"""How the DiffusionRig baseline is trained: by the loop, the loss and the pairs of our own networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from discontrolface.baselines.diffusionrig import Posed, sample_rig
+from discontrolface.diffusion.loss import diffusion_loss
+from discontrolface.training.dataset import Batch
+from discontrolface.training.objective import Objective
+
+
+class RigObjective(Objective):
+    """The baseline's loss: the target from the code of the whole source and the target's buffers. Encoder and U-Net learn; nothing is masked.
+
+    The official code takes source and target from one photo (it has no pairs); ours are a pair, as for Exp-FaceNet.
+    """
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(B,) the loss of each picture."""
+        posed: Any = Posed(self.model, batch.snapshot)
+        return diffusion_loss(posed, batch.target, source=batch.source, t=batch.t, noise=batch.noise, weight=batch.weight).per_sample
+
+    def seen(self, batch: Batch) -> Tensor:
+        """(B,3,H,W) the whole source."""
+        return batch.source
+
+    def sampled(self, batch: Batch, noise: Tensor, steps: int, generator: torch.Generator) -> Tensor:
+        """(B,3,H,W) the targets, from noise; nothing is drawn from the generator."""
+        return sample_rig(self.model, batch.source, batch.snapshot, noise, steps)

@@ -1,0 +1,237 @@
+"""How long everything takes on this machine, and how much memory: `discontrolface benchmark`.
+
+Every stage runs once to compile and to warm the caches (its operations are counted then), once for its memory, then as often as the effort says.
+The machine's own best speed in float32 is measured before and after, and the better of the two counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from discontrolface.bench.machine import Effort, check_device, describe, load_average, peak_growth, peak_speed
+from discontrolface.bench.stages import (
+    BATCHES,
+    SIZES,
+    STEPS,
+    Stage,
+    drawing_stages,
+    drawn_photo,
+    edit_stages,
+    full_size_networks,
+    network_stages,
+    personal_stages,
+    reading_stages,
+)
+from discontrolface.common.errors import UserError
+
+FORMAT = "discontrolface benchmark 1"
+FULL_SIZE = "full size: "  # before the names of the paper's networks
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured and how thoroughly."""
+
+    effort: Effort
+    batches: Sequence[int] = BATCHES
+    sizes: Sequence[int] = SIZES
+    steps: Sequence[int] = STEPS
+    peak_seconds: float = 2.0  # for the machine's best speed, each of two times
+    full_size: bool = False  # also one forward of each of the paper's networks
+
+    @property
+    def count(self) -> int:
+        """How many stages that makes with the open preset; for a progress bar."""
+        return 9 + 2 * len(self.sizes) + 4 * len(self.batches) + len(self.steps) + 3 * self.full_size
+
+
+FULL = Plan(Effort(seconds=4.0, least=5, most=100))
+QUICK = Plan(Effort(seconds=0.2, least=2, most=10), (1, 2), (128, 256), (1, 2), peak_seconds=0.3)
+"""For CI: that everything runs, with rough figures."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a stage takes. times: milliseconds of each run. memory: MB that it needs at most, beyond what was in use. operations: of one run."""
+
+    stage: str
+    kind: str
+    amount: int
+    times: tuple[float, ...] = field(repr=False)
+    memory: float | None = None
+    operations: int | None = None
+
+    def percentile(self, percent: float) -> float:
+        """Milliseconds; between two runs where none is exactly there."""
+        return float(np.percentile(self.times, percent))
+
+    @property
+    def median(self) -> float:
+        """Milliseconds."""
+        return self.percentile(50)
+
+    @property
+    def speed(self) -> float | None:
+        """Operations a second in the median run."""
+        return None if not self.operations else self.operations / self.median * 1000
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Which stage it is, from run to run."""
+        return self.stage, self.kind, self.amount
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """All of it. machine: see `describe`. settings: what was measured. peak: operations a second, see `peak_speed`."""
+
+    machine: dict[str, str | int | float]
+    settings: dict[str, str | int | float]
+    peak: dict[str, float]
+    stages: tuple[Measured, ...]
+
+    @property
+    def best_speed(self) -> float:
+        """The machine's own, operations a second."""
+        return max(self.peak.values())
+
+    def share(self, measured: Measured) -> float | None:
+        """Of the machine's best speed, 0 to 1."""
+        return None if measured.speed is None else measured.speed / self.best_speed
+
+    def find(self, stage: str, amount: int | None = None) -> Measured | None:
+        """A stage by name, and by amount where it has several."""
+        return next((m for m in self.stages if m.stage == stage and amount in (None, m.amount)), None)
+
+
+def measure(stage: Stage, effort: Effort) -> Measured:
+    """Warm up, count, then memory, then time."""
+    operations = None
+    if stage.operations is None:
+        stage.work()
+    else:
+        operations = stage.operations()
+    memory = peak_growth(stage.work, stage.device)
+    return Measured(stage.name, stage.kind, stage.amount, tuple(stage.run(effort)), memory, operations)
+
+
+def all_stages(plan: Plan, preset: str | Path, device: str, photo: Path | None, assets: Path | None) -> Iterator[tuple[Stage, Effort]]:
+    """Every stage with its effort, made when it is its turn."""
+    from discontrolface.common.images import load_photo
+    from discontrolface.editing.editor import Editor
+    from discontrolface.weights.preset import load_preset, preset_folder
+
+    folder = preset_folder(preset, assets)
+    yield Stage("load the networks", lambda: load_preset(folder, device), device=device), plan.effort
+    editor = Editor.load(folder, device, assets=assets)
+    picture = drawn_photo() if photo is None else load_photo(photo)
+    person = editor.read(picture)
+    maps = editor.preset.control.config["snapshot_maps"]
+    for stages in (
+        reading_stages(editor, picture),
+        drawing_stages(person, maps, plan.sizes),
+        network_stages(editor.preset.model, editor.preset.control, plan.batches, device),
+        personal_stages(editor, person, plan.batches),
+        edit_stages(editor, person, plan.steps),
+    ):
+        for stage in stages:
+            yield stage, plan.effort
+    if plan.full_size:
+        for stage in network_stages(*full_size_networks(device), (1,), device, FULL_SIZE):
+            yield stage, Effort(0, 1, 1)
+
+
+def run_benchmark(
+    plan: Plan,
+    preset: str | Path = "open",
+    device: str = "cpu",
+    photo: Path | None = None,  # None: a drawn portrait, the same everywhere
+    assets: Path | None = None,  # the folder of imported files, for the paper preset
+    progress: Callable[[str], None] | None = None,  # told each stage's name before it runs
+) -> Benchmark:
+    """Measure everything. UserError for a device, preset or photo that cannot be used."""
+    check_device(device)
+    load = load_average()
+    peaks = [peak_speed(device, plan.peak_seconds)]
+    measured = []
+    for stage, effort in all_stages(plan, preset, device, photo, assets):
+        if progress is not None:
+            progress(f"{stage.name} {stage.amount or ''}".strip())
+        measured.append(measure(stage, effort))
+    peaks.append(peak_speed(device, plan.peak_seconds))
+    peak = {name: max(p[name] for p in peaks) for name in peaks[0]}
+    settings: dict[str, str | int | float] = {
+        "preset": str(preset),
+        "photo": "drawn portrait, 512 x 512" if photo is None else photo.name,
+        "seconds a stage": plan.effort.seconds,
+        "runs a stage": f"{plan.effort.least} to {plan.effort.most}",
+        "load before": load,  # programs that wanted a core
+        "steadiness": round(steadiness(peaks), 3),
+    }
+    return Benchmark(describe(device), settings, peak, tuple(measured))
+
+
+def steadiness(peaks: Sequence[dict[str, float]]) -> float:
+    """The machine's best speed at its slower time over that at its faster time: 1 when nothing else ran."""
+    best = [max(peak.values()) for peak in peaks]
+    return min(best) / max(best)
+
+
+# ---- JSON
+
+
+def to_json(benchmark: Benchmark) -> str:
+    """With the time of every run, so that later runs can be compared with it."""
+    rows = [
+        {
+            "stage": m.stage,
+            "kind": m.kind,
+            "amount": m.amount,
+            "p5_ms": round(m.percentile(5), 4),
+            "p50_ms": round(m.median, 4),
+            "p95_ms": round(m.percentile(95), 4),
+            "memory_mb": None if m.memory is None else round(m.memory, 2),
+            "operations": m.operations,
+            "share_of_peak": None if (share := benchmark.share(m)) is None else round(share, 4),
+            "times_ms": [round(t, 4) for t in m.times],
+        }
+        for m in benchmark.stages
+    ]
+    head: dict[str, object] = {"format": FORMAT, "machine": benchmark.machine, "settings": benchmark.settings}
+    head |= {"peak_operations_per_second": benchmark.peak}
+    return json.dumps(head | {"stages": rows}, indent=1)
+
+
+def from_json(text: str, source: str) -> Benchmark:
+    """What `to_json` wrote. source: for messages. UserError for anything else."""
+    try:
+        read: dict[str, Any] = json.loads(text)
+        if read["format"] != FORMAT:
+            raise ValueError(f"format {read['format']!r}")
+        stages = tuple(
+            Measured(
+                str(row["stage"]),
+                str(row["kind"]),
+                int(row["amount"]),
+                tuple(float(t) for t in row["times_ms"]),
+                None if row["memory_mb"] is None else float(row["memory_mb"]),
+                None if row["operations"] is None else int(row["operations"]),
+            )
+            for row in read["stages"]
+        )
+        peak = {str(name): float(value) for name, value in read["peak_operations_per_second"].items()}
+        if not peak or not all(m.times for m in stages):
+            raise ValueError("it has no figures")
+        benchmark = Benchmark(dict(read["machine"]), dict(read["settings"]), peak, stages)
+        float(benchmark.settings["load before"]) + float(benchmark.settings["steadiness"]) + float(benchmark.machine["cores"])
+        return benchmark
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{source} is not a benchmark that can be compared with ({error}); give a .json that `benchmark -o` wrote"
+        ) from error

@@ -1,0 +1,84 @@
+"""`discontrolface assets`: what the presets are made of, and `assets import` for the files that a user brings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from discontrolface.cli.common import plain_errors
+from discontrolface.cli.source import AssetsOption
+from discontrolface.common.errors import UserError
+
+assets_app = typer.Typer(help="What the presets are made of: files, origin, licences, what is missing.", invoke_without_command=True)
+
+
+@assets_app.callback()
+def assets(context: typer.Context, assets_dir: AssetsOption = None) -> None:
+    """List every file of both presets: what is there, where it comes from, under which licence, whether it is whole."""
+    if context.invoked_subcommand is None:
+        with plain_errors():
+            print_open()
+            typer.echo()
+            print_paper(assets_dir)
+    else:
+        context.obj = assets_dir
+
+
+@assets_app.command("import")
+def import_files(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(help="Official files, or a trained exp_facenet/, by any name.", metavar="FILE...")],
+    assets_dir: AssetsOption = None,
+) -> None:
+    """Recognise files by what is in them, check, convert and store them. Nothing in them is executed, and no pickle is kept."""
+    with plain_errors():
+        from discontrolface.weights.assets import import_asset, paper_missing
+
+        folder = assets_dir or context.obj
+        refused = 0
+        for path in paths:
+            try:
+                status = import_asset(path, folder)
+            except UserError as error:
+                typer.echo(f"error: {error}", err=True)
+                refused += 1
+                continue
+            typer.echo(f"{path.name}: {status.asset.what}, stored as {status.path} ({status.note})")
+        missing = paper_missing(folder)
+        typer.echo(
+            "the paper preset is complete" if not missing else f"the paper preset still lacks {len(missing)}: see `discontrolface assets`"
+        )
+        if refused:
+            raise typer.Exit(2)
+
+
+def print_open() -> None:
+    """The files that come with the package."""
+    from discontrolface.weights.shipped import list_shipped
+
+    typer.echo("open preset (comes with the package)")
+    for status in list_shipped():
+        print_entry(status.state, status.file.what, f"{status.path} ({status.note})", status.file.origin, status.file.licence)
+
+
+def print_paper(folder: Path | None) -> None:
+    """The files that the user brings."""
+    from discontrolface.weights.assets import default_folder, list_assets
+
+    typer.echo(f"paper preset, in {folder or default_folder()}")
+    lacking = 0
+    for status in list_assets(folder):
+        asset = status.asset
+        wrong = status.state != "ok"
+        lacking += wrong and asset.needed
+        state = status.state if asset.needed or not wrong else f"{status.state} (not needed)"
+        there = f"{status.path} ({status.note})" if status.path.exists() else f"bring {asset.official}"
+        print_entry(state, asset.what, there, asset.source, asset.licence)
+    typer.echo(f"{lacking} needed files lacking; bring them with `discontrolface assets import FILE...`" if lacking else "complete")
+
+
+def print_entry(state: str, what: str, there: str, origin: str, licence: str) -> None:
+    """One file, in four lines."""
+    typer.echo(f"  {state:<8} {what}\n           {there}\n           from:    {origin}\n           licence: {licence}")

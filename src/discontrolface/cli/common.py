@@ -1,0 +1,123 @@
+"""What the commands share: errors in one sentence, checks before the long work, progress bars, options that come in groups."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, get_type_hints
+
+import typer
+
+from discontrolface.common.errors import UserError
+
+PhotoArgument = Annotated[Path, typer.Argument(help="The photo.", metavar="PHOTO")]
+DeviceOption = Annotated[str, typer.Option(help="Where the networks run, as PyTorch names it.")]
+CacheOption = Annotated[
+    Path | None, typer.Option("--cache-dir", help="Where personal weights are kept. [default: the user's cache folder]")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameters that are dataclasses become one option a field, so that several commands can have the same group of options."""
+    hints = get_type_hints(command, include_extras=True)
+    shown: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if not is_dataclass(hints[name]):
+            shown.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        options = get_type_hints(hints[name], include_extras=True)
+        for option in fields(hints[name]):
+            default = inspect.Parameter.empty if option.default is MISSING else option.default
+            shown.append(inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=options[option.name]))
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        groups = {
+            name: hint(**{option.name: given.pop(option.name) for option in fields(hint)})
+            for name, hint in hints.items()
+            if name != "return" and is_dataclass(hint) and isinstance(hint, type)
+        }
+        command(**given, **groups)
+
+    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    del run.__wrapped__  # type: ignore[attr-defined]  # Typer would look through it
+    return run
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """One clear sentence for what a user can mend, exit code 2; Ctrl-C ends with 130."""
+    try:
+        yield
+    except UserError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        raise typer.Exit(130) from None
+
+
+def fail(sentence: str) -> NoReturn:
+    """Print to stderr and exit with 2."""
+    typer.echo(f"error: {sentence}", err=True)
+    raise typer.Exit(2)
+
+
+def parse_pairs(text: str, what: str) -> dict[str, float]:
+    """`a=0.6,b=1` as a dict. UserError if it is not of that form."""
+    pairs: dict[str, float] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, equals, value = part.partition("=")
+        try:
+            pairs[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise UserError(f"{what} {part!r} is not of the form name=value, for instance {what} jawOpen=0.6,mouthSmileLeft=0.5")
+    return pairs
+
+
+def parse_numbers(text: str | None, what: str, count: int) -> tuple[float, ...] | None:
+    """`a,b,...` as exactly `count` numbers."""
+    if text is None:
+        return None
+    try:
+        numbers = tuple(float(x) for x in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count:
+        raise UserError(f"{what} {text!r} must be {count} numbers with commas between them")
+    return numbers
+
+
+def check_outputs(pictures: list[Path | None], texts: list[Path | None], overwrite: bool) -> None:
+    """Before the long work: can everything be written that was asked for?"""
+    from discontrolface.common.images import check_output
+    from discontrolface.common.text_files import check_text_output
+
+    for picture in filter(None, pictures):
+        check_output(picture, overwrite)
+    for text in filter(None, texts):
+        check_text_output(text, overwrite)
+
+
+@contextmanager
+def progress_bar(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time left; yields update(done, total)."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

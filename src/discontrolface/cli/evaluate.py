@@ -1,0 +1,138 @@
+"""`discontrolface evaluate`: methods side by side on the same edits, by the same figures."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption, plain_errors, progress_bar
+from discontrolface.cli.source import AssetsOption
+from discontrolface.common.errors import UserError
+
+if TYPE_CHECKING:
+    from discontrolface.evaluation.run import Setup
+
+
+def evaluate(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Photos, or shards that `prepare` wrote. [default: held-out pairs]", metavar="[FOLDER]")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="OUT.json; OUT.md beside it. To go on after a stop, run the same command.")
+    ] = None,
+    count: Annotated[int, typer.Option(help="How many pairs, or samples of shards; of photos all are taken.")] = 200,
+    methods: Annotated[
+        str | None, typer.Option(help="Which, by name with commas: see docs/evaluation.md. [default: those without fine-tuning]")
+    ] = None,
+    write_inputs: Annotated[
+        Path | None, typer.Option(help="Write the inputs of the edits to this folder, for methods that do not run here, and stop.")
+    ] = None,
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option(help="Pictures of another method, see docs/evaluation.md; repeat it for more.", metavar="NAME=FOLDER"),
+    ] = None,
+    diffusionrig: Annotated[
+        Path | None, typer.Option(help="For the method diffusionrig: the folder of weights that `train diffusionrig` wrote.")
+    ] = None,
+    inception: Annotated[Path | None, typer.Option(help="For FID and KID: pytorch-fid's Inception weights.")] = None,
+    lpips_backbone: Annotated[Path | None, typer.Option(help="For LPIPS: torchvision's AlexNet or VGG-16 weights.")] = None,
+    lpips_linear: Annotated[Path | None, typer.Option(help="For LPIPS: the linear layers (alex.pth or vgg.pth).")] = None,
+    arcface: Annotated[Path | None, typer.Option(help="For identity by ArcFace: its ONNX file (needs onnxruntime).")] = None,
+    preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open",
+    assets_dir: AssetsOption = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps. [default: the preset's]")] = None,
+    strength: Annotated[float | None, typer.Option(help="Of the draft. [default: the preset's]")] = None,
+    processes: Annotated[int | None, typer.Option(help="Processes, one core each. [default: all cores; 1 with a device]")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write one HTML page.")] = None,
+    device: DeviceOption = "cpu",
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure edits: held-out drawn pairs with their true results, a folder of photos, or shards; several methods side by side."""
+    with plain_errors():
+        from discontrolface.evaluation.methods import method_names
+        from discontrolface.evaluation.outputs import parse_outputs
+        from discontrolface.evaluation.run import Measures, Setup, check_outputs
+        from discontrolface.evaluation.trials import trials_of
+        from discontrolface.weights.preset import preset_folder
+
+        measures = Measures(inception, lpips_backbone, lpips_linear, arcface, has_identity())
+        others = tuple(parse_outputs(outputs or []).items())
+        setup = Setup(
+            preset_folder(preset, assets_dir),
+            assets_dir,
+            trials_of(folder, count),
+            method_names(methods),
+            others,
+            measures,
+            steps,
+            strength,
+            device,
+            diffusionrig,
+        )
+        if write_inputs is not None:
+            typer.echo(
+                f"{run_inputs(setup, write_inputs, quiet)} edits in {write_inputs}; put pictures NAME.png into a folder of their own"
+            )
+            return
+        if output is None:
+            raise UserError("give -o OUT.json, where the figures go, or --write-inputs FOLDER")
+        check_outputs(output, report, overwrite)
+        run_evaluation(setup, output, report, processes or (cores() if device == "cpu" else 1), overwrite, quiet)
+
+
+def run_inputs(setup: Setup, folder: Path, quiet: bool) -> int:
+    """Write the inputs; returns how many edits there are."""
+    from discontrolface.evaluation.outputs import write_inputs
+    from discontrolface.evaluation.run import preset_bench
+
+    with progress_bar("writing inputs", quiet) as update:
+        return write_inputs(setup.trials, preset_bench(setup), folder, update)
+
+
+def run_evaluation(setup: Setup, output: Path, page: Path | None, processes: int, overwrite: bool, quiet: bool) -> None:
+    """Measure and write JSON, Markdown and, if wanted, the page."""
+    import numpy as np
+
+    from discontrolface.common.files import write_atomically
+    from discontrolface.evaluation.parts import parts_of
+    from discontrolface.evaluation.report import evaluation_report
+    from discontrolface.evaluation.run import evaluate as measure
+
+    with progress_bar("evaluating", quiet) as update:
+        result: dict[str, Any] = measure(setup, output, processes, update, overwrite)
+    write_atomically(output, json.dumps(result, indent=1).encode(), True)
+    sheet = parts_of(output) / "sheet.png"
+    picture = None
+    if sheet.is_file():
+        from PIL import Image
+
+        picture = np.asarray(Image.open(sheet).convert("RGB"))
+    content = evaluation_report(result, picture)
+    from discontrolface.reports import write_html, write_markdown
+
+    write_markdown(content, output.with_suffix(".md"), overwrite=True)
+    if page is not None:
+        write_html(content, page, overwrite)
+    typer.echo(content.summary)
+    typer.echo(f"wrote {output}, {output.with_suffix('.md')}" + (f", {page}" if page is not None else ""))
+
+
+def has_identity() -> bool:
+    """Whether dlib's embedding is installed; the report says so when it is not."""
+    from discontrolface.evaluation.identity import model_file
+
+    try:
+        model_file()
+    except UserError:
+        return False
+    return True
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,64 @@
+"""The options that say which face of a photo is read, and with what: preset, head model, imported assets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from discontrolface.cli.common import parse_numbers
+from discontrolface.common.errors import UserError
+
+if TYPE_CHECKING:
+    from discontrolface.editing.editor import Editor
+    from discontrolface.editing.person import Person
+    from discontrolface.editing.reading import Reader
+
+AssetsOption = Annotated[
+    Path | None, typer.Option("--assets-dir", help="Imported files (see `assets`). [default: the user's data folder]", metavar="DIR")
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which face, and with what it is read."""
+
+    preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open"
+    head: Annotated[str | None, typer.Option(help="Head model: open or flame. [default: the preset's]")] = None
+    detail: Annotated[
+        bool, typer.Option("--detail/--no-detail", help="With FLAME: control wrinkles too (the paper), or not (its ablation).")
+    ] = True
+    assets_dir: AssetsOption = None
+    face: Annotated[int | None, typer.Option("--face", help="Which face: 0 is the largest.")] = None
+    face_box: Annotated[
+        str | None, typer.Option("--face-box", help="The face's box in pixels: left,top,right,bottom.", metavar="L,T,R,B")
+    ] = None
+
+    def reader(self, device: str = "cpu") -> Reader:
+        """The models that read photos. Only what reading needs has to be there, no diffusion networks."""
+        from discontrolface.editing.reading import Reader
+        from discontrolface.weights.preset import HEADS, preset_head
+
+        head = self.head or preset_head(self.preset)
+        if head not in HEADS:
+            raise UserError(f"head model {head!r} is not known; choose one of {', '.join(HEADS)}")
+        return Reader.open() if head == "open" else Reader.flame(self.assets_dir, detail=self.detail, device=device)
+
+    def read(self, reader: Reader, photo: Path) -> Person:
+        """The person of the chosen face."""
+        box = parse_numbers(self.face_box, "--face-box", 4)
+        return reader.read(photo, self.face, None if box is None else (box[0], box[1], box[2], box[3]))
+
+    def folder(self) -> Path:
+        """The preset's folder, complete as far as that can be said quickly: before the photo is read."""
+        from discontrolface.weights.preset import preset_folder
+
+        return preset_folder(self.preset, self.assets_dir)
+
+    def editor(self, folder: Path, device: str, cache: Path | None, reader: Reader) -> Editor:
+        """The networks."""
+        from discontrolface.editing.editor import Editor
+
+        return Editor.load(folder, device, cache, reader)

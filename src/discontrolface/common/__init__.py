@@ -1,0 +1,1 @@
+"""What every room stands on: errors, files, pictures, reading without executing. Nothing here knows a face."""

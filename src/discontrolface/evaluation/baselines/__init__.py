@@ -1,1 +1,0 @@
-"""Other methods' designs, trained by us on the portraits that our own networks are trained on, to be measured beside them."""

@@ -1,0 +1,111 @@
+"""From face parameters to pictures of the head: what the preview and the snapshot need, with everything that only depends on the head model kept.
+
+`Geometry` draws any head model. `DetailGeometry` draws FLAME with one person's wrinkles: DECA's detail, in the expression of the parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from discontrolface.face.head import HeadModel
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.geometry.cameras import project
+from discontrolface.render.rig import PreviewRig
+from discontrolface.render.snapshot import Snapshot, render_snapshot
+from discontrolface.render.warp import Preview, View
+
+if TYPE_CHECKING:
+    from discontrolface.face.paper import PaperFace
+    from discontrolface.face.regress import Codes
+
+
+class Surface(NamedTuple):
+    """A triangle mesh in view space: vertices (V, 3) metres, faces (F, 3), uv (T, 2) with v up, faces_uv (F, 3); None without texture coordinates."""
+
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int32]
+    uv: NDArray[np.float32] | None
+    faces_uv: NDArray[np.int32] | None
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A head model and its preview rig."""
+
+    head: HeadModel
+    rig: PreviewRig
+
+    @classmethod
+    def of(cls, head: HeadModel) -> Geometry:
+        """Of a head model."""
+        return Geometry(head, PreviewRig.of(head))
+
+    @property
+    def label(self) -> str:
+        """What draws the snapshots: the head model's name, and `+detail` where wrinkles are drawn."""
+        return self.head.name
+
+    def coarse(self) -> Geometry:
+        """The same head without anybody's wrinkles."""
+        return self
+
+    @torch.no_grad()
+    def vertices(self, parameters: FaceParameters) -> torch.Tensor:
+        """(1, V, 3) the posed head in view space, metres."""
+        p = parameters.tensors()
+        return self.head(p["shape"], p["expression"], p["pose"]).vertices
+
+    def view(self, parameters: FaceParameters) -> View:
+        """The posed head in the crop, as the preview takes it."""
+        vertices = project(self.vertices(parameters), parameters.tensors()["camera"])[0].numpy()
+        return View(vertices, parameters.light, parameters.albedo)
+
+    def snapshot(self, parameters: FaceParameters, size: int, maps: Sequence[str], preview: Preview | None = None) -> Snapshot:
+        """The control image (1, C, size, size) of one face; `preview` (at the same size) where the maps ask for it."""
+        p = parameters.tensors()
+        albedo = torch.tensor(parameters.albedo[self.head.region.astype(int)])[None]  # (1, V, 3): each vertex has its region's colour
+        vertices, faces = self.vertices(parameters), self.head.faces_tensor
+        return render_snapshot(vertices, faces, p["camera"], p["light"], albedo, size, maps, *_tensors(preview))
+
+    def surface(self, parameters: FaceParameters) -> Surface:
+        """The posed head as a mesh."""
+        head = self.head
+        return Surface(self.vertices(parameters)[0].numpy(), head.faces, head.uv, head.faces_uv)
+
+
+@dataclass(frozen=True)
+class DetailGeometry(Geometry):
+    """FLAME with the wrinkles of the person whose codes these are."""
+
+    face: PaperFace
+    codes: Codes
+
+    @property
+    def label(self) -> str:
+        return f"{self.head.name}+detail"
+
+    def coarse(self) -> Geometry:
+        return Geometry(self.head, self.rig)
+
+    def snapshot(self, parameters: FaceParameters, size: int, maps: Sequence[str], preview: Preview | None = None) -> Snapshot:
+        return self.face.snapshot(parameters, size, maps, self.codes, *_tensors(preview))
+
+    def surface(self, parameters: FaceParameters) -> Surface:
+        """With the wrinkles: every triangle in 16, displaced."""
+        if self.face.detail is None:
+            return super().surface(parameters)
+        mesh = self.face.detail.mesh(self.vertices(parameters)[0], self.face.displacement(parameters, self.codes)[0])
+        return Surface(mesh.vertices, mesh.faces, mesh.uv, mesh.faces_uv)
+
+
+def _tensors(preview: Preview | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """The preview as snapshots take it: picture (1, 3, H, W) in [-1, 1], visibility (1, 1, H, W)."""
+    if preview is None:
+        return None, None
+    return torch.from_numpy(preview.image).permute(2, 0, 1)[None] * 2 - 1, torch.from_numpy(preview.visibility)[None, None]
