@@ -228,8 +228,8 @@ def quality(folder: Path, pictures: list[Path]) -> list[str]:
     base = statistics.median(seconds(lambda: sample(model, noise, z, 20)) for _ in range(3))
     settings: dict[str, dict[str, Any]] = {
         "DDIM, 10 steps": {"steps": 10},
-        "DPM-Solver++, 10 steps": {"steps": 10, "scheduler": "dpm++"},
-        "DPM-Solver++, 20 steps": {"steps": 20, "scheduler": "dpm++"},
+        "DPM-Solver++, 10 steps": {"steps": 10, "solver": "dpm++"},
+        "DPM-Solver++, 20 steps": {"steps": 20, "solver": "dpm++"},
         "DDIM, 20 steps, deep features every 2nd step": {"steps": 20, "deep_every": 2},
         "DDIM, 20 steps, deep features every 3rd step": {"steps": 20, "deep_every": 3},
         "DDIM, 20 steps, all but the lowest level, every 2nd step": {"steps": 20, "deep_every": 2, "deep_depth": model.unet.levels - 1},

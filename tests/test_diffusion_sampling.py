@@ -49,14 +49,14 @@ Z = torch.zeros(4, 16)
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
-@pytest.mark.parametrize("scheduler", ["ddim", "dpm++"])
-def test_solvers_follow_the_exact_flow(scheduler: str, prediction_type: str) -> None:
+@pytest.mark.parametrize("solver", ["ddim", "dpm++"])
+def test_solvers_follow_the_exact_flow(solver: str, prediction_type: str) -> None:
     noise = torch.randn(4, 3, 8, 8, generator=seeded())
     model = GaussianData(0.2, 0.3, prediction_type)
     errors = []
     for steps in (10, 40, 200):
         exact = exact_flow(noise, denoising_timesteps(steps)[0], 0.2, 0.3)
-        errors.append((sample(model, noise, Z, steps, scheduler=scheduler, clip=False) - exact).abs().max().item())
+        errors.append((sample(model, noise, Z, steps, solver=solver, clip=False) - exact).abs().max().item())
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.03
 
@@ -66,9 +66,9 @@ def test_dpm_converges_faster_than_ddim() -> None:
     noise = torch.randn(4, 3, 8, 8, generator=seeded())
     model = GaussianData(0.2, 0.3, "sample")
     error = {}
-    for scheduler, steps in (("ddim", 20), ("dpm++", 10)):
+    for solver, steps in (("ddim", 20), ("dpm++", 10)):
         exact = exact_flow(noise, denoising_timesteps(steps)[0], 0.2, 0.3)
-        error[scheduler] = (sample(model, noise, Z, steps, scheduler=scheduler, clip=False) - exact).abs().mean().item()
+        error[solver] = (sample(model, noise, Z, steps, solver=solver, clip=False) - exact).abs().mean().item()
     assert error["dpm++"] < 0.25 * error["ddim"]
 
 
@@ -334,8 +334,8 @@ def test_mistakes_are_named(pair: tuple[DiffAE, ExpFaceNet]) -> None:
     z = model.encode(crop)
     with pytest.raises(UserError, match="needs z, or a condition"):
         sample(model, noise)
-    with pytest.raises(UserError, match="scheduler 'euler' is not known"):
-        sample(model, noise, z, scheduler="euler")
+    with pytest.raises(UserError, match="solver 'euler' is not known"):
+        sample(model, noise, z, solver="euler")
     with pytest.raises(UserError, match="steps is 0"):
         sample(model, noise, z, steps=0)
     with pytest.raises(UserError, match=r"strength is 1\.5"):

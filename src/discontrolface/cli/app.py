@@ -152,7 +152,7 @@ def edit(
         float | None, typer.Option(help="With --start noise: 1 is the paper's, less is closer to the mean. [default: the preset's]")
     ] = None,
     masking: Annotated[str, typer.Option(help="Masking schedule: A to F, linear, linear-up.")] = "linear",
-    scheduler: Annotated[str, typer.Option(help="ddim or dpm++.")] = "ddim",
+    solver: Annotated[str, typer.Option(help="ddim or dpm++.")] = "ddim",
     seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 0,
     personal: Annotated[
         bool, typer.Option("--personal/--no-personal", help="Adapt the networks to the person first (minutes, once).")
@@ -184,7 +184,7 @@ def edit(
                 seed,
                 start,
                 strength,
-                scheduler,
+                solver,
                 callback=lambda step: update(step.index + 1, step.count),
                 temperature=temperature,
             )

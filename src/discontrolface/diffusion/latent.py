@@ -25,11 +25,11 @@ def _noisy(z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def sample_latent(net: MLPSkipNet, noise: Tensor, steps: int = 20, scheduler: str = "ddim") -> Tensor:
+def sample_latent(net: MLPSkipNet, noise: Tensor, steps: int = 20, solver: str = "ddim") -> Tensor:
     """Codes from noise: (B,Z) ~ N(0, I) -> z_sem (B,Z), denormalised. No clipping, as the official code."""
     alphas = latent_alphas_cumprod()
     timesteps = denoising_timesteps(steps)
-    if scheduler == "dpm++" and steps > 1:
+    if solver == "dpm++" and steps > 1:
         timesteps = log_snr_timesteps(timesteps[0], steps, alphas)
 
     def predict(index: int, z_t: Tensor, t: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def sample_latent(net: MLPSkipNet, noise: Tensor, steps: int = 20, scheduler: st
         return (z_t - (1 - a) ** 0.5 * net(z_t, t)) / a**0.5
 
     z = noise
-    for step in denoise(predict, noise, timesteps, alphas, scheduler, clip=False):
+    for step in denoise(predict, noise, timesteps, alphas, solver, clip=False):
         z = step.sample
     return net.denormalize(z)
 
@@ -49,15 +49,15 @@ def sample_faces(
     steps: int = 20,  # for the picture
     latent_steps: int = 20,  # for the code
     generator: torch.Generator | None = None,  # where the noise comes from
-    scheduler: str = "ddim",  # for both
+    solver: str = "ddim",  # for both
 ) -> Tensor:
     """Faces that nobody has: (count,3,H,W) in about [-1, 1]."""
     device = model.unet.stem.weight.device
     where = device if generator is None else generator.device
     latent_noise = torch.randn(count, net.mean.numel(), generator=generator, device=where).to(device)
     noise = torch.randn(count, 3, model.image_size, model.image_size, generator=generator, device=where).to(device)
-    z = sample_latent(net, latent_noise, latent_steps, scheduler)
-    return sample(model, noise, z, steps, scheduler=scheduler)
+    z = sample_latent(net, latent_noise, latent_steps, solver)
+    return sample(model, noise, z, steps, solver=solver)
 
 
 def latent_loss(

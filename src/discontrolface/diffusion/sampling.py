@@ -14,7 +14,7 @@ from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.parametrization import linear_alphas_cumprod, to_x0
 from discontrolface.nets.unet import DeepFeatures
 
-SCHEDULERS = ("ddim", "dpm++")
+SOLVERS = ("ddim", "dpm++")
 
 
 class Condition(Protocol):
@@ -36,7 +36,7 @@ class Step:
 
 
 class Update(Protocol):
-    """One step of a scheduler: (step, x_t, predicted x0) -> the picture one step less noisy."""
+    """One step of a solver: (step, x_t, predicted x0) -> the picture one step less noisy."""
 
     def __call__(self, index: int, x_t: Tensor, x0: Tensor) -> Tensor: ...
 
@@ -89,13 +89,13 @@ def denoise(
     x: Tensor,  # (B, ...), the picture (or code) at the first timestep
     timesteps: Sequence[int],  # descending
     alphas_cumprod: Sequence[float],  # of t = 0..T-1
-    scheduler: str = "ddim",
+    solver: str = "ddim",
     clip: bool = True,  # clip every x0 prediction to [-1, 1]
 ) -> Iterator[Step]:
     """The loop behind `sample` and the latent DPM: yields every step; the last one's `sample` is the result."""
-    if scheduler not in UPDATES:
-        raise UserError(f"scheduler {scheduler!r} is not known; choose one of {', '.join(SCHEDULERS)}.")
-    update = UPDATES[scheduler](timesteps, alphas_cumprod)
+    if solver not in UPDATES:
+        raise UserError(f"solver {solver!r} is not known; choose one of {', '.join(SOLVERS)}.")
+    update = UPDATES[solver](timesteps, alphas_cumprod)
     for index, step_t in enumerate(timesteps):
         t = torch.full((len(x),), step_t, dtype=torch.long, device=x.device)
         x0 = predict_x0(index, x, t)
@@ -116,7 +116,7 @@ def sample(
     condition: Condition | None = None,  # z and control per step (an edit: masked crop and snapshot); instead of z and control
     start: Tensor | None = None,  # (B,3,H,W) in [-1, 1]: a draft to start from
     strength: float = 1.0,  # with `start`: the share of the steps that is taken, 1: the draft does not count
-    scheduler: str = "ddim",  # "ddim" (official) or "dpm++" (fewer steps)
+    solver: str = "ddim",  # "ddim" (official) or "dpm++" (fewer steps)
     clip: bool = True,  # clip x0 to [-1, 1] at every step (official)
     callback: Callable[[Step], None] | None = None,  # told every step
     deep_every: int = 1,  # > 1: compute the backbone's deep levels only at every n-th step (approximate)
@@ -133,7 +133,7 @@ def sample(
         raise UserError(f"strength {strength} says how much to change a draft, but no draft was given; pass start as well.")
     if deep_every < 1 or not 1 <= deep_depth <= model.unet.levels:
         raise UserError(f"deep_every {deep_every} must be at least 1 and deep_depth {deep_depth} between 1 and {model.unet.levels}.")
-    timesteps = denoising_timesteps(steps, strength, scheduler)
+    timesteps = denoising_timesteps(steps, strength, solver)
     x = noise
     if start is not None and strength < 1:
         x = add_noise(start, noise, torch.full((len(noise),), timesteps[0], device=noise.device))
@@ -147,7 +147,7 @@ def sample(
         prediction = model(x_t, t, step_z, control=step_control, deep=deep)
         return to_x0(prediction, x_t, t, model.prediction_type)
 
-    for step in denoise(predict_x0, x, timesteps, linear_alphas_cumprod().tolist(), scheduler, clip):
+    for step in denoise(predict_x0, x, timesteps, linear_alphas_cumprod().tolist(), solver, clip):
         x = step.sample
         if callback is not None:
             callback(step)

@@ -41,7 +41,7 @@ def log_snr_timesteps(first: int, steps: int, alphas_cumprod: Sequence[float]) -
     return timesteps[::-1]
 
 
-def denoising_timesteps(steps: int, strength: float = 1.0, scheduler: str = "ddim") -> list[int]:
+def denoising_timesteps(steps: int, strength: float = 1.0, solver: str = "ddim") -> list[int]:
     """The timesteps from noise to picture, descending.
 
     `strength` < 1 (a start from a draft) takes round(steps * strength) steps, at least one, from the noise level that many evenly spaced steps
@@ -50,7 +50,7 @@ def denoising_timesteps(steps: int, strength: float = 1.0, scheduler: str = "ddi
     if not 0 < strength <= 1:
         raise UserError(f"strength is {strength}; it must lie in (0, 1]: 1 starts from noise, less from the draft with that much noise.")
     timesteps = spaced_timesteps(steps)[: max(1, round(steps * strength))][::-1]
-    if scheduler == "dpm++" and len(timesteps) > 1:
+    if solver == "dpm++" and len(timesteps) > 1:
         return log_snr_timesteps(timesteps[0], len(timesteps), linear_alphas_cumprod().tolist())
     return timesteps
 

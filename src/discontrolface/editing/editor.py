@@ -163,7 +163,7 @@ class Editor:
         seed: int = 0,
         start: str | None = None,  # "noise" (the paper), "draft" (the noised preview) or "inverted"; None: the preset's
         strength: float | None = None,  # with "draft": the share of the steps that is taken
-        scheduler: str = "ddim",  # or "dpm++"
+        solver: str = "ddim",  # or "dpm++"
         callback: Callable[[Step], None] | None = None,
         temperature: float | None = None,  # with "noise": standard deviation of x_T, 1 (the paper) or less; None: the preset's
     ) -> EditResult:
@@ -184,12 +184,12 @@ class Editor:
             temperature = INVERTED_SPREAD if start == "inverted" and self._sees_preview else 1.0
         if not 0 < temperature <= 1:
             raise UserError(f"temperature {temperature} must lie above 0 and not above 1 (the paper's)")
-        x0, snapshot = self._denoise(person, target, steps, masking, seed, start, strength, scheduler, callback, temperature)
+        x0, snapshot = self._denoise(person, target, steps, masking, seed, start, strength, solver, callback, temperature)
         fine = person.draft(target)
         edited = fuse_detail(from_network(x0), fine.image, fine.visibility)
         picture, mask = paste_back(person.photo.array, edited, person.fine_crop, fine.mask)
         run = {"seed": seed, "steps": steps, "start": start, "strength": strength, "temperature": temperature}
-        run |= {"masking": masking, "scheduler": scheduler}
+        run |= {"masking": masking, "solver": solver}
         return self._result(person, target, picture, mask, edited, fine.image, snapshot, run)
 
     @torch.no_grad()
@@ -202,7 +202,7 @@ class Editor:
         seed: int,
         start: str,
         strength: float,
-        scheduler: str,
+        solver: str,
         callback: Callable[[Step], None] | None,
         temperature: float,
     ) -> tuple[Tensor, Snapshot]:
@@ -217,7 +217,7 @@ class Editor:
         taken = len(denoising_timesteps(steps, strength))
         condition = EditCondition(model, control, crop, snapshot.image.to(self.device), taken, masking, generator)
         draft = to_network(preview.image).to(self.device) if start == "draft" else None
-        x0 = sample(model, noise, steps=steps, condition=condition, start=draft, strength=strength, scheduler=scheduler, callback=callback)
+        x0 = sample(model, noise, steps=steps, condition=condition, start=draft, strength=strength, solver=solver, callback=callback)
         return x0, snapshot
 
     @property

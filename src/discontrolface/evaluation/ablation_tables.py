@@ -148,7 +148,7 @@ def plot_of(found: Experiment, columns: Mapping[str, Mapping[str, Values]], task
     lines: dict[str, list[tuple[float, Figure]]] = {}
     for v in found.variants:
         x = v.iterations if found.axis == "iterations" else v.steps or 0
-        lines.setdefault(v.options.scheduler, []).append(
+        lines.setdefault(v.options.solver, []).append(
             (float(x), scaled(bootstrap_mean(columns[v.name].get(found.main, [])), found.main))
         )
     series = []

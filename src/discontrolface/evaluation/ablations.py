@@ -312,7 +312,7 @@ def steps(usual: int) -> Experiment:
         "steps",
         "Steps and solver",
         "How many denoising steps does an edit from noise need, and does DPM-Solver++ need fewer than DDIM?",
-        tuple(Variant(f"{solver}, {n}", EditOptions(scheduler=solver), steps=n) for solver, n in solvers),
+        tuple(Variant(f"{solver}, {n}", EditOptions(solver=solver), steps=n) for solver, n in solvers),
         f"ddim, {usual}",
         figures=("psnr", "ssim", "mse", "hidden_mse", "landmarks", "control", "seconds"),
         axis="steps",

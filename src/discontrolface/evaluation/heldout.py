@@ -66,7 +66,7 @@ class EditOptions:
 
     masking: str | float = "linear"  # a schedule's name, or one ratio for every step
     patch: int = PATCH  # of the masks, pixels
-    scheduler: str = "ddim"
+    solver: str = "ddim"
     temperature: float = 1.0  # standard deviation of x_T, when the start is noise; 1: the paper's
     inverted: str = ""  # start from the source's own x_T: by the "backbone" alone (the paper), or under its own "control" (`Editor`)
     without: tuple[str, ...] = ()  # snapshot maps that are set to zero
@@ -144,7 +144,7 @@ def edited(
     masking = options.masking if isinstance(options.masking, str) else [options.masking] * taken
     condition = EditCondition(preset.model, control, source, snapshot, taken, masking, generator, options.patch, region=region)
     start = warp if strength < 1 else None
-    x = sample(preset.model, noise, steps=steps, condition=condition, start=start, strength=strength, scheduler=options.scheduler)
+    x = sample(preset.model, noise, steps=steps, condition=condition, start=start, strength=strength, solver=options.solver)
     return to_pictures(x)
 
 
