@@ -148,9 +148,7 @@ def plot_of(found: Experiment, columns: Mapping[str, Mapping[str, Values]], task
     lines: dict[str, list[tuple[float, Figure]]] = {}
     for v in found.variants:
         x = v.iterations if found.axis == "iterations" else v.steps or 0
-        lines.setdefault(v.options.solver, []).append(
-            (float(x), scaled(bootstrap_mean(columns[v.name].get(found.main, [])), found.main))
-        )
+        lines.setdefault(v.options.solver, []).append((float(x), scaled(bootstrap_mean(columns[v.name].get(found.main, [])), found.main)))
     series = []
     for name, points in lines.items():
         points = sorted((p for p in points if p[1].value is not None), key=lambda p: p[0])
