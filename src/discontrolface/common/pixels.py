@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
-
-if TYPE_CHECKING:
-    import torch
 
 
 def to_float(image: NDArray[np.uint8]) -> NDArray[np.float32]:
