@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from discontrolface import Editor, UserError
 from discontrolface.cli.app import app
-from discontrolface.common.statistics import Figure, paired_difference
+from discontrolface.common.statistics import Estimate, paired_difference
 from discontrolface.evaluation import ablation_run, ablations
 from discontrolface.evaluation.ablation_items import hull, pair_items, photo_items
 from discontrolface.evaluation.ablation_page import PICTURE_BYTES, small_jpeg
@@ -283,14 +283,14 @@ def test_tables_rank_and_compare() -> None:
     errors = {str(row[0]): row[means.columns.index("error")] for row in means.rows}
     assert str(means.rows[-1][0]) == "A (0 %)"
     usual = errors["F (linear, 75 to 25 %)"]
-    assert isinstance(usual, Figure)
+    assert isinstance(usual, Estimate)
     told = re.search(r"The largest difference is ([\d.]+) % of the error of `F ", section.text)
     assert told is not None
     assert float(told[1]) == pytest.approx(100 * 2 / (usual.value or 0), abs=0.3)
-    assert all(isinstance(f, Figure) and f.low is not None and f.low < (f.value or 0) < (f.high or 0) for f in errors.values())
+    assert all(isinstance(f, Estimate) and f.low is not None and f.low < (f.value or 0) < (f.high or 0) for f in errors.values())
     gaps = next(t for t in section.tables if t.title.startswith("Editing: difference"))
     row = next(row for row in gaps.rows if row[0] == "B (75 %)")
-    assert isinstance(row[1], Figure)
+    assert isinstance(row[1], Estimate)
     assert row[1].value == pytest.approx(1, abs=0.1)  # the pairs differ by 10, the paired difference is exact to 0.1
     assert row[1].high is not None
     assert row[1].high - (row[1].low or 0) < 0.2

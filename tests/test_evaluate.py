@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
 from discontrolface.common.pixels import to_uint8
-from discontrolface.common.statistics import Figure
+from discontrolface.common.statistics import Estimate
 from discontrolface.editing.personalize import OPEN_ONE_SHOT
 from discontrolface.evaluation import heldout, methods, metrics, run, set_distances, trials
 from discontrolface.evaluation.heldout import Task
@@ -360,13 +360,13 @@ def test_missing_weights_are_said(setup: Setup, tmp_path: Path) -> None:
     assert "dlib distance: not measured: the extra 'eval' is not installed" in report.summary
     table = tables(report)["Against the true picture, all edits (2)"]
     cell = table.rows[0][table.columns.index("LPIPS ↓")]
-    assert isinstance(cell, Figure)
+    assert isinstance(cell, Estimate)
     assert cell.text() == "not measured: weights missing"
     for cell in tables(report)["Sets of pictures"].rows[0][1:]:
-        assert isinstance(cell, Figure)
+        assert isinstance(cell, Estimate)
         assert cell.text() == "not measured: weights missing"
     error = table.rows[1][table.columns.index("error ↓")]
-    assert isinstance(error, Figure)
+    assert isinstance(error, Estimate)
     assert error.low is not None
     assert error.value is not None
     assert error.low <= error.value
@@ -400,7 +400,7 @@ def test_fid_kid_and_lpips_with_weights(setup: Setup, tmp_path: Path, monkeypatc
     assert sets["photo"]["kid"]["value"] == pytest.approx(set_distances.kid(before, true), abs=1e-9)
     assert result["edits"][0]["methods"]["warp"]["lpips"] > 0
     cells = tables(evaluation_report(result))["Sets of pictures"].rows[0][1:]
-    assert all(isinstance(cell, Figure) and cell.value is not None for cell in cells)
+    assert all(isinstance(cell, Estimate) and cell.value is not None for cell in cells)
     with pytest.raises(UserError, match="another inception"):
         evaluate(replace(setup, methods=("photo", "warp")), tmp_path / "a.json")
     with pytest.raises(UserError, match="LPIPS needs two files"):

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.statistics import Figure
+from discontrolface.common.statistics import Estimate
 from discontrolface.reports import to_html, to_json, to_markdown, write_html, write_markdown
 from discontrolface.reports.content import Picture, Plot, Report, Section, Series, Table
 from discontrolface.reports.plot_svg import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, plot_svg, ticks
@@ -76,8 +76,8 @@ def report(pixels: np.ndarray) -> Report:
         "Errors",
         ("method", "error", "PSNR", "pairs", "FID", "why"),
         (
-            ("warp", Figure(0.12345, 0.1, 0.2, 64), float("inf"), 1234, None, "a"),
-            (EVIL, Figure(None, missing="not measured: weights missing"), 20.5, 8, 1.5, EVIL),
+            ("warp", Estimate(0.12345, 0.1, 0.2, 64), float("inf"), 1234, None, "a"),
+            (EVIL, Estimate(None, missing="not measured: weights missing"), 20.5, 8, 1.5, EVIL),
         ),
         note=f"note {EVIL}",
         digits=2,

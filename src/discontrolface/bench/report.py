@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from discontrolface.bench.benchmark import FULL_SIZE, Benchmark, Measured
-from discontrolface.common.statistics import Figure
+from discontrolface.common.statistics import Estimate
 from discontrolface.reports.content import Cell, Plot, Report, Section, Series, Table
 
 UNITS = {"": "", "batch": "batch {}", "pixels": "{} px", "steps": "{} steps"}
@@ -27,7 +27,7 @@ def stage_row(benchmark: Benchmark, m: Measured) -> tuple[Cell, ...]:
     return (
         m.stage.removeprefix(FULL_SIZE),
         size_text(m),
-        Figure(m.median, m.percentile(5), m.percentile(95), len(m.times)),
+        Estimate(m.median, m.percentile(5), m.percentile(95), len(m.times)),
         len(m.times),
         m.memory,
         None if not m.operations else m.operations / 1e9,

@@ -12,7 +12,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A mean over `count` items with its confidence interval, or why there is none."""
 
     value: float | None  # None: not measured
@@ -30,20 +30,20 @@ class Figure:
         return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 
-def bootstrap_mean(values: Sequence[float | None], seed: int = 0, level: float = LEVEL, resamples: int = RESAMPLES) -> Figure:
+def bootstrap_mean(values: Sequence[float | None], seed: int = 0, level: float = LEVEL, resamples: int = RESAMPLES) -> Estimate:
     """The mean of the values that were measured and its interval, resampling the items; no interval for one item. Same seed, same interval."""
     measured = np.array([v for v in values if v is not None], np.float64)
     if not len(measured):
-        return Figure(None, missing="not measured")
+        return Estimate(None, missing="not measured")
     if len(measured) < 2 or not np.isfinite(measured).all():
-        return Figure(float(measured.mean()), count=len(measured))
+        return Estimate(float(measured.mean()), count=len(measured))
     rng = np.random.default_rng(seed)
     means = measured[rng.integers(len(measured), size=(resamples, len(measured)))].mean(1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Figure(float(measured.mean()), float(low), float(high), len(measured))
+    return Estimate(float(measured.mean()), float(low), float(high), len(measured))
 
 
-def paired_difference(values: Sequence[float | None], reference: Sequence[float | None], seed: int = 0, level: float = LEVEL) -> Figure:
+def paired_difference(values: Sequence[float | None], reference: Sequence[float | None], seed: int = 0, level: float = LEVEL) -> Estimate:
     """The mean of values - reference, item by item, and its interval: what the items have in common does not widen it. Items that lack either
     are left out."""
     pairs = zip(values, reference, strict=True)

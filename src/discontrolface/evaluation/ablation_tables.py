@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from discontrolface.common.statistics import Figure, bootstrap_mean, paired_difference
+from discontrolface.common.statistics import Estimate, bootstrap_mean, paired_difference
 from discontrolface.evaluation.ablations import FIGURES, LEGEND, Claim, Comparison, Experiment
 from discontrolface.reports.content import Cell, Picture, Plot, Section, Series, Table
 
@@ -23,19 +23,19 @@ def columns_of(found: Experiment, items: Mapping[str, Any], task: str) -> dict[s
     return {n: {f: [made[n].get(f) for made in whole] for f in figures} for n in names}
 
 
-def difference(columns: Mapping[str, Mapping[str, Values]], figure: str, variant: str, against: str) -> Figure:
+def difference(columns: Mapping[str, Mapping[str, Values]], figure: str, variant: str, against: str) -> Estimate:
     """The paired difference of a figure."""
     return paired_difference(columns[variant].get(figure, []), columns[against].get(figure, []))
 
 
-def direction(gap: Figure) -> int:
+def direction(gap: Estimate) -> int:
     """+1 or -1 if the whole interval of a difference lies on that side of 0, else 0; 0 also for fewer than ENOUGH items."""
     if gap.count < ENOUGH or gap.low is None or gap.high is None:
         return 0
     return 1 if gap.low > 0 else -1 if gap.high < 0 else 0
 
 
-def verdict(gaps: Sequence[Figure], comparisons: Sequence[Comparison]) -> str:
+def verdict(gaps: Sequence[Estimate], comparisons: Sequence[Comparison]) -> str:
     """Whether all of the comparisons hold, from their paired differences (variant - against)."""
     if any(gap.count < ENOUGH for gap in gaps):
         return f"not decided (fewer than {ENOUGH} items)"
@@ -47,11 +47,11 @@ def verdict(gaps: Sequence[Figure], comparisons: Sequence[Comparison]) -> str:
     return "agrees in part" if any(agrees) else "not decided"
 
 
-def scaled(figure: Figure, kind: str) -> Figure:
+def scaled(figure: Estimate, kind: str) -> Estimate:
     """In the unit of the table."""
     by = FIGURES[kind].scale
     values = {k: None if v is None else v * by for k, v in (("value", figure.value), ("low", figure.low), ("high", figure.high))}
-    return Figure(**values, count=figure.count, missing=figure.missing)
+    return Estimate(**values, count=figure.count, missing=figure.missing)
 
 
 def ranked(found: Experiment, columns: Mapping[str, Mapping[str, Values]]) -> list[str]:
@@ -88,14 +88,14 @@ def difference_table(found: Experiment, columns: Mapping[str, Mapping[str, Value
     return Table(title, ("", *(FIGURES[f].label for f in shown), FIGURES[found.main].label + " is"), tuple(rows), digits=4)
 
 
-def word(gap: Figure, figure: str) -> str:
+def word(gap: Estimate, figure: str) -> str:
     """better, worse, or why neither can be said."""
     if gap.count < ENOUGH:
         return f"undecided: {gap.count} item{'s' if gap.count != 1 else ''}"
     return {1: "better", -1: "worse", 0: "not distinguishable"}[direction(gap) * FIGURES[figure].better]
 
 
-def claim_gaps(claim: Claim, columns: Mapping[str, Mapping[str, Mapping[str, Values]]]) -> list[Figure]:
+def claim_gaps(claim: Claim, columns: Mapping[str, Mapping[str, Mapping[str, Values]]]) -> list[Estimate]:
     """The paired difference of each of a claim's comparisons. columns: by task."""
     return [difference(columns[c.task], c.figure, c.variant, c.against) for c in claim.comparisons]
 
@@ -145,7 +145,7 @@ def finding(found: Experiment, columns: Mapping[str, Mapping[str, Mapping[str, V
 
 def plot_of(found: Experiment, columns: Mapping[str, Mapping[str, Values]], task: str) -> Plot:
     """The main figure over the experiment's axis, one line per solver."""
-    lines: dict[str, list[tuple[float, Figure]]] = {}
+    lines: dict[str, list[tuple[float, Estimate]]] = {}
     for v in found.variants:
         x = v.iterations if found.axis == "iterations" else v.steps or 0
         lines.setdefault(v.options.solver, []).append((float(x), scaled(bootstrap_mean(columns[v.name].get(found.main, [])), found.main)))

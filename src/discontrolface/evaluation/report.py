@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.common.statistics import LEVEL, Figure, bootstrap_mean
+from discontrolface.common.statistics import LEVEL, Estimate, bootstrap_mean
 from discontrolface.evaluation.metrics import METRICS, PERSON, READ, STAYS, TRUTH
 from discontrolface.evaluation.trials import PAIRS, PHOTOS
 from discontrolface.reports.content import Picture, Report, Section, Table
@@ -41,12 +41,12 @@ def values_of(edits: Edits, method: str, metric: str) -> list[float | None]:
     return [edit["methods"][method].get(metric) for edit in edits]
 
 
-def figure_of(edits: Edits, method: str, metric: str) -> Figure:
+def estimate_of(edits: Edits, method: str, metric: str) -> Estimate:
     """The mean over the edits with its interval, or why there is none."""
     figure = bootstrap_mean(values_of(edits, method, metric))
     if figure.value is None:
         missing = all("missing" in edit["methods"][method] for edit in edits)
-        return Figure(None, missing="no pictures" if missing else WHY.get(metric, NOT_MEASURED))
+        return Estimate(None, missing="no pictures" if missing else WHY.get(metric, NOT_MEASURED))
     return figure
 
 
@@ -59,7 +59,7 @@ def groups_of(result: Mapping[str, Any]) -> dict[str, Edits]:
 
 def table_of(result: Mapping[str, Any], title: str, edits: Edits, metrics: Sequence[str]) -> Table:
     """Methods in rows, figures in columns."""
-    rows = tuple((label, *(figure_of(edits, name, m) for m in metrics)) for name, label in result["labels"].items())
+    rows = tuple((label, *(estimate_of(edits, name, m) for m in metrics)) for name, label in result["labels"].items())
     columns = ("method", *(f"{METRICS[m].label} {'↓' if METRICS[m].less else '↑'}" for m in metrics))
     return Table(f"{title} ({len(edits)})", columns, rows)
 
@@ -77,13 +77,13 @@ def section_of(result: Mapping[str, Any], name: str, words: str, leave_out: Sequ
     return Section(name, "\n\n".join(filter(None, (words, units(metrics)))), tables)
 
 
-def compare(result: Mapping[str, Any], name: str, metric: str) -> Figure:
+def compare(result: Mapping[str, Any], name: str, metric: str) -> Estimate:
     """A method's figure less the mesh warp's, edit by edit: what the edits have in common does not widen the interval."""
     pairs = zip(values_of(result["edits"], name, metric), values_of(result["edits"], "warp", metric), strict=True)
     return bootstrap_mean([None if a is None or b is None else a - b for a, b in pairs])
 
 
-def is_worse(metric: str, difference: Figure) -> bool:
+def is_worse(metric: str, difference: Estimate) -> bool:
     """Beyond what chance explains: the interval does not hold 0."""
     if difference.low is None or difference.high is None:
         return False
@@ -136,7 +136,7 @@ def set_table(result: Mapping[str, Any]) -> Table:
     for name, label in result["labels"].items():
         found = result["sets"].get(name)
         given = "inception" in result["settings"]
-        figures = [Figure(**found[k]) if found else Figure(None, missing="no pictures" if given else WEIGHTS) for k in SETS]
+        figures = [Estimate(**found[k]) if found else Estimate(None, missing="no pictures" if given else WEIGHTS) for k in SETS]
         rows.append((label, *figures))
     return Table("Sets of pictures", ("method", *(f"{label} ↓" for label in SETS.values())), tuple(rows))
 

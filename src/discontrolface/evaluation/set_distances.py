@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.common.statistics import LEVEL, Figure
+from discontrolface.common.statistics import LEVEL, Estimate
 
 Features = NDArray[np.floating]  # (N, D)
 RESAMPLES = 200
@@ -49,14 +49,14 @@ def kid(a: Features, b: Features) -> float:
     return within(x) + within(y) - 2 * float(kernel(x, y).mean())
 
 
-def with_interval(distance: Callable[[Features, Features], float], a: Features, b: Features, seed: int = 0) -> Figure:
+def with_interval(distance: Callable[[Features, Features], float], a: Features, b: Features, seed: int = 0) -> Estimate:
     """The distance of two sets of equally many pictures, made and true, pair by pair, and its interval.
 
     Pairs are drawn again with replacement (2.5 and 97.5 %). A draw holds pictures twice and so lies higher than the set itself; the draws are moved
     by their mean's distance to the figure, so that the interval says how far it scatters and not that bias.
     """
     if a.shape != b.shape or len(a) < LEAST:
-        return Figure(None, count=len(a), missing=f"not measured: {len(a)} pictures, at least {LEAST} are needed")
+        return Estimate(None, count=len(a), missing=f"not measured: {len(a)} pictures, at least {LEAST} are needed")
     value = distance(a, b)
     rng = np.random.default_rng(seed)
     draws = []
@@ -66,4 +66,4 @@ def with_interval(distance: Callable[[Features, Features], float], a: Features, 
             draws.append(distance(a[chosen], b[chosen]))
     moved = np.array(draws) - np.mean(draws) + value
     low, high = np.quantile(moved, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Figure(value, float(low), float(high), len(a))
+    return Estimate(value, float(low), float(high), len(a))

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.common.statistics import Figure
+from discontrolface.common.statistics import Estimate
 
-Cell = str | int | float | Figure | None
+Cell = str | int | float | Estimate | None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from discontrolface.common.statistics import Figure
+from discontrolface.common.statistics import Estimate
 from discontrolface.reports.content import Cell, Report, Section
 from discontrolface.reports.text import check_table
 
@@ -61,7 +61,7 @@ def json_section(section: Section) -> dict[str, Any]:
 
 def json_cell(cell: Cell) -> Any:
     """A figure with its interval, or why there is none."""
-    if isinstance(cell, Figure):
+    if isinstance(cell, Estimate):
         values = {"value": cell.value, "low": cell.low, "high": cell.high}
         out = {key: None if value is None else json_number(value) for key, value in values.items()} | {"count": cell.count}
         return out | ({"missing": cell.text()} if cell.value is None else {})

@@ -6,7 +6,7 @@ import html
 import math
 import re
 
-from discontrolface.common.statistics import Figure
+from discontrolface.common.statistics import Estimate
 from discontrolface.reports.content import Cell, Table
 
 NOTHING = "–"
@@ -29,7 +29,7 @@ def number(value: int | float, digits: int) -> str:
 
 def is_number(cell: Cell) -> bool:
     """A measured number, as opposed to words or a reason why there is none."""
-    return isinstance(cell, (int, float)) or (isinstance(cell, Figure) and cell.value is not None)
+    return isinstance(cell, (int, float)) or (isinstance(cell, Estimate) and cell.value is not None)
 
 
 def numeric_columns(table: Table) -> list[bool]:
@@ -45,7 +45,7 @@ def html_text(text: str) -> str:
 
 def interval(cell: Cell, digits: int) -> str:
     """The confidence interval of a figure that has one."""
-    if not isinstance(cell, Figure) or cell.value is None or cell.low is None or cell.high is None:
+    if not isinstance(cell, Estimate) or cell.value is None or cell.low is None or cell.high is None:
         return ""
     return f"{number(cell.low, digits)} – {number(cell.high, digits)}"
 
@@ -56,7 +56,7 @@ def html_cell(cell: Cell, digits: int, room: int = 0) -> str:
         return f'<span class="none">{NOTHING}</span>'
     if isinstance(cell, str):
         return html_text(cell)
-    if isinstance(cell, Figure):
+    if isinstance(cell, Estimate):
         if cell.value is None:
             return f'<span class="none">{html.escape(cell.text())}</span>'
         shown = number(cell.value, digits)
@@ -84,7 +84,7 @@ def markdown_cell(cell: Cell, digits: int) -> str:
     if isinstance(cell, str):
         shown = "".join(p.replace("|", "\\|") if CODE.fullmatch(p) else markdown_text(p) for p in CODE.split(cell))
         return " ".join(shown.split())
-    if not isinstance(cell, Figure):
+    if not isinstance(cell, Estimate):
         return number(cell, digits)
     if cell.value is None:
         return markdown_text(cell.text())
