@@ -1,0 +1,45 @@
+"""`discontrolface train`: the backbone, Exp-FaceNet, or one person's weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from discontrolface.cli.common import plain_errors
+
+
+def train(
+    stage: Annotated[str, typer.Argument(help="diffae, expfacenet or oneshot.")],
+    config: Annotated[Path, typer.Option(help="A YAML file, see configs/.")],
+    data: Annotated[Path | None, typer.Option(help="A folder of pairs, or of shards (`prepare`).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where all goes; to resume, run the same command. [default: runs/CONFIG]")
+    ] = None,
+    backbone: Annotated[Path | None, typer.Option(help="The trained backbone's folder, for expfacenet.")] = None,
+    start_from: Annotated[Path | None, typer.Option(help="Weights of an earlier run of the same network to start with.")] = None,
+    photo: Annotated[Path | None, typer.Option(help="The photo, for oneshot.")] = None,
+    preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open",
+    device: Annotated[str | None, typer.Option(help="cpu, or a device by its PyTorch name. [default: what accelerate finds]")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that prepare pictures ahead.")] = 0,
+    pictures: Annotated[int, typer.Option(help="Steps between pictures in TensorBoard; 0: no TensorBoard.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
+) -> None:
+    """Train the backbone, Exp-FaceNet, or one person's weights. Many processes: `accelerate launch -m discontrolface train ...`."""
+    with plain_errors():
+        if stage == "oneshot":
+            from discontrolface.training.oneshot import run_one_shot
+
+            typer.echo(run_one_shot(config, photo, preset, output, device or "cpu", threads, dry_run, typer.echo))
+        elif dry_run:
+            from discontrolface.training.cost import describe
+            from discontrolface.training.run import stage_config
+
+            typer.echo(describe(stage_config(config, stage), device))
+        else:
+            from discontrolface.training.run import run_training
+
+            weights = run_training(stage, config, data, output, backbone, start_from, device, threads, workers, pictures, typer.echo)
+            typer.echo(f"weights in {weights}")
