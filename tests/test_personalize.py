@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.pixels import to_float, to_network
+from discontrolface.common.pixels import to_float
+from discontrolface.common.tensors import to_network
 from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.masking import random_patch_mask

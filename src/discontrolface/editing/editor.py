@@ -22,8 +22,9 @@ from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.images import Photo
-from discontrolface.common.pixels import from_network, to_float, to_network, to_uint8
+from discontrolface.common.pixels import to_float, to_uint8
 from discontrolface.common.provenance import make_record
+from discontrolface.common.tensors import from_network, to_network
 from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.inversion import invert, invert_controlled
 from discontrolface.diffusion.sampling import Step, sample

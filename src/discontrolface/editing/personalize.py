@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.pixels import to_float, to_network
+from discontrolface.common.pixels import to_float
+from discontrolface.common.tensors import to_network
 from discontrolface.diffusion.crops import GRID, corners, cut
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.masking import random_patch_mask

@@ -163,7 +163,7 @@ class TrialMeter:
     def _lpips(self, network: Lpips, picture: Array, truth: Array) -> float:
         import torch
 
-        from discontrolface.common.pixels import to_network
+        from discontrolface.common.tensors import to_network
 
         with torch.no_grad():
             return float(network(to_network(picture), to_network(truth))[0])
