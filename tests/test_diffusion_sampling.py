@@ -13,7 +13,7 @@ from discontrolface.diffusion.attributes import AttributeDirections, train_attri
 from discontrolface.diffusion.interpolation import interpolate, slerp
 from discontrolface.diffusion.inversion import invert_controlled
 from discontrolface.diffusion.latent import latent_loss, sample_faces, sample_latent
-from discontrolface.diffusion.sampling import Step
+from discontrolface.diffusion.sampling import Step, dpm_update
 from discontrolface.diffusion.schedule import add_noise
 from discontrolface.nets import DiffAE, ExpFaceNet, MLPSkipNet
 from discontrolface.nets.parametrization import from_x0, linear_alphas_cumprod, to_x0
@@ -70,6 +70,25 @@ def test_dpm_converges_faster_than_ddim() -> None:
         exact = exact_flow(noise, denoising_timesteps(steps)[0], 0.2, 0.3)
         error[solver] = (sample(model, noise, Z, steps, solver=solver, clip=False) - exact).abs().mean().item()
     assert error["dpm++"] < 0.25 * error["ddim"]
+
+
+@pytest.mark.parametrize(("steps", "strength"), [(1, 1.0), (2, 1.0), (10, 1.0), (20, 0.3), (40, 1.0)])
+def test_dpm_takes_the_steps_of_diffusers(steps: int, strength: float) -> None:
+    """The same x0 predictions, the same timesteps: every step of diffusers' scheduler, to float32's rounding of small noise levels."""
+    diffusers = pytest.importorskip("diffusers")
+    alphas = linear_alphas_cumprod().tolist()
+    betas = [1 - a / before for a, before in zip(alphas, [1.0, *alphas[:-1]], strict=True)]
+    timesteps = denoising_timesteps(steps, strength, "dpm++")
+    theirs = diffusers.DPMSolverMultistepScheduler(
+        trained_betas=betas, algorithm_type="dpmsolver++", solver_order=2, prediction_type="sample", final_sigmas_type="zero"
+    )
+    theirs.set_timesteps(timesteps=timesteps)
+    ours = dpm_update(timesteps, alphas)
+    x = torch.randn(2, 3, 4, 4, generator=seeded())
+    for index, t in enumerate(theirs.timesteps):
+        x0 = torch.tanh(0.7 * x + 0.1 * index)
+        expected, x = theirs.step(x0, t, x).prev_sample, ours(index, x, x0)
+        torch.testing.assert_close(x, expected, rtol=0, atol=5e-5)  # theirs computes 1 - alpha-bar in float32
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])

@@ -13,14 +13,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.diffusion.sampling import sample
 from discontrolface.nets.encoder import SemanticEncoder
 from discontrolface.nets.exp_facenet import snapshot_width
+from discontrolface.nets.network import Network
 from discontrolface.nets.parametrization import check_prediction_type
 from discontrolface.nets.unet import DeepFeatures, UNet
 
@@ -28,13 +27,11 @@ BUFFERS = ("normals", "lambertian", "albedo")  # the published physical buffers,
 CODE = 64  # the published width of the global code
 
 
-class DiffusionRigBaseline(ModelMixin, ConfigMixin):
+class DiffusionRigBaseline(Network):
     """Encoder and denoising U-Net. The defaults are the open preset's size: 7,680,912 parameters, 7.0 GFLOP a denoising step."""
 
-    _supports_gradient_checkpointing = True
     __call__: Callable[..., Tensor]
 
-    @register_to_config
     def __init__(
         self,
         buffer_maps: Sequence[str] = BUFFERS,  # maps of a snapshot, in channel order

@@ -50,7 +50,7 @@ def load_rig(folder: Path, geometry: Geometry, steps: int, device: str = "cpu") 
             "discontrolface train diffusionrig --config configs/baseline_diffusionrig.yaml, or leave this method out"
         )
     try:
-        network = DiffusionRigBaseline.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+        network = DiffusionRigBaseline.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"the weights of the DiffusionRig baseline in {folder} cannot be read: {str(error).splitlines()[0]}") from error
     network = network.eval().requires_grad_(False).to(device)

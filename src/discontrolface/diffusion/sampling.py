@@ -1,8 +1,9 @@
-"""From noise to picture: DDIM as the official code steps, or DPM-Solver++(2M) through diffusers' scheduler."""
+"""From noise to picture: DDIM as the official code steps, or DPM-Solver++(2M)."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -58,27 +59,28 @@ def ddim_update(timesteps: Sequence[int], alphas_cumprod: Sequence[float]) -> Up
 
 
 def dpm_update(timesteps: Sequence[int], alphas_cumprod: Sequence[float]) -> Update:
-    """DPM-Solver++(2M) (Lu et al., 2022) on given x0 predictions, by diffusers' DPMSolverMultistepScheduler."""
-    from diffusers import DPMSolverMultistepScheduler
+    """DPM-Solver++(2M) on x0 predictions (Lu et al., 2022, Algorithm 2), as diffusers' DPMSolverMultistepScheduler.
 
-    scheduler: Any = DPMSolverMultistepScheduler(
-        trained_betas=_betas(alphas_cumprod),
-        algorithm_type="dpmsolver++",
-        solver_order=2,
-        prediction_type="sample",
-        final_sigmas_type="zero",
-    )
-    scheduler.set_timesteps(timesteps=list(timesteps))
+    The first step and the last one, to alpha-bar 1, are of first order; the last one is the prediction itself.
+    """
+    levels = [alphas_cumprod[t] for t in timesteps]
+    log_snr = [0.5 * math.log(a / (1 - a)) for a in levels]  # lambda
+    before: Tensor | None = None  # the x0 predicted one step earlier
 
     def update(index: int, x_t: Tensor, x0: Tensor) -> Tensor:
-        return scheduler.step(x0, scheduler.timesteps[index], x_t).prev_sample
+        nonlocal before
+        earlier, before = before, x0
+        if index + 1 == len(levels):
+            return x0
+        a, a_next = levels[index], levels[index + 1]
+        h = log_snr[index + 1] - log_snr[index]
+        d = x0
+        if earlier is not None:
+            r = (log_snr[index] - log_snr[index - 1]) / h
+            d = x0 + (x0 - earlier) / (2 * r)
+        return ((1 - a_next) / (1 - a)) ** 0.5 * x_t - a_next**0.5 * math.expm1(-h) * d
 
     return update
-
-
-def _betas(alphas_cumprod: Sequence[float]) -> list[float]:
-    previous = [1.0, *alphas_cumprod[:-1]]
-    return [1 - a / p for a, p in zip(alphas_cumprod, previous, strict=True)]
 
 
 UPDATES: dict[str, Callable[[Sequence[int], Sequence[float]], Update]] = {"ddim": ddim_update, "dpm++": dpm_update}

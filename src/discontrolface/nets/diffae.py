@@ -3,28 +3,25 @@
 from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.nets.control import Control
 from discontrolface.nets.encoder import SemanticEncoder
+from discontrolface.nets.network import Network
 from discontrolface.nets.parametrization import check_prediction_type, from_x0
 from discontrolface.nets.unet import DeepFeatures, UNet
 
 
-class DiffAE(ModelMixin, ConfigMixin):
+class DiffAE(Network):
     """Semantic encoder and conditional U-Net. The defaults are the official FFHQ256 autoencoder: 168,492,291 parameters.
 
     With `patch` p > 1 (the open preset) both networks see p x p pixels as channels: a (3,256,256) picture with p = 4 is (48,64,64) inside.
     Resolutions in `attention_resolutions` are those of the grid inside (image_size / patch, halved per level).
     """
 
-    _supports_gradient_checkpointing = True
     __call__: Callable[..., Tensor]
 
-    @register_to_config
     def __init__(
         self,
         image_size: int = 256,  # height and width of the picture

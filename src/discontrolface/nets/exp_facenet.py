@@ -10,8 +10,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from discontrolface.common.errors import UserError
@@ -19,6 +17,7 @@ from discontrolface.common.maps import SNAPSHOT_MAPS as MAP_CHANNELS
 from discontrolface.nets.blocks import group_norm, silu, zeroed
 from discontrolface.nets.control import Control
 from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.network import Network
 from discontrolface.nets.unet import DeepFeatures, UNet
 
 PAPER_MAPS = ("normals", "lambertian")
@@ -58,7 +57,7 @@ class InwardClamp(torch.autograd.Function):
         return gradient.masked_fill(outward, 0)
 
 
-class ExpFaceNet(ModelMixin, ConfigMixin):
+class ExpFaceNet(Network):
     """The control network; make one with `ExpFaceNet.from_backbone(model)`.
 
     Our extension: with `preview_gate` "zero" or "visibility" a last output gives a gate per pixel that mixes the preview (the warped photo,
@@ -67,10 +66,8 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
     what is to be added to the preview, so that a pixel can keep the photo's texture and still change its light.
     """
 
-    _supports_gradient_checkpointing = True
     __call__: Callable[..., Control]
 
-    @register_to_config
     def __init__(
         self,
         snapshot_maps: Sequence[str] = PAPER_MAPS,  # the maps of the snapshot, in channel order
@@ -158,7 +155,7 @@ class ExpFaceNet(ModelMixin, ConfigMixin):
         for part in ("time_embed", "down", "middle", "up"):
             getattr(control.unet, part).load_state_dict(getattr(backbone.unet, part).state_dict())
         like = backbone.unet.stem.weight
-        return nn.Module.to(control, device=like.device, dtype=like.dtype)
+        return control.to(device=like.device, dtype=like.dtype)
 
     def read(self, snapshot: Tensor) -> Tensor:
         """The input layer on the snapshot: (B,S,H,W) -> (B,C,G,G). It does not depend on the step: compute once, pass it as `stem`."""

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from discontrolface.nets.blocks import timestep_embedding
+from discontrolface.nets.network import Network
 
 
 class MLPLayer(nn.Module):
@@ -30,12 +29,11 @@ class MLPLayer(nn.Module):
         return self.dropout(F.silu(self.norm(h)))
 
 
-class MLPSkipNet(ModelMixin, ConfigMixin):
+class MLPSkipNet(Network):
     """An MLP that gets its input again at every layer. Works on normalised codes, (z - mean) / std; the statistics are buffers."""
 
     __call__: Callable[..., Tensor]
 
-    @register_to_config
     def __init__(
         self,
         channels: int = 512,  # width of z_sem

@@ -98,7 +98,7 @@ def build(config: TrainConfig, backbone: Path | None) -> Objective:
     if not (backbone / "config.json").is_file():
         raise UserError(f"no config.json in {backbone}; give the folder of a trained backbone (OUTPUT/weights of `train diffae`)")
     try:
-        model = DiffAE.from_pretrained(backbone, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+        model = DiffAE.from_pretrained(backbone)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"the backbone {backbone} cannot be read: {str(error).splitlines()[0]}") from error
     return Objective(model, new_control(model, config))

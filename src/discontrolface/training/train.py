@@ -206,7 +206,7 @@ def train(
 def load_weights(network: Any, folder: Path) -> None:
     """Weights of another run. UserError when they are missing or of another shape. What starts at zero in `network` may be missing there."""
     try:
-        other = type(network).from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+        other = type(network).from_pretrained(folder)
         zeros = {name: value for name, value in network.state_dict().items() if not value.any()}
         network.load_state_dict(zeros | other.state_dict())
     except (OSError, ValueError, RuntimeError) as error:

@@ -314,7 +314,7 @@ def _recognise_folder(path: Path) -> tuple[str, Content]:
     for key, kind in (("diffae", DiffAE), ("exp_facenet", ExpFaceNet)):
         if name == kind.__name__:
             try:
-                return key, kind.from_pretrained(path, low_cpu_mem_usage=False).save_pretrained
+                return key, kind.from_pretrained(path).save_pretrained
             except (OSError, ValueError, RuntimeError) as error:
                 raise UserError(f"{path} cannot be read as {name}: {str(error).splitlines()[0]}") from None
     raise UserError(f"{path} holds a {name}, which the preset does not know; give exp_facenet/ or diffae/.")

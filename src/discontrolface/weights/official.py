@@ -248,7 +248,7 @@ def import_latent(source: Source, weights: str = "ema_model") -> MLPSkipNet:
         count = 1 + max(int(m[1]) for key in own if (m := re.match(r"layers\.(\d{1,4})\.", key)))
         hidden, channels = own["layers.0.linear.weight"]
         widths = [own[f"layers.{i}.linear.weight"][1] for i in range(count)]
-        config = {
+        config: dict[str, Any] = {
             "channels": channels,
             "hidden_channels": hidden,
             "num_layers": count,

@@ -1,7 +1,7 @@
 """A preset: a folder with the two networks and the way they like to be used.
 
 preset.json      {"name", "head", "start", "strength", "steps"}, and "temperature" and "one_shot", which may be left out
-diffae/          the backbone, as diffusers saves it
+diffae/          the backbone, in the layout of diffusers (nets/network.py)
 exp_facenet/     the control network
 
 "open" is the folder in the package, "paper" the folder of imported assets (assets.py), anything else a folder of the user's.
@@ -100,9 +100,9 @@ def load_preset(folder: Path, device: str = "cpu") -> Preset:
 
 
 def load_network(kind: Any, folder: Path, device: str = "cpu") -> Any:
-    """A DiffAE or an ExpFaceNet that diffusers saved, in evaluation mode, frozen. UserError if it cannot be read."""
+    """A DiffAE or an ExpFaceNet of a folder, in evaluation mode, frozen. UserError if it cannot be read."""
     try:
-        network = kind.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+        network = kind.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{folder} cannot be read: {str(error).splitlines()[0]}") from error
     return network.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)

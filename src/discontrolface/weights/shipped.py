@@ -88,7 +88,7 @@ def _status(file: ShippedFile, path: Path) -> ShippedStatus:
 
 
 def _network(path: Path) -> tuple[bool, str]:
-    """(is something wrong, what was found) of a network that diffusers saved: its description, and the header of its weights."""
+    """(is something wrong, what was found) of a network: its description, and the header of its weights."""
     from safetensors import SafetensorError, safe_open
 
     try:
