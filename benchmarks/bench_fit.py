@@ -14,14 +14,13 @@ import torch
 from PIL import Image
 from timing import median_ms
 
-from discontrolface.face.crop import make_crop
+from discontrolface.face.crop import landmarks_in_crop, make_crop
 from discontrolface.face.fit import FaceReading, fit_landmarks, read_face
 from discontrolface.face.fit_light import fit_light
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.landmark_basis import LandmarkBasis
 from discontrolface.face.landmarks import FaceLandmarker
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.face.readers import landmarks_in_crop
 from discontrolface.geometry.cameras import ndc_to_pixels, project
 from discontrolface.geometry.rotations import head_rotation, to_axis_angle
 from discontrolface.render.snapshot import render_snapshot

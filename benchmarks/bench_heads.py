@@ -8,7 +8,7 @@ import statistics
 import torch
 from timing import times_ms
 
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from timing import times_ms
 
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.cameras import project
 from discontrolface.render.rig import PreviewRig

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from timing import median_ms
 
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.geometry.cameras import project
 from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.raster import interpolate, rasterize, visible_vertices

@@ -341,7 +341,7 @@ def main() -> None:
 
     from open_head_landmarks import embed
 
-    from discontrolface.face.head import HeadModel
+    from discontrolface.face.heads.base import HeadModel
 
     embedding, brow = embed(HeadModel.open(), args.seed)
     skin = (asset["region"] == REGIONS.index("skin")) & (brow > 0.5)

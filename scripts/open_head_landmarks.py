@@ -14,7 +14,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from discontrolface.face import landmark_sets as sets
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.landmarks import FaceLandmarker
 from discontrolface.render.raster import interpolate, rasterize
 

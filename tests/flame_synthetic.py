@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from scipy.sparse import csc_matrix
 
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.landmark_sets import IBUG_68
 from discontrolface.face.regress import FaceRegressor
 

@@ -17,7 +17,7 @@ from PIL import Image
 from test_flame import texture_arrays
 
 from discontrolface.common.errors import UserError
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.weights.assets import ASSETS, import_asset, list_assets, paper_missing

@@ -13,7 +13,7 @@ from discontrolface.baselines.rig_method import RigMethod, load_rig
 from discontrolface.common.errors import UserError
 from discontrolface.evaluation.heldout import make_case, measure
 from discontrolface.face.geometry import Geometry
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.nets.presets import debug_config
 from discontrolface.synthetic.portraits import HELD_OUT
 from discontrolface.training.albedo import draw_folder

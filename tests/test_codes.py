@@ -13,7 +13,7 @@ import torch
 from discontrolface.common.errors import UserError
 from discontrolface.face.codes import from_gif, from_parameters, lost, read_codes, to_gif, to_parameters, write_codes
 from discontrolface.face.deca_crop import cut_deca, deca_crop, move_camera
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.landmark_sets import IBUG_68
 from discontrolface.face.regress import Codes
 from discontrolface.geometry.affine import apply_affine

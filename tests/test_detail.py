@@ -12,7 +12,7 @@ from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.detail import DetailSpace, displacement_to_normals, grid_faces
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.raster import interpolate
 from discontrolface.render.shade import light_preset, sh_shading
@@ -114,7 +114,7 @@ def test_the_tilt_is_the_turn_of_the_true_normals(space: DetailSpace, vertices: 
     points = space.spread(vertices)
     displacement = (points * gradient[None, :, None, None]).sum(1, keepdim=True)
     normals = space.spread(vertex_normals(vertices, space.head.faces_tensor))[0]
-    from discontrolface.face.head import rodrigues
+    from discontrolface.face.heads.base import rodrigues
 
     _, distance = bump(space)
     where = (distance < 8) & (space.triangle >= 0)

@@ -16,7 +16,7 @@ from PIL import Image
 from discontrolface.common.errors import UserError
 from discontrolface.face.export import export_head, glb_bytes, photo_texture, write_mesh
 from discontrolface.face.flame import read_obj
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.cameras import project
 from discontrolface.render.raster import interpolate, rasterize

@@ -11,11 +11,12 @@ from scipy.optimize import lsq_linear
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.box_qp import solve_box_qp
+from discontrolface.face.embeddings import LandmarkEmbedding
 from discontrolface.face.eye_contours import LEFT_CONTOUR, RIGHT_CONTOUR, with_eye_contours
 from discontrolface.face.fit import LandmarkFit, fit_landmarks, fit_many, landmark_error, read_face
 from discontrolface.face.fit_light import fit_light
 from discontrolface.face.fit_priors import NOT_FITTED, coefficient_priors
-from discontrolface.face.head import HeadModel, LandmarkEmbedding
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.landmark_basis import LandmarkBasis
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.cameras import ndc_to_pixels, project

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.flame import FlameTexture, read_flame, read_landmarks, read_obj, read_topology
-from discontrolface.face.head import HeadModel, rodrigues
+from discontrolface.face.heads.base import HeadModel, rodrigues
 from discontrolface.geometry.cameras import project
 
 GOLDENS = Path(__file__).parent / "goldens"

@@ -8,7 +8,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from discontrolface.common.errors import UserError
-from discontrolface.face.head import JOINTS, HeadModel, LandmarkEmbedding, rodrigues
+from discontrolface.face.embeddings import LandmarkEmbedding
+from discontrolface.face.heads.base import HeadModel, rodrigues
+from discontrolface.face.joints import JOINTS
 
 
 @pytest.fixture(scope="module")

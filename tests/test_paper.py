@@ -12,7 +12,7 @@ from flame_synthetic import regressor_tensors, write_all, write_deca, write_emoc
 from discontrolface.common.errors import UserError
 from discontrolface.face.codes import from_parameters
 from discontrolface.face.deca_crop import deca_crop
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.paper import PaperFace
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.affine import apply_affine, invert_affine

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.expressions import EXPRESSION_ALIASES
-from discontrolface.face.head import HeadModel, rodrigues
+from discontrolface.face.heads.base import HeadModel, rodrigues
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.rotations import head_angles, head_rotation, to_axis_angle, to_matrix
 from discontrolface.render.shade import mean_face_shading

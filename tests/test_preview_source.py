@@ -12,7 +12,7 @@ from discontrolface.common.pixels import to_float
 from discontrolface.editing.person import KEPT_SIZES, Person
 from discontrolface.face.crop import Crop
 from discontrolface.face.geometry import Geometry
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.bands import LARGE
 from discontrolface.render.matte import share_of, sharper

@@ -11,8 +11,8 @@ from flame_synthetic import flame_arrays, write_landmarks
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.correspond import Correspondence, Similarity, Surface, correspond
-from discontrolface.face.flame import build_flame, check_flame
-from discontrolface.face.head import HeadModel
+from discontrolface.face.flame import check_flame
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.transfer import ActionTable, named_head, transfer_actions, with_mesh_landmarks
 
 
@@ -25,7 +25,7 @@ def source() -> HeadModel:
 def flame(tmp_path_factory: pytest.TempPathFactory) -> HeadModel:
     path: Path = tmp_path_factory.mktemp("flame") / "landmark_embedding.npy"
     write_landmarks(path)
-    return build_flame(check_flame(flame_arrays(), "synthetic"), path, shape_count=100, expression_count=50)
+    return HeadModel.from_flame(check_flame(flame_arrays(), "synthetic"), path, shape_count=100, expression_count=50)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_a_turned_scaled_and_stretched_head_is_found_again(source: HeadModel, fl
     v = arrays["v_template"]
     stretched = v * [0.92, 1.05, 0.97] + 0.004 * np.sin(40 * v[:, [1, 2, 0]])
     turn = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
-    other = build_flame(
+    other = HeadModel.from_flame(
         check_flame({**arrays, "v_template": 1.3 * stretched @ turn.T + [0.2, 1.5, 0]}, "other"), shape_count=2, expression_count=0
     )
     other.embedding = flame.embedding

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.cameras import project
 from discontrolface.geometry.meshes import vertex_normals

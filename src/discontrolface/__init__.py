@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from discontrolface.common.errors import UserError
     from discontrolface.editing.editor import Editor, EditResult
     from discontrolface.editing.person import Person
-    from discontrolface.face.head import HeadModel
+    from discontrolface.face.heads.base import HeadModel
     from discontrolface.face.parameters import FaceParameters
 
 __all__ = ["EditResult", "Editor", "FaceParameters", "HeadModel", "Person", "UserError"]
@@ -15,7 +15,7 @@ _HOMES = {
     "EditResult": "editing.editor",
     "Editor": "editing.editor",
     "FaceParameters": "face.parameters",
-    "HeadModel": "face.head",
+    "HeadModel": "face.heads.base",
     "Person": "editing.person",
     "UserError": "common.errors",
 }

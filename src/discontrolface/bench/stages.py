@@ -66,10 +66,10 @@ def drawn_photo(size: int = 512) -> Photo:
 def reading_stages(editor: Editor, photo: Photo) -> Iterator[Stage]:
     """Photo to parameters, in parts and all of it."""
     from discontrolface.common.pixels import to_float
-    from discontrolface.face.crop import make_crop
+    from discontrolface.face.crop import landmarks_in_crop, make_crop
     from discontrolface.face.fit import fit_landmarks, read_face
     from discontrolface.face.fit_light import fit_light
-    from discontrolface.face.readers import OpenHeadReader, landmarks_in_crop
+    from discontrolface.face.heads.open import FittedReader
 
     reader = editor.reader
     face = reader.landmarker.detect(photo.array)[0]
@@ -78,7 +78,7 @@ def reading_stages(editor: Editor, photo: Photo) -> Iterator[Stage]:
     yield Stage("read: find faces", lambda: reader.landmarker.detect(photo.array))
     yield Stage("read: landmarks", lambda: reader.landmarker.landmarks(photo.array, face))
     yield Stage("read: crop", lambda: make_crop(photo.array, landmarks, reader.size))
-    if isinstance(reader.head, OpenHeadReader):
+    if isinstance(reader.head, FittedReader):
         points, iris, eyes = landmarks_in_crop(crop, landmarks)
         picture, head = to_float(crop.image), reader.geometry.head
         parameters = read_face(picture, points, head, iris, eyes=eyes).parameters

@@ -65,7 +65,8 @@ def print_open() -> None:
 
 def print_paper(folder: Path | None) -> None:
     """The files that the user brings."""
-    from discontrolface.weights.assets import default_folder, list_assets
+    from discontrolface.common.folders import default_folder
+    from discontrolface.weights.assets import list_assets
 
     typer.echo(f"paper preset, in {folder or default_folder()}")
     lacking = 0

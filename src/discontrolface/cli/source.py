@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from discontrolface.cli.common import parse_numbers
-from discontrolface.common.errors import UserError
 
 if TYPE_CHECKING:
     from discontrolface.editing.editor import Editor
@@ -39,12 +38,9 @@ class Source:
     def reader(self, device: str = "cpu") -> Reader:
         """The models that read photos. Only what reading needs has to be there, no diffusion networks."""
         from discontrolface.editing.reading import Reader
-        from discontrolface.weights.preset import HEADS, preset_head
+        from discontrolface.weights.preset import preset_head
 
-        head = self.head or preset_head(self.preset)
-        if head not in HEADS:
-            raise UserError(f"head model {head!r} is not known; choose one of {', '.join(HEADS)}")
-        return Reader.open() if head == "open" else Reader.flame(self.assets_dir, detail=self.detail, device=device)
+        return Reader.load(self.head or preset_head(self.preset), assets=self.assets_dir, detail=self.detail, device=device)
 
     def read(self, reader: Reader, photo: Path) -> Person:
         """The person of the chosen face."""

@@ -33,7 +33,7 @@ from discontrolface.editing.composite import paste_back
 from discontrolface.editing.detail import fuse_detail
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalWeights, weights_id
-from discontrolface.editing.personalize import OPEN_ONE_SHOT, PAPER_ONE_SHOT, OneShot, one_shot
+from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot, one_shot
 from discontrolface.editing.reading import Box, Reader
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.snapshot import Snapshot
@@ -93,21 +93,24 @@ class Editor:
         loaded = load_preset(preset_folder(preset, assets), device)
         size = int(loaded.model.config["image_size"])
         if reader is None:
-            reader = Reader.open(size) if loaded.head == "open" else Reader.flame(assets, size, detail, device=device)
+            reader = Reader.load(loaded.head, size, assets, detail, device=device)
         return cls(loaded, reader, device, Path(cache) if cache is not None else default_cache())
 
     @cached_property
     def settings(self) -> OneShot:
-        """How this preset personalizes unless told otherwise: the paper's way for FLAME, ours for the open head, with the preset's own changes."""
-        usual = OPEN_ONE_SHOT if self.preset.head == "open" else PAPER_ONE_SHOT
+        """How this preset personalizes unless told otherwise: the paper's way, but for what preset.json says."""
         try:
-            return replace(usual, **self.preset.one_shot)
+            return replace(PAPER_ONE_SHOT, **self.preset.one_shot)
         except TypeError as error:
             raise UserError(f"preset {self.preset.name!r}: one_shot {dict(self.preset.one_shot)} is not understood ({error})") from error
 
     def read(self, photo: str | Path | Photo, face: int | None = None, face_box: Box | None = None) -> Person:
         """Read a photo: see `Reader.read`."""
         return self.reader.read(photo, face, face_box)
+
+    def read_all(self, photo: str | Path | Photo) -> list[Person]:
+        """Every face of a photo, the largest first."""
+        return self.reader.read_all(photo)
 
     # ---- one-shot fine-tuning
 

@@ -13,6 +13,7 @@ from discontrolface.common.images import Photo
 from discontrolface.common.pixels import to_float, to_uint8
 from discontrolface.face.crop import Crop
 from discontrolface.face.geometry import Geometry
+from discontrolface.face.heads.contract import FaceReading
 from discontrolface.face.landmarks import Landmarks
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.source import PreviewSource, prepare_source
@@ -46,6 +47,11 @@ class Person:
     geometry: Geometry
     personal: PersonalWeights | None = None
     codes: Codes | None = None
+
+    @property
+    def reading(self) -> FaceReading:
+        """What was read off the crop."""
+        return FaceReading(self.parameters, self.fit, self.geometry, self.codes)
 
     @cached_property
     def own_view(self) -> View:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from discontrolface.common.errors import UserError
 from discontrolface.common.images import Photo, load_photo
 from discontrolface.editing.person import Person
 from discontrolface.face.crop import cut_square, make_crop
 from discontrolface.face.geometry import Geometry
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.contract import HeadOptions, HeadReader
+from discontrolface.face.heads.registry import find_head
 from discontrolface.face.landmarks import FaceLandmarker, Landmarks
-from discontrolface.face.readers import FlameHeadReader, HeadReader, OpenHeadReader
-from discontrolface.weights.assets import default_folder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -37,21 +37,30 @@ class Reader:
         return self.head.geometry
 
     @classmethod
+    def load(
+        cls,
+        head: str = "open",  # a name of face/heads/registry.py
+        size: int = 256,
+        assets: str | Path | None = None,  # this and what follows: see HeadOptions
+        detail: bool = True,
+        regressor: bool = True,
+        device: str = "cpu",
+    ) -> Reader:
+        """With a head model by name. UserError for an unknown one, and if its files are missing."""
+        options = HeadOptions(None if assets is None else Path(assets), detail, regressor, device)
+        return cls(find_head(head).reader(options), size)
+
+    @classmethod
     def open(cls, size: int = 256) -> Reader:
         """With the open head."""
-        return cls(OpenHeadReader(HeadModel.open()), size)
+        return cls.load("open", size)
 
     @classmethod
     def flame(
-        cls,
-        assets: str | Path | None = None,  # the folder of imported assets; None: the user's
-        size: int = 256,
-        detail: bool = True,  # False: snapshots without wrinkles, the paper's ablation
-        regressor: bool = True,  # False: by the landmark fit, also where EMOCA's networks are there
-        device: str = "cpu",
+        cls, assets: str | Path | None = None, size: int = 256, detail: bool = True, regressor: bool = True, device: str = "cpu"
     ) -> Reader:
         """With FLAME. Only the model and its landmarks are needed; without EMOCA's or DECA's networks the landmark fit reads faces."""
-        return cls(FlameHeadReader.load(default_folder() if assets is None else Path(assets), detail, regressor, device), size)
+        return cls.load("flame", size, assets, detail, regressor, device)
 
     def read(self, photo: str | Path | Photo, face: int | None = None, face_box: Box | None = None) -> Person:
         """Find the face (the largest, number `face`, or the one in `face_box` = left, top, right, bottom), align the crop, read the parameters.
@@ -62,6 +71,15 @@ class Reader:
             photo = load_photo(photo)
         return self.person(photo, self.landmarker.find_face(photo.array, face, face_box, str(photo.path)))
 
+    def read_all(self, photo: str | Path | Photo) -> list[Person]:
+        """Every face of a photo, the largest first. UserError for unreadable photos and when there is no face."""
+        if not isinstance(photo, Photo):
+            photo = load_photo(photo)
+        faces = self.landmarker.detect(photo.array)
+        if not faces:
+            raise UserError(f"no face found in {photo.path} ({photo.size[0]}x{photo.size[1]}); try a larger face")
+        return [self.person(photo, self.landmarker.landmarks(photo.array, face)) for face in faces]
+
     def person(self, photo: Photo, landmarks: Landmarks, like: Person | None = None) -> Person:
         """The person of known landmarks. like: the same person before an edit, whose identity (shape) and crop are kept, so that angles and
         positions can be compared."""
@@ -70,7 +88,7 @@ class Reader:
             if like is None
             else cut_square(photo.array, like.crop.photo_to_crop, like.crop.size)
         )
-        read = self.head.read(crop, landmarks, like)
+        read = self.head.read(crop, landmarks, None if like is None else like.reading)
         return Person(photo, crop, read.parameters, landmarks, read.fit, read.geometry, codes=read.codes)
 
     def reread(self, person: Person, image: Image.Image) -> Person:

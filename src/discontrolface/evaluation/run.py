@@ -134,7 +134,7 @@ def make_bench(setup: Setup, head: str, size: int, maps: tuple[str, ...]) -> Ben
 
     if head != "open" and setup.trials.kind != PHOTOS:
         raise UserError(f"{setup.trials.kind} have parameters of the open head, the preset wants {head!r}; give a folder of photos")
-    reader = Reader.open(size) if head == "open" else Reader.flame(setup.assets, size, device=setup.device)
+    reader = Reader.load(head, size, setup.assets, device=setup.device)
     return Bench(reader, reader.geometry, size, maps)
 
 

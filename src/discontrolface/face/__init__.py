@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from discontrolface.face.fit import read_face as read_face
     from discontrolface.face.fit_light import fit_light as fit_light
     from discontrolface.face.fit_light import fit_lights as fit_lights
-    from discontrolface.face.head import HeadModel as HeadModel
+    from discontrolface.face.heads.base import HeadModel as HeadModel
     from discontrolface.face.landmarks import FaceLandmarker as FaceLandmarker
     from discontrolface.face.landmarks import Landmarks as Landmarks
     from discontrolface.face.parameters import FaceParameters as FaceParameters
@@ -24,7 +24,7 @@ _HOME = {
     "FaceParameters": "parameters",
     "FaceReading": "fit",
     "FitReport": "fit",
-    "HeadModel": "head",
+    "HeadModel": "heads.base",
     "Landmarks": "landmarks",
     "fit_landmarks": "fit",
     "fit_light": "fit_light",

@@ -25,7 +25,7 @@ from discontrolface.face.regress import CODE_SIZES, DETAIL, INPUT_SIZE, Codes
 from discontrolface.geometry.rotations import to_axis_angle, to_matrix
 
 if TYPE_CHECKING:
-    from discontrolface.face.head import HeadModel
+    from discontrolface.face.heads.base import HeadModel
     from discontrolface.face.transfer import ActionTable
 
 # What the fields are called in others' files.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from discontrolface.common.errors import UserError
 
 if TYPE_CHECKING:
-    from discontrolface.face.head import HeadModel
+    from discontrolface.face.heads.base import HeadModel
 
 Array = NDArray[np.float64]
 

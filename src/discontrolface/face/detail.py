@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
 from discontrolface.common.errors import UserError
-from discontrolface.face.head import HeadModel, rodrigues
+from discontrolface.face.heads.base import HeadModel, rodrigues
 from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.raster import interpolate, rasterize
 from discontrolface.render.shade import add_sh_light

@@ -20,7 +20,7 @@ from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.raster import interpolate, rasterize, visible_vertices
 
 if TYPE_CHECKING:
-    from discontrolface.face.head import HeadModel
+    from discontrolface.face.heads.base import HeadModel
     from discontrolface.face.parameters import FaceParameters
 
 Floats = NDArray[np.float32]

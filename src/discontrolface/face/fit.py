@@ -28,7 +28,7 @@ from discontrolface.face.parameters import EYE_LEFT, GLOBAL, JAW, FaceParameters
 from discontrolface.geometry.rotations import head_rotation, to_axis_angle, to_matrix
 
 if TYPE_CHECKING:
-    from discontrolface.face.head import HeadModel
+    from discontrolface.face.heads.base import HeadModel
 
 Array = NDArray[np.float64]
 

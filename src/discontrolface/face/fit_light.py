@@ -24,7 +24,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.face.colours import region_colours
 
 if TYPE_CHECKING:
-    from discontrolface.face.head import HeadModel
+    from discontrolface.face.heads.base import HeadModel
     from discontrolface.face.parameters import FaceParameters
 
 Array = NDArray[np.float64]

@@ -18,7 +18,8 @@ from torch.nn.functional import interpolate
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.unpickle import load_file
-from discontrolface.face.head import CONTOUR_LIMIT, JOINTS, ContourEmbedding, HeadModel, LandmarkEmbedding
+from discontrolface.face.embeddings import CONTOUR_LIMIT, ContourEmbedding, LandmarkEmbedding
+from discontrolface.face.joints import JOINTS
 from discontrolface.face.landmark_sets import IBUG_68
 
 SHAPES, EXPRESSIONS = 300, 100  # directions in every FLAME since 2017, in this order
@@ -114,15 +115,18 @@ def check_flame(content: Any, name: str) -> FlameArrays:
     )
 
 
-def build_flame(
+def flame_arguments(
     model: str | Path | FlameArrays,
     landmarks: str | Path | None = None,
     topology: str | Path | None = None,
     masks: str | Path | None = None,
     shape_count: int = SHAPES,
     expression_count: int = EXPRESSIONS,
-) -> HeadModel:
-    """See HeadModel.from_flame. Regions: from `masks`, else the eyeballs (which FLAME has as parts of their own) and skin."""
+) -> dict[str, Any]:
+    """What `HeadModel` is made of for FLAME; see HeadModel.from_flame.
+
+    Regions: from `masks`, else the eyeballs (which FLAME has as parts of their own) and skin.
+    """
     arrays = model if isinstance(model, FlameArrays) else read_flame(model)
     if not (0 < shape_count <= SHAPES and 0 <= expression_count <= EXPRESSIONS):
         raise UserError(
@@ -131,23 +135,23 @@ def build_flame(
     embedding, contour = (None, None) if landmarks is None else read_landmarks(landmarks, len(arrays.faces))
     uv, faces_uv = (None, None) if topology is None else read_topology(topology, arrays.faces)
     region, region_names = _regions(arrays) if masks is None else read_masks(masks, len(arrays.template))
-    return HeadModel(
-        template=arrays.template,
-        faces=arrays.faces,
-        shape_dirs=arrays.shape_dirs[:shape_count],
-        expression_dirs=arrays.expression_dirs[:expression_count],
-        joint_regressor=arrays.joint_regressor,
-        weights=arrays.weights,
-        parents=arrays.parents,
-        pose_dirs=arrays.pose_dirs,
-        embedding=embedding,
-        contour=contour,
-        uv=uv,
-        faces_uv=faces_uv,
-        region=region,
-        region_names=region_names,
-        name="flame",
-    )
+    return {
+        "template": arrays.template,
+        "faces": arrays.faces,
+        "shape_dirs": arrays.shape_dirs[:shape_count],
+        "expression_dirs": arrays.expression_dirs[:expression_count],
+        "joint_regressor": arrays.joint_regressor,
+        "weights": arrays.weights,
+        "parents": arrays.parents,
+        "pose_dirs": arrays.pose_dirs,
+        "embedding": embedding,
+        "contour": contour,
+        "uv": uv,
+        "faces_uv": faces_uv,
+        "region": region,
+        "region_names": region_names,
+        "name": "flame",
+    }
 
 
 # ---- landmarks

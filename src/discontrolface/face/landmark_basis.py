@@ -13,7 +13,7 @@ from discontrolface.face.parameters import JAW
 from discontrolface.geometry.rotations import about_x
 
 if TYPE_CHECKING:
-    from discontrolface.face.head import HeadModel
+    from discontrolface.face.heads.base import HeadModel
 
 Array = NDArray[np.float64]
 

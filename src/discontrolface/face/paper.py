@@ -23,8 +23,8 @@ from discontrolface.face.correspond import correspond
 from discontrolface.face.deca_crop import cut_deca, deca_crop
 from discontrolface.face.detail import DetailSpace
 from discontrolface.face.fit import measure, read_face
-from discontrolface.face.flame import FlameTexture, build_flame, load_content
-from discontrolface.face.head import HeadModel
+from discontrolface.face.flame import FlameTexture, load_content
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regress import CODE_SIZES, Codes, FaceRegressor
 from discontrolface.face.transfer import ActionTable, named_head, raw_names, rebuilt, transfer_actions, with_mesh_landmarks
@@ -68,19 +68,15 @@ class PaperFace:
         The named actions are solved on the first call (a second) and kept in the folder. source: the head that they come from (the open one).
         """
         folder = Path(folder)
-        files = {key: folder / f"{key}.safetensors" for key in ("flame", "landmarks", "topology", "masks", "regressor", "texture")}
-        for key in ("flame", "landmarks"):
-            if not files[key].is_file():
-                raise UserError(f"{files[key]} is missing; see `discontrolface assets` for the file that brings it")
-        given: dict[str, Any] = {key: path if path.is_file() else None for key, path in files.items()}
-        plain = build_flame(files["flame"], files["landmarks"], given["topology"], given["masks"], CODE_SIZES["shape"], CODE_SIZES["exp"])
-        source = HeadModel.open() if source is None else source
-        match = correspond(source, plain)
-        table = _actions(folder / ACTIONS_FILE, source, plain, lambda: transfer_actions(source, plain, match))
-        head = named_head(with_mesh_landmarks(plain, match), table)
-        regressor = None if given["regressor"] is None else FaceRegressor.load(given["regressor"], device)
-        texture = None if given["texture"] is None else FlameTexture.read(given["texture"], CODE_SIZES["tex"])
-        return cls(head, table, regressor, texture, _detail(folder, head))
+        head, table = load_named_flame(folder, source)
+        regressor, texture = folder / "regressor.safetensors", folder / "texture.safetensors"
+        return cls(
+            head,
+            table,
+            FaceRegressor.load(regressor, device) if regressor.is_file() else None,
+            FlameTexture.read(texture, CODE_SIZES["tex"]) if texture.is_file() else None,
+            _detail(folder, head),
+        )
 
     def read(
         self,
@@ -171,6 +167,20 @@ class PaperFace:
             return render_snapshot(vertices, faces, p["camera"], p["light"], albedo, size, maps, preview, visibility)
         moved = self.displacement(parameters, codes)
         return self.detail.snapshot(vertices, p["camera"], p["light"], albedo, size, maps, moved, preview, visibility)
+
+
+def load_named_flame(folder: Path, source: HeadModel | None = None) -> tuple[HeadModel, ActionTable]:
+    """FLAME as `PaperFace.head` is, and its named actions; see `PaperFace.load`. Raises UserError if the model or its landmarks are missing."""
+    files = {key: folder / f"{key}.safetensors" for key in ("flame", "landmarks", "topology", "masks")}
+    for key in ("flame", "landmarks"):
+        if not files[key].is_file():
+            raise UserError(f"{files[key]} is missing; see `discontrolface assets` for the file that brings it")
+    topology, masks = (files[key] if files[key].is_file() else None for key in ("topology", "masks"))
+    plain = HeadModel.from_flame(files["flame"], files["landmarks"], topology, masks, CODE_SIZES["shape"], CODE_SIZES["exp"])
+    source = HeadModel.open() if source is None else source
+    match = correspond(source, plain)
+    table = _actions(folder / ACTIONS_FILE, source, plain, lambda: transfer_actions(source, plain, match))
+    return named_head(with_mesh_landmarks(plain, match), table), table
 
 
 def _actions(path: Path, source: HeadModel, plain: HeadModel, solve: Any) -> ActionTable:

@@ -32,7 +32,7 @@ from discontrolface.geometry.rotations import head_angles, head_rotation, to_axi
 if TYPE_CHECKING:
     import torch
 
-    from discontrolface.face.head import HeadModel
+    from discontrolface.face.heads.base import HeadModel
 
 Floats = NDArray[np.float32]
 

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.correspond import Correspondence, correspond
-from discontrolface.face.head import HeadModel, LandmarkEmbedding
+from discontrolface.face.embeddings import LandmarkEmbedding
+from discontrolface.face.heads.base import HeadModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

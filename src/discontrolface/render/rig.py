@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.render.raster import FloatArray, IntArray
 
 SKIN, EYE, MOUTH, UPPER_TEETH, LOWER_TEETH, TONGUE, SOCKET = range(7)  # layers: SKIN is the outer surface, all others lie behind openings

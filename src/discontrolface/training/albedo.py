@@ -33,7 +33,7 @@ def first_seed(block: Path) -> int:
 def draw_albedo(block: Path, output: Path) -> None:
     """Draw and write the albedo maps (N, 6, H, W) uint8 of a block's pairs. UserError if its Lambertian maps are not drawn again exactly."""
     from discontrolface.face.geometry import Geometry
-    from discontrolface.face.head import HeadModel
+    from discontrolface.face.heads.base import HeadModel
     from discontrolface.synthetic.portraits import picture_backgrounds
 
     pairs = np.load(block, mmap_mode="r", allow_pickle=False)

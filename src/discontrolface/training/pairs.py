@@ -81,7 +81,7 @@ def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, floa
     import torch
 
     from discontrolface.face.geometry import Geometry
-    from discontrolface.face.head import HeadModel
+    from discontrolface.face.heads.base import HeadModel
     from discontrolface.render.warp import render_preview
     from discontrolface.synthetic import portraits as synthetic
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from discontrolface.common.errors import UserError
 from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
 from discontrolface.face.geometry import Geometry
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit
 from discontrolface.training.config import TrainConfig

@@ -20,6 +20,7 @@ import numpy as np
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomic
+from discontrolface.common.folders import default_folder
 
 if TYPE_CHECKING:
     import torch
@@ -110,13 +111,6 @@ class AssetStatus:
     path: Path
     state: str
     note: str
-
-
-def default_folder() -> Path:
-    """Where assets are kept unless another folder is named: the user's data folder of this program."""
-    from platformdirs import user_data_dir
-
-    return Path(user_data_dir("discontrolface")) / "paper"
 
 
 def list_assets(folder: str | Path | None = None) -> list[AssetStatus]:

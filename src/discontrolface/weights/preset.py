@@ -19,12 +19,13 @@ from typing import Any
 import torch
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.folders import default_folder
+from discontrolface.face.heads.registry import head_names
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
-from discontrolface.weights.assets import default_folder, paper_missing
+from discontrolface.weights.assets import paper_missing
 
 STARTS = ("draft", "noise", "inverted")
-HEADS = ("open", "flame")
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,14 @@ class Preset:
     """The networks of a preset, in evaluation mode, and its defaults."""
 
     name: str
-    head: str  # the head model whose snapshots the control network was trained on, one of HEADS
+    head: str  # the head model whose snapshots the control network was trained on, a name of face/heads/registry.py
     model: DiffAE
     control: ExpFaceNet
     start: str  # where an edit starts unless the user says otherwise
     strength: float  # with start "draft"
     steps: int
     temperature: float = 1.0  # with start "noise": standard deviation of x_T
-    one_shot: Mapping[str, Any] = field(default_factory=dict)  # fields of `OneShot` that differ from the head's usual ones
+    one_shot: Mapping[str, Any] = field(default_factory=dict)  # fields of `OneShot` that differ from the paper's
 
 
 def open_folder() -> Path:
@@ -80,7 +81,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         values |= {"temperature": float(read.get("temperature", 1.0)), "one_shot": dict(read.get("one_shot", {}))}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{manifest} is not a preset's description ({error})") from error
-    for key, known in (("start", STARTS), ("head", HEADS)):
+    for key, known in (("start", STARTS), ("head", head_names())):
         if values[key] not in known:
             raise UserError(f"{manifest}: {key} {values[key]!r} is not known; choose one of {', '.join(known)}")
     if values["steps"] < 1:

@@ -5,9 +5,7 @@ Source of the mathematics: FLAME (Li et al. 2017), official `lbs.py` of SMPL-X /
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -18,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from discontrolface.common.errors import UserError
-
-JOINTS = ("global", "neck", "jaw", "eye_left", "eye_right")
+from discontrolface.face.embeddings import ContourEmbedding, LandmarkEmbedding
+from discontrolface.face.flame import FlameArrays, flame_arguments
 
 
 class HeadOutput(NamedTuple):
@@ -30,37 +28,6 @@ class HeadOutput(NamedTuple):
     landmarks_3d: Tensor  # (B, L, 3) static points on the surface
     joints: Tensor  # (B, 5, 3) posed joints
     rotations: Tensor  # (B, 5, 3, 3) each joint's rotation in view space; [:, 1] is the head's
-
-
-@dataclass(frozen=True)
-class LandmarkEmbedding:
-    """Points on triangles: `triangles` (L,) int64 rows of `faces`, `barycentric` (L, 3)."""
-
-    triangles: Tensor
-    barycentric: Tensor
-    mediapipe: Tensor | None = None  # (L,) int64: which of MediaPipe's 468 mesh points each one is; None: they are the 468, or others
-
-
-CONTOUR_LIMIT = 39  # degrees of yaw that FLAME's contour table goes to on either side
-
-
-@dataclass(frozen=True)
-class ContourEmbedding:
-    """FLAME's 2D landmarks: a contour that depends on the head's yaw, then fixed points inside the face.
-
-    `triangles` (79, K), `barycentric` (79, K, 3): row a is for a yaw of a degrees, row 39 + a for -a degrees, both to 39.
-    """
-
-    triangles: Tensor
-    barycentric: Tensor
-    inner: LandmarkEmbedding
-
-    def rows(self, head_rotation: Tensor) -> Tensor:
-        """(B,) row of the table for head rotations (B, 3, 3): DECA's `_find_dynamic_lmk_idx_and_bcoords`, rounding halves to even."""
-        r = head_rotation.detach()
-        yaw = torch.atan2(-r[:, 2, 0], (r[:, 0, 0] ** 2 + r[:, 1, 0] ** 2).sqrt()) * (180 / math.pi)
-        whole = yaw.clamp(-CONTOUR_LIMIT, CONTOUR_LIMIT).round().long()
-        return torch.where(whole < 0, CONTOUR_LIMIT - whole, whole)
 
 
 def rodrigues(axis_angle: Tensor) -> Tensor:
@@ -172,7 +139,7 @@ class HeadModel(nn.Module):
     @classmethod
     def from_flame(
         cls,
-        model: str | Path,  # generic_model.pkl, flame2023.pkl or a .npz of the same arrays
+        model: str | Path | FlameArrays,  # generic_model.pkl, flame2023.pkl, a .npz of the same arrays, or what was read of one
         landmarks: str | Path | None = None,  # DECA's landmark_embedding.npy, or EMOCA's mediapipe_landmark_embedding.npz
         topology: str | Path | None = None,  # head_template.obj: texture coordinates
         masks: str | Path | None = None,  # FLAME_masks.pkl: regions
@@ -180,9 +147,7 @@ class HeadModel(nn.Module):
         expression_count: int = 100,  # DECA and EMOCA use 50
     ) -> HeadModel:
         """FLAME (2017, 2020, 2023), from its official files; nothing in them is executed. Raises UserError for files that are not FLAME's."""
-        from discontrolface.face.flame import build_flame
-
-        return build_flame(model, landmarks, topology, masks, shape_count, expression_count)
+        return cls(**flame_arguments(model, landmarks, topology, masks, shape_count, expression_count))
 
     @property
     def shape_count(self) -> int:
@@ -226,7 +191,7 @@ class HeadModel(nn.Module):
     def forward(self, shape: Tensor | None = None, expression: Tensor | None = None, pose: Tensor | None = None) -> HeadOutput:
         """Posed vertices and landmarks.
 
-        shape (B, <=S), expression (B, <=E), pose (B, 5, 3) axis-angle in radians in the order of `JOINTS`; all optional (zeros, B = 1).
+        shape (B, <=S), expression (B, <=E), pose (B, 5, 3) axis-angle in radians in the order of `joints.JOINTS`; all optional (zeros, B = 1).
         """
         batch = next((t.shape[0] for t in (shape, expression, pose) if t is not None), 1)
         v = self.neutral(shape, expression).expand(batch, -1, -1)  # (B, V, 3)

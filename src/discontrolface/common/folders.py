@@ -1,0 +1,10 @@
+"""Where this program keeps what belongs to the user."""
+
+from pathlib import Path
+
+
+def default_folder() -> Path:
+    """Where imported assets are kept unless another folder is named: the user's data folder of this program."""
+    from platformdirs import user_data_dir
+
+    return Path(user_data_dir("discontrolface")) / "paper"

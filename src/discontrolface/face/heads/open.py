@@ -1,0 +1,40 @@
+"""The open head, read by the landmark fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from discontrolface.common.pixels import to_float
+from discontrolface.face.crop import Crop, landmarks_in_crop
+from discontrolface.face.fit import read_face
+from discontrolface.face.geometry import Geometry
+from discontrolface.face.heads.base import HeadModel
+from discontrolface.face.heads.contract import FaceReading, Head, HeadOptions
+from discontrolface.face.landmarks import Landmarks
+
+
+class FittedReader:
+    """Reads faces by the landmark fit, with any head model whose landmarks are MediaPipe's 468."""
+
+    def __init__(self, head: HeadModel) -> None:
+        self.geometry = Geometry.of(head)
+
+    def read(self, crop: Crop, landmarks: Landmarks, like: FaceReading | None = None) -> FaceReading:
+        """See HeadReader."""
+        points, iris, eyes = landmarks_in_crop(crop, landmarks)
+        known: dict[str, Any] = {} if like is None else {"shape": like.parameters.shape, "offsets": like.fit.offsets}
+        parameters, fit = read_face(to_float(crop.image), points, self.geometry.head, iris, eyes=eyes, **known)
+        return FaceReading(parameters, fit, self.geometry)
+
+
+def load_model(options: HeadOptions) -> HeadModel:
+    """The head model of the package; no option concerns it."""
+    return HeadModel.open()
+
+
+def load_reader(options: HeadOptions) -> FittedReader:
+    """The head model and the fit."""
+    return FittedReader(load_model(options))
+
+
+OPEN = Head("open", load_model, load_reader)
