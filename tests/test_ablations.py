@@ -53,7 +53,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_pretrained(store / "diffae")
     control.save_pretrained(store / "exp_facenet")
     plain.save_pretrained(store / "plain")
-    preset = {"name": "tiny", "head": "open", "start": "draft", "strength": 0.5, "steps": 2, "one_shot": {"mask_patch": 16}}
+    preset = {"name": "tiny", "head": "open", "start": "draft", "strength": 0.5, "steps": 2, "one_shot": {"lr": 1e-4, "warps": 32}}
     (store / "preset.json").write_text(json.dumps(preset))
     return store
 

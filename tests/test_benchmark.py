@@ -40,7 +40,7 @@ def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model, control = networks()
     model.save_pretrained(folder / "diffae")
     control.save_pretrained(folder / "exp_facenet")
-    values = {"name": "debug", "head": "open", "start": "draft", "strength": 0.5, "steps": 2, "one_shot": {"mask_patch": 4}}
+    values = {"name": "debug", "head": "open", "start": "draft", "strength": 0.5, "steps": 2, "one_shot": {"mask_patch": 4, "warps": 32}}
     (folder / "preset.json").write_text(json.dumps(values))
     return folder
 

@@ -47,7 +47,9 @@ def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     control = ExpFaceNet.from_backbone(model, snapshot_maps=("normals", "lambertian", "preview", "visibility"), preview_gate="visibility")
     model.save_pretrained(folder / "diffae")
     control.save_pretrained(folder / "exp_facenet")
-    (folder / "preset.json").write_text(json.dumps({"name": "debug", "head": "open", "start": "draft", "strength": 0.5, "steps": 2}))
+    (folder / "preset.json").write_text(
+        json.dumps({"name": "debug", "head": "open", "start": "draft", "strength": 0.5, "steps": 2, "one_shot": {"lr": 1e-4, "warps": 32}})
+    )
     return folder
 
 
