@@ -29,7 +29,6 @@ from discontrolface.diffusion import EditCondition, sample
 from discontrolface.diffusion.sampling import denoise
 from discontrolface.diffusion.schedule import denoising_timesteps
 from discontrolface.nets import DiffAE, ExpFaceNet
-from discontrolface.nets.parametrization import linear_alphas_cumprod, to_x0
 from discontrolface.weights import import_diffae
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -155,9 +154,9 @@ def measure(args: argparse.Namespace) -> list[str]:
     def our_steps(condition: Any) -> Iterator[Tensor]:
         def predict_x0(index: int, x_t: Tensor, t: Tensor) -> Tensor:
             step_z, signal = condition(index, t, x_t)
-            return to_x0(ours(x_t, t, step_z, control=signal), x_t, t, ours.prediction_type)
+            return ours.noise_process.to_x0(ours(x_t, t, step_z, control=signal), x_t, t)
 
-        for step in denoise(predict_x0, noise, denoising_timesteps(args.steps), linear_alphas_cumprod().tolist()):
+        for step in denoise(predict_x0, noise, denoising_timesteps(args.steps), ours.noise_process):
             yield step.sample
 
     forward: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {

@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from discontrolface.diffusion import diffusion_loss, invert, sample
-from discontrolface.diffusion.latent import latent_alphas_cumprod, latent_loss, sample_latent
+from discontrolface.diffusion.latent import latent_loss, sample_latent
 from discontrolface.diffusion.sampling import Step
-from discontrolface.diffusion.schedule import add_noise, spaced_timesteps
+from discontrolface.diffusion.schedule import spaced_timesteps
 from discontrolface.nets import DiffAE, MLPSkipNet
-from discontrolface.nets.parametrization import linear_alphas_cumprod
+from discontrolface.nets.noise_process import NoiseProcess
 from discontrolface.weights import import_diffae, import_latent
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -59,9 +59,10 @@ def every_second_pixel(steps: list[Step], name: str) -> Tensor:
 
 
 def test_schedules(golden: dict[str, Tensor], latent: dict[str, Tensor]) -> None:
-    close(linear_alphas_cumprod(), golden["sched1000.alphas_cumprod"], 1e-12)
-    close(linear_alphas_cumprod()[golden["timestep_map"]], golden["sched20.alphas_cumprod"], 1e-12)
-    close(torch.tensor(latent_alphas_cumprod(), dtype=torch.float64), latent["sched1000.alphas_cumprod"], 1e-12)
+    linear, const = (torch.tensor(NoiseProcess(name).alphas_cumprod, dtype=torch.float64) for name in ("linear", "const"))
+    close(linear, golden["sched1000.alphas_cumprod"], 1e-12)
+    close(linear[golden["timestep_map"]], golden["sched20.alphas_cumprod"], 1e-12)
+    close(const, latent["sched1000.alphas_cumprod"], 1e-12)
 
 
 @pytest.mark.parametrize("steps", [int(n) for n in TIMESTEPS["ddim_timestep_maps"]])
@@ -108,7 +109,7 @@ def test_inversion_and_back(model: DiffAE, golden: dict[str, Tensor]) -> None:
 
 def test_training_loss(model: DiffAE, golden: dict[str, Tensor]) -> None:
     x0 = load_file(GOLDENS / "diffae_tiny_io.safetensors")["x_start"]
-    close(add_noise(x0, golden["train.noise"], golden["train.t"]), golden["train.x_t"], 1e-6)
+    close(model.noise_process.add_noise(x0, golden["train.noise"], golden["train.t"]), golden["train.x_t"], 1e-6)
     with torch.no_grad():
         loss = diffusion_loss(model, x0, t=golden["train.t"], noise=golden["train.noise"])
     close(loss.per_sample, golden["train.loss"], 1e-4)

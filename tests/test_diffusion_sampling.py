@@ -14,10 +14,11 @@ from discontrolface.diffusion.interpolation import interpolate, slerp
 from discontrolface.diffusion.inversion import invert_controlled
 from discontrolface.diffusion.latent import latent_loss, sample_faces, sample_latent
 from discontrolface.diffusion.sampling import Step, dpm_update
-from discontrolface.diffusion.schedule import add_noise
 from discontrolface.nets import DiffAE, ExpFaceNet, MLPSkipNet
-from discontrolface.nets.parametrization import from_x0, linear_alphas_cumprod, to_x0
+from discontrolface.nets.noise_process import NoiseProcess
 from discontrolface.nets.presets import debug_config
+
+LINEAR = torch.tensor(NoiseProcess().alphas_cumprod, dtype=torch.float64)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -29,19 +30,19 @@ class GaussianData(nn.Module):
 
     def __init__(self, mean: float, std: float, prediction_type: str) -> None:
         super().__init__()
-        self.mean, self.std, self.prediction_type = mean, std, prediction_type
+        self.mean, self.std, self.noise_process, self.clips_x0 = mean, std, NoiseProcess("linear", prediction_type), True
         self.unet = nn.Module()
         self.unet.levels = 3
 
     def forward(self, x_t: Tensor, t: Tensor, z: Tensor, control: object = None, deep: object = None) -> Tensor:
-        a = linear_alphas_cumprod()[t].float().view(-1, 1, 1, 1)
+        a = LINEAR[t].float().view(-1, 1, 1, 1)
         gain = a.sqrt() * self.std**2 / (a * self.std**2 + 1 - a)
-        return from_x0(self.mean + gain * (x_t - a.sqrt() * self.mean), x_t, t, self.prediction_type)
+        return self.noise_process.from_x0(self.mean + gain * (x_t - a.sqrt() * self.mean), x_t, t)
 
 
 def exact_flow(noise: Tensor, t: int, mean: float, std: float) -> Tensor:
     """Where the probability-flow ODE of that data takes x_t: the map between the two Gaussians."""
-    a = linear_alphas_cumprod()[t].item()
+    a = LINEAR[t].item()
     return mean + std * (noise - math.sqrt(a) * mean) / math.sqrt(a * std**2 + 1 - a)
 
 
@@ -117,9 +118,10 @@ def test_controlled_inversion_has_the_wanted_spread() -> None:
 @pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
 def test_prediction_types_convert_both_ways(prediction_type: str) -> None:
     x0, noise, t = torch.randn(3, 3, 4, 4), torch.randn(3, 3, 4, 4), torch.tensor([1, 500, 999])
-    x_t = add_noise(x0, noise, t)
-    prediction = from_x0(x0, x_t, t, prediction_type)
-    torch.testing.assert_close(to_x0(prediction, x_t, t, prediction_type), x0, atol=1e-3, rtol=1e-3)
+    process = NoiseProcess("linear", prediction_type)
+    x_t = process.add_noise(x0, noise, t)
+    prediction = process.from_x0(x0, x_t, t)
+    torch.testing.assert_close(process.to_x0(prediction, x_t, t), x0, atol=1e-3, rtol=1e-3)
     meant = {"sample": x0, "epsilon": noise}.get(prediction_type)
     if meant is not None:
         torch.testing.assert_close(prediction, meant, atol=1e-3, rtol=1e-3)
@@ -155,7 +157,7 @@ def test_an_edit_is_reproducible_and_equals_the_loop_written_out(pair: tuple[Dif
     generator, x = seeded(0), noise
     from discontrolface.diffusion import apply_mask, masking_schedule, random_patch_mask
 
-    alphas = linear_alphas_cumprod().tolist()
+    alphas = LINEAR.tolist()
     with torch.no_grad():
         for step_t, next_t, ratio in zip([800, 600, 400, 200, 0], [600, 400, 200, 0, None], masking_schedule("linear", 5), strict=True):
             t = torch.tensor([step_t])
@@ -195,7 +197,7 @@ def test_a_draft_keeps_the_last_steps(pair: tuple[DiffAE, ExpFaceNet]) -> None:
     sample(model, noise, z, steps=20, start=crop, strength=0.5, callback=steps.append)
     assert [s.t for s in steps] == list(range(450, -1, -50)) == denoising_timesteps(20, 0.5)
     assert [s.index for s in steps] == list(range(10))
-    torch.testing.assert_close(steps[0].x_t, add_noise(crop, noise, torch.tensor([450])))
+    torch.testing.assert_close(steps[0].x_t, model.noise_process.add_noise(crop, noise, torch.tensor([450])))
     assert torch.equal(sample(model, noise, z, start=crop, strength=1.0), sample(model, noise, z))
 
 

@@ -146,18 +146,17 @@ def test_gradient_checkpointing_gives_the_same_gradients() -> None:
 @pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
 def test_an_open_gate_copies_the_preview(prediction_type: str) -> None:
     """Gate 1: the prediction implies exactly the preview; gate 0.5: the mean of preview and the network's own picture."""
-    from discontrolface.nets.parametrization import to_x0
-
     model = make_backbone(prediction_type=prediction_type)
+    to_x0 = model.noise_process.to_x0
     x, z, _ = make_inputs()
     preview = torch.rand(2, 3, 32, 32) * 2 - 1
     none = (None,) * len(model.unet.up)
     with torch.no_grad():
-        own = to_x0(model(x, T, z), x, T, prediction_type)
+        own = to_x0(model(x, T, z), x, T)
         for value in (1.0, 0.5):
             gated = model(x, T, z, control=Control(none, gate=torch.full((2, 1, 32, 32), value), preview=preview))
             expected = own + value * (preview - own)
-            torch.testing.assert_close(to_x0(gated, x, T, prediction_type), expected, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(to_x0(gated, x, T), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_correction_starts_at_nothing_and_reaches_what_is_copied() -> None:
@@ -205,7 +204,7 @@ def test_the_stem_may_be_computed_once() -> None:
             p.add_(0.02 * torch.randn_like(p))
         x, z, snapshot = make_inputs()
         a = control(x, T, z, snapshot, backbone=model)
-        b = control(x, T, z, snapshot, backbone=model, stem=control.read(snapshot))
+        b = control(x, T, z, snapshot, backbone=model, reading=control.read(snapshot, model))
     assert len(a) == len(model.unet.up)
     assert all(torch.equal(p, q) for p, q in zip(a, b, strict=True))
 

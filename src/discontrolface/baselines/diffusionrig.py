@@ -17,11 +17,13 @@ from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.diffusion.sampling import sample
+from discontrolface.nets.backbone import Space
+from discontrolface.nets.control import Control, mix_preview
 from discontrolface.nets.encoder import SemanticEncoder
 from discontrolface.nets.exp_facenet import snapshot_width
 from discontrolface.nets.network import Network
-from discontrolface.nets.parametrization import check_prediction_type
-from discontrolface.nets.unet import DeepFeatures, UNet
+from discontrolface.nets.noise_process import NoiseProcess
+from discontrolface.nets.unet import DeepFeatures, UNet, UNetShape
 
 BUFFERS = ("normals", "lambertian", "albedo")  # the published physical buffers, in the order of a snapshot
 CODE = 64  # the published width of the global code
@@ -51,8 +53,8 @@ class DiffusionRigBaseline(Network):
         prediction_type: str = "sample",
     ) -> None:
         super().__init__()
-        self.prediction_type = check_prediction_type(prediction_type)
-        self.patch, self.buffer_maps = patch, tuple(buffer_maps)
+        self.noise_process = NoiseProcess("linear", prediction_type)
+        self.patch, self.image_size, self.buffer_maps = patch, image_size, tuple(buffer_maps)
         smallest = patch * 2 ** (max(len(channel_mult), len(encoder_mult)) - 1)
         if image_size % smallest:
             raise UserError(f"image_size {image_size} cannot be halved often enough: choose a multiple of {smallest} or fewer levels.")
@@ -60,20 +62,18 @@ class DiffusionRigBaseline(Network):
         self.encoder = SemanticEncoder(
             picture, grid, z_channels, encoder_channels, encoder_mult, encoder_res_blocks, attention_resolutions, num_heads
         )
-        self.unet = UNet(
-            picture + snapshot_width(buffer_maps) * patch**2,
-            picture,
-            grid,
-            model_channels,
-            channel_mult,
-            num_res_blocks,
-            attention_resolutions,
-            num_heads,
-            embed_channels,
-            z_channels,
-            dropout,
-            z_shift=True,
+        shape = UNetShape(
+            grid=grid,
+            channels=model_channels,
+            mult=tuple(channel_mult),
+            res_blocks=num_res_blocks,
+            attention_resolutions=tuple(attention_resolutions),
+            heads=num_heads,
+            embed_channels=embed_channels,
+            z_channels=z_channels,
+            dropout=dropout,
         )
+        self.unet = UNet(picture + snapshot_width(buffer_maps) * patch**2, picture, shape, z_shift=True)
 
     @classmethod
     def sized_as(cls, network: Mapping[str, Any], buffer_maps: Sequence[str] = BUFFERS) -> "DiffusionRigBaseline":
@@ -88,26 +88,32 @@ class DiffusionRigBaseline(Network):
         """(B,C,H,W) -> (B,C p^2,H/p,W/p), as the networks see it."""
         return F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x
 
+    def stem(self, x_t: Tensor, buffers: Tensor) -> Tensor:
+        """The input layer on the noisy picture (B,3,H,W) and the buffers (B,S,H,W) side by side: (B,C,G,G)."""
+        return self.unet.stem(self.patched(torch.cat([x_t, buffers], dim=1)))
+
     def forward(
         self,
         x_t: Tensor,  # (B,3,H,W), the noisy picture
         t: Tensor,  # (B,), timesteps 0..999
         z: Tensor,  # (B,Z), the global code
         buffers: Tensor,  # (B,S,H,W), the target's maps of config.buffer_maps side by side, as a snapshot holds them
+        control: Control | Sequence[Tensor | None] | None = None,  # as DiffAE's
         deep: DeepFeatures | None = None,  # reuse deep features between neighbouring steps; None: never
     ) -> Tensor:
         """The prediction (of `prediction_type`): (B,3,H,W)."""
-        h = self.unet.stem(self.patched(torch.cat([x_t, buffers], dim=1)))  # (B,C,G,G)
-        h = self.unet.project(self.unet(h, t, z, deep=deep))  # (B,3 p^2,G,G)
-        return F.pixel_shuffle(h, self.patch) if self.patch > 1 else h  # (B,3,H,W)
+        h = self.unet.project(self.unet(self.stem(x_t, buffers), t, z, added=control, deep=deep))  # (B,3 p^2,G,G)
+        prediction = F.pixel_shuffle(h, self.patch) if self.patch > 1 else h  # (B,3,H,W)
+        return mix_preview(prediction, control, x_t, t, self.noise_process)
 
 
 @dataclass(frozen=True)
 class Posed:
-    """The baseline with the buffers of the faces to be made: what `diffusion_loss` and `sample` take as a model."""
+    """The baseline with the buffers of the faces to be made: a `Backbone`, which `diffusion_loss` and `sample` take."""
 
     network: DiffusionRigBaseline
     buffers: Tensor  # (B,S,H,W)
+    clips_x0: bool = True
 
     @property
     def unet(self) -> UNet:
@@ -115,21 +121,48 @@ class Posed:
         return self.network.unet
 
     @property
-    def prediction_type(self) -> str:
+    def image_size(self) -> int:
+        """Pixels."""
+        return self.network.image_size
+
+    @property
+    def space(self) -> Space:
+        """Pictures."""
+        return Space(3, self.image_size)
+
+    @property
+    def noise_process(self) -> NoiseProcess:
         """What the U-Net predicts."""
-        return self.network.prediction_type
+        return self.network.noise_process
 
-    def encode(self, photo: Tensor) -> Tensor:
+    def encode(self, x0: Tensor) -> Tensor:
         """(B,3,H,W) -> the code (B,Z)."""
-        return self.network.encode(photo)
+        return self.network.encode(x0)
 
-    def __call__(self, x_t: Tensor, t: Tensor, z: Tensor, control: None = None, deep: DeepFeatures | None = None) -> Tensor:
-        """The prediction for these buffers: (B,3,H,W). There is no control network beside it."""
-        assert control is None
-        return self.network(x_t, t, z, self.buffers, deep=deep)
+    def to_space(self, picture: Tensor) -> Tensor:
+        """The picture itself."""
+        return picture
+
+    def from_space(self, x: Tensor) -> Tensor:
+        """The picture itself."""
+        return x
+
+    def stem(self, x_t: Tensor) -> Tensor:
+        """The input layer on x_t and these buffers."""
+        return self.network.stem(x_t, self.buffers)
+
+    def __call__(
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        z: Tensor,
+        control: Control | Sequence[Tensor | None] | None = None,
+        deep: DeepFeatures | None = None,
+    ) -> Tensor:
+        """The prediction for these buffers: (B,3,H,W)."""
+        return self.network(x_t, t, z, self.buffers, control=control, deep=deep)
 
 
 def sample_rig(network: DiffusionRigBaseline, source: Tensor, buffers: Tensor, noise: Tensor, steps: int) -> Tensor:
     """The edit: from noise (B,3,H,W), with the code of the source (B,3,H,W) and the buffers (B,S,H,W) of the target -> (B,3,H,W) in about [-1, 1]."""
-    posed: Any = Posed(network, buffers)
-    return sample(posed, noise, network.encode(source), steps=steps)
+    return sample(Posed(network, buffers), noise, network.encode(source), steps=steps)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -21,7 +19,7 @@ class RigObjective(Objective):
 
     def forward(self, batch: Batch) -> Tensor:
         """(B,) the loss of each picture."""
-        posed: Any = Posed(self.model, batch.snapshot)
+        posed = Posed(self.model, batch.snapshot)
         return diffusion_loss(posed, batch.target, source=batch.source, t=batch.t, noise=batch.noise, weight=batch.weight).per_sample
 
     def seen(self, batch: Batch) -> Tensor:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from discontrolface.editing.editor import Editor
     from discontrolface.editing.person import Person
     from discontrolface.face.parameters import FaceParameters
+    from discontrolface.nets.backbone import Backbone
     from discontrolface.nets.diffae import DiffAE
     from discontrolface.nets.exp_facenet import ExpFaceNet
 
@@ -118,7 +119,7 @@ def without_gradients(work: Work) -> Work:
     return run
 
 
-def network_stages(model: DiffAE, control: ExpFaceNet, batches: Sequence[int], device: str, prefix: str = "") -> Iterator[Stage]:
+def network_stages(model: Backbone, control: ExpFaceNet, batches: Sequence[int], device: str, prefix: str = "") -> Iterator[Stage]:
     """One forward of encoder, U-Net and Exp-FaceNet at each batch size, float32."""
     config: Any = control.config
     generator = torch.Generator().manual_seed(SEED)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from discontrolface.diffusion.masking import PATCH, apply_mask, masking_schedule, random_patch_mask
+from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.control import Control
-from discontrolface.nets.diffae import DiffAE
-from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.nets.exp_facenet import ExpFaceNet, SnapshotReading
 from discontrolface.nets.unet import DeepFeatures
 
 
@@ -20,7 +20,7 @@ class EditCondition:
 
     def __init__(
         self,
-        model: DiffAE,
+        model: Backbone,
         control: ExpFaceNet | None,  # None: the backbone alone
         crop: Tensor,  # (B,3,H,W) in [-1, 1]
         snapshot: Tensor | None,  # (B,S,H,W); None without `control`
@@ -37,7 +37,7 @@ class EditCondition:
         self.ratios = masking_schedule(masking, steps)
         self.generator, self.patch, self.fill, self.region = generator, patch, fill, region
         self.deep_every, self.deep = deep_every, DeepFeatures(deep_depth) if deep_every > 1 else None
-        self.stem: Tensor | None = None
+        self.reading: SnapshotReading | None = None
         self.unmasked: Tensor | None = None
 
     def encode(self, ratio: float) -> Tensor:
@@ -54,8 +54,8 @@ class EditCondition:
         if self.control is None:
             return z, None
         assert self.snapshot is not None
-        if self.stem is None:
-            self.stem = self.control.read(self.snapshot)
+        if self.reading is None:
+            self.reading = self.control.read(self.snapshot, self.model)
         if self.deep is not None and step % self.deep_every == 0:
             self.deep.stored = None
-        return z, self.control(x_t, t, z, self.snapshot, backbone=self.model, stem=self.stem, deep=self.deep)
+        return z, self.control(x_t, t, z, self.snapshot, backbone=self.model, reading=self.reading, deep=self.deep)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from discontrolface.diffusion.inversion import invert
 from discontrolface.diffusion.sampling import sample
-from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.backbone import Backbone
 
 
 def slerp(a: Tensor, b: Tensor, weight: float | Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def slerp(a: Tensor, b: Tensor, weight: float | Tensor) -> Tensor:
 
 
 def interpolate(
-    model: DiffAE,
+    model: Backbone,
     first: Tensor,  # (1,3,H,W) in [-1, 1]
     second: Tensor,  # (1,3,H,W)
     weights: list[float],  # where on the way, 0: first, 1: second
@@ -37,9 +37,9 @@ def interpolate(
     both = torch.cat([first, second])
     with torch.no_grad():
         z = model.encode(both)
-    x_t = invert(model, both, z, inversion_steps)
+    x_t = invert(model, model.to_space(both), z, inversion_steps)
     w = torch.tensor(weights, dtype=both.dtype, device=both.device)
     n = len(weights)
     codes = z[:1] + w[:, None] * (z[1:] - z[:1])  # (n,Z)
     noise = slerp(x_t[:1].expand(n, -1, -1, -1), x_t[1:].expand(n, -1, -1, -1), w)
-    return sample(model, noise, codes, steps)
+    return model.from_space(sample(model, noise, codes, steps))

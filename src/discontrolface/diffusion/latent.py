@@ -6,44 +6,27 @@ from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.diffusion.sampling import denoise, sample
-from discontrolface.diffusion.schedule import denoising_timesteps, log_snr_timesteps, random_timesteps
-from discontrolface.nets.diffae import DiffAE
+from discontrolface.diffusion.schedule import denoising_timesteps, random_timesteps
+from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.latent import MLPSkipNet
-from discontrolface.nets.parametrization import TRAIN_TIMESTEPS, at_timesteps
-
-BETA = 0.008  # every step's beta (official schedule "const0.008")
-
-
-def latent_alphas_cumprod() -> list[float]:
-    """alpha-bar of t = 0..999 for constant betas of 0.008."""
-    return torch.full((TRAIN_TIMESTEPS,), 1 - BETA, dtype=torch.float64).cumprod(0).tolist()
-
-
-def _noisy(z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    a = torch.tensor(latent_alphas_cumprod(), dtype=torch.float64)
-    return at_timesteps(a.sqrt(), t, z) * z + at_timesteps((1 - a).sqrt(), t, z) * noise
 
 
 @torch.no_grad()
 def sample_latent(net: MLPSkipNet, noise: Tensor, steps: int = 20, solver: str = "ddim") -> Tensor:
     """Codes from noise: (B,Z) ~ N(0, I) -> z_sem (B,Z), denormalised. No clipping, as the official code."""
-    alphas = latent_alphas_cumprod()
-    timesteps = denoising_timesteps(steps)
-    if solver == "dpm++" and steps > 1:
-        timesteps = log_snr_timesteps(timesteps[0], steps, alphas)
+    process = net.noise_process
 
     def predict(index: int, z_t: Tensor, t: Tensor) -> Tensor:
-        a = alphas[int(t[0])]
-        return (z_t - (1 - a) ** 0.5 * net(z_t, t)) / a**0.5
+        return process.to_x0(net(z_t, t), z_t, t)
 
     z = noise
-    for step in denoise(predict, noise, timesteps, alphas, solver, clip=False):
+    for step in denoise(predict, noise, denoising_timesteps(steps, 1.0, solver, process), process, solver, clip=False):
         z = step.sample
     return net.denormalize(z)
 
 
 def sample_faces(
-    model: DiffAE,
+    model: Backbone,
     net: MLPSkipNet,
     count: int,
     steps: int = 20,  # for the picture
@@ -55,9 +38,10 @@ def sample_faces(
     device = model.unet.stem.weight.device
     where = device if generator is None else generator.device
     latent_noise = torch.randn(count, net.mean.numel(), generator=generator, device=where).to(device)
-    noise = torch.randn(count, 3, model.image_size, model.image_size, generator=generator, device=where).to(device)
+    channels, size = model.space
+    noise = torch.randn(count, channels, size, size, generator=generator, device=where).to(device)
     z = sample_latent(net, latent_noise, latent_steps, solver)
-    return sample(model, noise, z, steps, solver=solver)
+    return model.from_space(sample(model, noise, z, steps, solver=solver))
 
 
 def latent_loss(
@@ -77,5 +61,5 @@ def latent_loss(
     losses = {"l1": F.l1_loss, "mse": F.mse_loss}
     if kind not in losses:
         raise UserError(f"latent loss {kind!r} is not known; choose one of {', '.join(losses)}.")
-    predicted = net(_noisy(net.normalize(z), noise, t), t)
+    predicted = net(net.noise_process.add_noise(net.normalize(z), noise, t), t)
     return losses[kind](predicted, noise, reduction="none").mean(1)

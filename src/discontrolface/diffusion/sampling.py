@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
-from discontrolface.diffusion.schedule import add_noise, denoising_timesteps
+from discontrolface.diffusion.schedule import denoising_timesteps
+from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.control import Control
-from discontrolface.nets.diffae import DiffAE
-from discontrolface.nets.parametrization import linear_alphas_cumprod, to_x0
+from discontrolface.nets.noise_process import NoiseProcess
 from discontrolface.nets.unet import DeepFeatures
 
 SOLVERS = ("ddim", "dpm++")
 
 
 class Condition(Protocol):
-    """What steers one step: `condition(step, t, x_t)` with step = 0, 1, ... in the order taken, t (B,), x_t (B,3,H,W) -> z (B,Z), control."""
+    """What steers one step: `condition(step, t, x_t)` with step = 0, 1, ... in the order taken, t (B,), x_t (B,C,h,w) -> z (B,Z), control."""
 
     def __call__(self, step: int, t: Tensor, x_t: Tensor) -> tuple[Tensor, Control | Sequence[Tensor | None] | None]: ...
 
@@ -31,9 +31,9 @@ class Step:
     index: int  # 0, 1, ... in the order taken
     count: int  # steps in all
     t: int  # the timestep just left
-    x_t: Tensor  # (B,3,H,W), the picture at t, before the step
-    x0: Tensor  # (B,3,H,W), the picture predicted at t, clipped
-    sample: Tensor  # (B,3,H,W), the picture after the step
+    x_t: Tensor  # (B,C,h,w), the picture (in the backbone's space) at t, before the step
+    x0: Tensor  # (B,C,h,w), the picture predicted at t, clipped
+    sample: Tensor  # (B,C,h,w), the picture after the step
 
 
 class Update(Protocol):
@@ -90,14 +90,14 @@ def denoise(
     predict_x0: Callable[[int, Tensor, Tensor], Tensor],  # (step, x_t, t (B,)) -> x0 prediction, unclipped
     x: Tensor,  # (B, ...), the picture (or code) at the first timestep
     timesteps: Sequence[int],  # descending
-    alphas_cumprod: Sequence[float],  # of t = 0..T-1
+    process: NoiseProcess,
     solver: str = "ddim",
     clip: bool = True,  # clip every x0 prediction to [-1, 1]
 ) -> Iterator[Step]:
     """The loop behind `sample` and the latent DPM: yields every step; the last one's `sample` is the result."""
     if solver not in UPDATES:
         raise UserError(f"solver {solver!r} is not known; choose one of {', '.join(SOLVERS)}.")
-    update = UPDATES[solver](timesteps, alphas_cumprod)
+    update = UPDATES[solver](timesteps, process.alphas_cumprod)
     for index, step_t in enumerate(timesteps):
         t = torch.full((len(x),), step_t, dtype=torch.long, device=x.device)
         x0 = predict_x0(index, x, t)
@@ -110,21 +110,21 @@ def denoise(
 
 @torch.no_grad()
 def sample(
-    model: DiffAE,
-    noise: Tensor,  # (B,3,H,W), x_T ~ N(0, I)
+    model: Backbone,
+    noise: Tensor,  # (B,C,h,w), x_T ~ N(0, I), of the backbone's space
     z: Tensor | None = None,  # (B,Z), the same at every step; None if `condition` gives it
     steps: int = 20,
     control: Control | Sequence[Tensor | None] | None = None,  # the same at every step; rarely useful, see `condition`
     condition: Condition | None = None,  # z and control per step (an edit: masked crop and snapshot); instead of z and control
-    start: Tensor | None = None,  # (B,3,H,W) in [-1, 1]: a draft to start from
+    start: Tensor | None = None,  # (B,C,h,w): a draft to start from, in the same space
     strength: float = 1.0,  # with `start`: the share of the steps that is taken, 1: the draft does not count
     solver: str = "ddim",  # "ddim" (official) or "dpm++" (fewer steps)
-    clip: bool = True,  # clip x0 to [-1, 1] at every step (official)
+    clip: bool | None = None,  # clip x0 to [-1, 1] at every step (official); None: if the backbone clips
     callback: Callable[[Step], None] | None = None,  # told every step
     deep_every: int = 1,  # > 1: compute the backbone's deep levels only at every n-th step (approximate)
     deep_depth: int = 1,  # with `deep_every`: levels from the top that are computed at every step
 ) -> Tensor:
-    """The denoised picture: (B,3,H,W) in about [-1, 1].
+    """The denoised picture in the backbone's space: (B,C,h,w), for Diff-AE the picture itself, in about [-1, 1]; see `Backbone.from_space`.
 
     With `start` and `strength` s the run begins at the draft with noise at the level of the first of the last round(steps * s) timesteps.
     Deterministic: the same noise gives the same picture.
@@ -135,10 +135,11 @@ def sample(
         raise UserError(f"strength {strength} says how much to change a draft, but no draft was given; pass start as well.")
     if deep_every < 1 or not 1 <= deep_depth <= model.unet.levels:
         raise UserError(f"deep_every {deep_every} must be at least 1 and deep_depth {deep_depth} between 1 and {model.unet.levels}.")
-    timesteps = denoising_timesteps(steps, strength, solver)
+    process = model.noise_process
+    timesteps = denoising_timesteps(steps, strength, solver, process)
     x = noise
     if start is not None and strength < 1:
-        x = add_noise(start, noise, torch.full((len(noise),), timesteps[0], device=noise.device))
+        x = process.add_noise(start, noise, torch.full((len(noise),), timesteps[0], device=noise.device))
     deep = DeepFeatures(deep_depth) if deep_every > 1 else None
 
     def predict_x0(index: int, x_t: Tensor, t: Tensor) -> Tensor:
@@ -146,10 +147,9 @@ def sample(
         assert step_z is not None
         if deep is not None and index % deep_every == 0:
             deep.stored = None
-        prediction = model(x_t, t, step_z, control=step_control, deep=deep)
-        return to_x0(prediction, x_t, t, model.prediction_type)
+        return process.to_x0(model(x_t, t, step_z, control=step_control, deep=deep), x_t, t)
 
-    for step in denoise(predict_x0, x, timesteps, linear_alphas_cumprod().tolist(), solver, clip):
+    for step in denoise(predict_x0, x, timesteps, process, solver, model.clips_x0 if clip is None else clip):
         x = step.sample
         if callback is not None:
             callback(step)

@@ -1,12 +1,10 @@
 """Which timesteps a run of N steps visits, and how noisy the picture is at each."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
-from discontrolface.nets.parametrization import TRAIN_TIMESTEPS, linear_alphas_cumprod, signal_and_noise
+from discontrolface.nets.noise_process import TRAIN_TIMESTEPS, NoiseProcess
 
 
 def spaced_timesteps(steps: int) -> list[int]:
@@ -25,40 +23,34 @@ def spaced_timesteps(steps: int) -> list[int]:
     return [k * TRAIN_TIMESTEPS // steps for k in range(steps)]
 
 
-def log_snr_timesteps(first: int, steps: int, alphas_cumprod: Sequence[float]) -> list[int]:
+def log_snr_timesteps(first: int, steps: int, process: NoiseProcess) -> list[int]:
     """`steps` timesteps from `first` to 0, descending, as evenly spaced in log(alpha-bar / (1 - alpha-bar)) as whole numbers allow.
 
     DPM-Solver's own spacing (Lu et al., 2022, "uniform logSNR"): on evenly spaced timesteps its last, long step extrapolates badly.
     """
-    a = torch.tensor(alphas_cumprod, dtype=torch.float64)
+    a = torch.tensor(process.alphas_cumprod, dtype=torch.float64)
     log_snr = (a / (1 - a)).log()
-    wanted = torch.linspace(float(log_snr[0]), float(log_snr[first]), steps, dtype=torch.float64)  # ascending in t
+    even = torch.linspace(float(log_snr[0]), float(log_snr[first]), steps, dtype=torch.float64)  # ascending in t
     timesteps: list[int] = []
-    for k, value in enumerate(wanted.tolist()):
+    for k, value in enumerate(even.tolist()):
         nearest = int((log_snr - value).abs().argmin())
         lowest = timesteps[-1] + 1 if timesteps else 0
         timesteps.append(min(max(nearest, lowest), first - (steps - 1 - k)))
     return timesteps[::-1]
 
 
-def denoising_timesteps(steps: int, strength: float = 1.0, solver: str = "ddim") -> list[int]:
+def denoising_timesteps(steps: int, strength: float = 1.0, solver: str = "ddim", process: NoiseProcess | None = None) -> list[int]:
     """The timesteps from noise to picture, descending.
 
     `strength` < 1 (a start from a draft) takes round(steps * strength) steps, at least one, from the noise level that many evenly spaced steps
-    would start from. "ddim" spaces them evenly in t, "dpm++" in log-SNR.
+    would start from. "ddim" spaces them evenly in t, "dpm++" in the log-SNR of the noise process (None: the linear one).
     """
     if not 0 < strength <= 1:
         raise UserError(f"strength is {strength}; it must lie in (0, 1]: 1 starts from noise, less from the draft with that much noise.")
     timesteps = spaced_timesteps(steps)[: max(1, round(steps * strength))][::-1]
     if solver == "dpm++" and len(timesteps) > 1:
-        return log_snr_timesteps(timesteps[0], len(timesteps), linear_alphas_cumprod().tolist())
+        return log_snr_timesteps(timesteps[0], len(timesteps), process or NoiseProcess())
     return timesteps
-
-
-def add_noise(x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """x_t = sqrt(a) x0 + sqrt(1 - a) noise (Ho et al., 2020, eq. 4): (B,C,H,W), t (B,) -> (B,C,H,W)."""
-    signal, sigma = signal_and_noise(t, x0)
-    return signal * x0 + sigma * noise
 
 
 def random_timesteps(batch: int, generator: torch.Generator | None = None) -> Tensor:

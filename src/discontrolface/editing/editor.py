@@ -70,7 +70,7 @@ class Editor:
         self.reader = reader
         self.device = device
         self.cache = cache
-        self.size = int(preset.model.config["image_size"])
+        self.size = preset.model.image_size
         self.base_id = weights_id(preset.model, preset.control)
 
     @classmethod
@@ -91,7 +91,7 @@ class Editor:
         Raises UserError that lists everything the paper preset lacks.
         """
         loaded = load_preset(preset_folder(preset, assets), device)
-        size = int(loaded.model.config["image_size"])
+        size = loaded.model.image_size
         if reader is None:
             reader = Reader.load(loaded.head, size, assets, detail, device=device)
         return cls(loaded, reader, device, Path(cache) if cache is not None else default_cache())

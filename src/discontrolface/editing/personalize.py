@@ -32,7 +32,7 @@ from discontrolface.editing.personal import PersonalWeights
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit
-from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.render.source import prepare_source
 
@@ -121,7 +121,7 @@ def choose(pools: tuple[list[Example], list[Example]], settings: OneShot, rng: n
 
 
 def one_shot(
-    model: DiffAE,  # the frozen backbone
+    model: Backbone,  # the frozen backbone
     control: ExpFaceNet,  # changed in place
     person: Person,
     settings: OneShot,
@@ -136,7 +136,7 @@ def one_shot(
 
 
 def fine_tune(
-    model: DiffAE,
+    model: Backbone,
     network: Any,  # the ExpFaceNet, changed in place
     subject: Subject,
     settings: OneShot,

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from discontrolface.nets.noise_process import NoiseProcess
+
 
 @dataclass(frozen=True)
 class Control(Sequence[Tensor | None]):
@@ -14,8 +16,8 @@ class Control(Sequence[Tensor | None]):
     """
 
     features: tuple[Tensor | None, ...]  # one per decoder block of the backbone, (B,C_k,H_k,W_k); None: nothing is added there
-    gate: Tensor | None = None  # (B,1,H,W) in [0, 1]: how much of the preview is taken, per pixel
-    preview: Tensor | None = None  # (B,3,H,W) in about [-1, 1]: the warped photo, corrected
+    gate: Tensor | None = None  # (B,1,h,w) in [0, 1]: how much of the preview is taken, per position of the backbone's space
+    preview: Tensor | None = None  # (B,C,h,w), in that space: the warped photo, corrected
 
     def __len__(self) -> int:
         return len(self.features)
@@ -25,3 +27,22 @@ class Control(Sequence[Tensor | None]):
 
     def __iter__(self) -> Iterator[Tensor | None]:
         return iter(self.features)
+
+
+def mix_preview(
+    prediction: Tensor,  # (B,C,h,w)
+    control: Control | Sequence[Tensor | None] | None,
+    x_t: Tensor,  # (B,C,h,w)
+    t: Tensor,  # (B,)
+    process: NoiseProcess,
+) -> Tensor:
+    """x0 <- x0 + gate (preview - x0), for a prediction of any type; without a gate the prediction as it is.
+
+    Every prediction type is affine in x0 for given x_t, so the same mix holds for it, and where the gate is 0 the prediction stays bit for bit what
+    it was.
+    """
+    if not isinstance(control, Control) or control.gate is None:
+        return prediction
+    assert control.preview is not None
+    copied = process.from_x0(control.preview, x_t, t)
+    return prediction + control.gate * (copied - prediction)

@@ -6,11 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
-from discontrolface.nets.control import Control
+from discontrolface.nets.backbone import Space
+from discontrolface.nets.control import Control, mix_preview
 from discontrolface.nets.encoder import SemanticEncoder
 from discontrolface.nets.network import Network
-from discontrolface.nets.parametrization import check_prediction_type, from_x0
-from discontrolface.nets.unet import DeepFeatures, UNet
+from discontrolface.nets.noise_process import NoiseProcess
+from discontrolface.nets.unet import DeepFeatures, UNet, UNetShape
 
 
 class DiffAE(Network):
@@ -20,6 +21,7 @@ class DiffAE(Network):
     Resolutions in `attention_resolutions` are those of the grid inside (image_size / patch, halved per level).
     """
 
+    clips_x0 = True
     __call__: Callable[..., Tensor]
 
     def __init__(
@@ -41,8 +43,8 @@ class DiffAE(Network):
         prediction_type: str = "epsilon",  # what the U-Net predicts: "epsilon" (official), "sample" (x0) or "v_prediction"
     ) -> None:
         super().__init__()
-        self.prediction_type = check_prediction_type(prediction_type)
-        self.patch, self.image_size = patch, image_size
+        self.noise_process = NoiseProcess("linear", prediction_type)
+        self.patch, self.image_size, self.space = patch, image_size, Space(in_channels, image_size)
         smallest = patch * 2 ** (max(len(channel_mult), len(encoder_mult)) - 1)
         if image_size % smallest:
             raise UserError(f"image_size {image_size} cannot be halved often enough: choose a multiple of {smallest} or fewer levels.")
@@ -50,19 +52,26 @@ class DiffAE(Network):
         self.encoder = SemanticEncoder(
             channels, grid, z_channels, encoder_channels, encoder_mult, encoder_res_blocks, attention_resolutions, num_heads
         )
-        self.unet = UNet(
-            channels,
-            channels,
-            grid,
-            model_channels,
-            channel_mult,
-            num_res_blocks,
-            attention_resolutions,
-            num_heads,
-            embed_channels,
-            z_channels,
-            dropout,
+        shape = UNetShape(
+            grid=grid,
+            channels=model_channels,
+            mult=tuple(channel_mult),
+            res_blocks=num_res_blocks,
+            attention_resolutions=tuple(attention_resolutions),
+            heads=num_heads,
+            embed_channels=embed_channels,
+            z_channels=z_channels,
+            dropout=dropout,
         )
+        self.unet = UNet(channels, channels, shape)
+
+    def to_space(self, picture: Tensor) -> Tensor:
+        """The picture itself: Diff-AE denoises pixels."""
+        return picture
+
+    def from_space(self, x: Tensor) -> Tensor:
+        """The picture itself."""
+        return x
 
     def patched(self, x: Tensor) -> Tensor:
         """(B,C,H,W) -> (B,C p^2,H/p,W/p), as the networks see it."""
@@ -95,10 +104,4 @@ class DiffAE(Network):
         """The prediction (of `prediction_type`): (B,3,H,W)."""
         h = self.unet(self.stem(x_t), t, z, added=control, deep=deep)  # (B,C,G,G)
         prediction = self.unpatched(self.unet.project(h))  # (B,3,H,W)
-        if isinstance(control, Control) and control.gate is not None:
-            assert control.preview is not None
-            # x0 <- x0 + gate (preview - x0). Every prediction type is affine in x0 for given x_t, so the same mix holds for it,
-            # and where the gate is 0 the prediction stays bit for bit what it was.
-            copied = from_x0(control.preview, x_t, t, self.prediction_type)
-            prediction = prediction + control.gate * (copied - prediction)
-        return prediction
+        return mix_preview(prediction, control, x_t, t, self.noise_process)  # (B,3,H,W)

@@ -6,6 +6,7 @@ block, through a 1x1 convolution that starts at zero (ControlNet's, Zhang et al.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,11 +15,11 @@ from torch import Tensor, nn
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.maps import SNAPSHOT_MAPS as MAP_CHANNELS
+from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.blocks import group_norm, silu, zeroed
 from discontrolface.nets.control import Control
-from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.network import Network
-from discontrolface.nets.unet import DeepFeatures, UNet
+from discontrolface.nets.unet import DeepFeatures, UNet, UNetShape
 
 PAPER_MAPS = ("normals", "lambertian")
 OPEN_MAPS = ("normals", "lambertian", "preview", "visibility")
@@ -57,6 +58,15 @@ class InwardClamp(torch.autograd.Function):
         return gradient.masked_fill(outward, 0)
 
 
+@dataclass(frozen=True)
+class SnapshotReading:
+    """What the control network takes from a snapshot once, for all steps. preview, visibility: in the backbone's space, with a gate only."""
+
+    stem: Tensor  # (B,C,G,G)
+    preview: Tensor | None = None  # (B,C,h,w)
+    visibility: Tensor | None = None  # (B,1,h,w)
+
+
 class ExpFaceNet(Network):
     """The control network; make one with `ExpFaceNet.from_backbone(model)`.
 
@@ -75,8 +85,8 @@ class ExpFaceNet(Network):
         preview_gate: str = "none",  # "none" (the paper), "zero" or "visibility"
         preview_correction: bool = False,  # with a gate: also predict what is added to the preview before it is mixed in
         control_blocks: Sequence[int] | None = None,  # decoder blocks that get a feature; None: all (the paper names 13: range(13))
-        image_size: int = 256,  # from here on: the backbone's own numbers, see DiffAE
-        patch: int = 1,
+        image_size: int = 256,  # from here on: the backbone's own numbers, see DiffAE; height and width of a snapshot
+        patch: int = 1,  # pixel unshuffle that brings a snapshot to the U-Net's grid
         model_channels: int = 128,
         channel_mult: Sequence[int] = (1, 1, 2, 2, 4, 4),
         num_res_blocks: int = 2,
@@ -85,6 +95,8 @@ class ExpFaceNet(Network):
         embed_channels: int = 512,
         z_channels: int = 512,
         dropout: float = 0.1,
+        space_channels: int = 3,  # of what the backbone denoises
+        space_size: int | None = None,  # its height and width; None: image_size
     ) -> None:
         super().__init__()
         if preview_gate not in PREVIEW_GATES:
@@ -98,36 +110,37 @@ class ExpFaceNet(Network):
         for name in needed:
             if name not in snapshot_maps:
                 raise UserError(f"preview_gate {preview_gate!r} needs the snapshot map {name!r}; add it to snapshot_maps.")
-        self.unet = UNet(
-            snapshot_channels * patch**2,
-            None,
-            image_size // patch,
-            model_channels,
-            channel_mult,
-            num_res_blocks,
-            attention_resolutions,
-            num_heads,
-            embed_channels,
-            z_channels,
-            dropout,
+        shape = UNetShape(
+            grid=image_size // patch,
+            channels=model_channels,
+            mult=tuple(channel_mult),
+            res_blocks=num_res_blocks,
+            attention_resolutions=tuple(attention_resolutions),
+            heads=num_heads,
+            embed_channels=embed_channels,
+            z_channels=z_channels,
+            dropout=dropout,
         )
+        self.unet = UNet(snapshot_channels * patch**2, None, shape)
         zeroed(self.unet.stem)  # so that the copied layers start on the features they know
         blocks = range(len(self.unet.up)) if control_blocks is None else control_blocks
         if not all(0 <= k < len(self.unet.up) for k in blocks):
             raise UserError(f"control_blocks {tuple(blocks)} names a decoder block outside 0..{len(self.unet.up) - 1}.")
         self.features = nn.ModuleDict({str(k): zeroed(nn.Conv2d(self.unet.up_channels[k], self.unet.up_channels[k], 1)) for k in blocks})
         self.patch, self.preview_gate, self.snapshot_maps = patch, preview_gate, tuple(snapshot_maps)
+        self.space_stride = image_size // (space_size or image_size)  # pixels of the picture in one of the space, a side
+        self.space_patch = patch // self.space_stride  # pixel shuffle from the grid to the space
         if preview_gate != "none":
             width = self.unet.up_channels[-1]
             self.gate_norm = group_norm(width)
-            self.gate_head = zeroed(nn.Conv2d(width, patch**2, 3, padding=1))
+            self.gate_head = zeroed(nn.Conv2d(width, self.space_patch**2, 3, padding=1))
         if preview_correction:
-            self.correction_head = zeroed(nn.Conv2d(width, 3 * patch**2, 3, padding=1))
+            self.correction_head = zeroed(nn.Conv2d(width, space_channels * self.space_patch**2, 3, padding=1))
 
     @classmethod
     def from_backbone(
         cls,
-        backbone: DiffAE,
+        backbone: Backbone,
         snapshot_channels: int | None = None,  # None: what the maps have
         snapshot_maps: Sequence[str] | None = None,  # None: the paper's six channels, or for 10 channels the open preset's four maps
         preview_gate: str = "none",
@@ -141,39 +154,56 @@ class ExpFaceNet(Network):
             if width not in known:
                 raise UserError(f"snapshot_channels {width} says nothing about its maps; name them in snapshot_maps.")
             snapshot_maps = known[width]
-        c = backbone.config
-        shared = ("image_size", "patch", "model_channels", "channel_mult", "num_res_blocks", "attention_resolutions", "num_heads")
-        numbers: dict[str, Any] = {name: c[name] for name in (*shared, "embed_channels", "z_channels", "dropout")}
+        shape, space, size = backbone.unet.shape, backbone.space, backbone.image_size
         control = cls(
             snapshot_maps=tuple(snapshot_maps),
             snapshot_channels=snapshot_channels or snapshot_width(snapshot_maps),
             preview_gate=preview_gate,
             preview_correction=preview_correction,
             control_blocks=None if control_blocks is None else tuple(control_blocks),
-            **numbers,
+            image_size=size,
+            patch=size // shape.grid,
+            model_channels=shape.channels,
+            channel_mult=shape.mult,
+            num_res_blocks=shape.res_blocks,
+            attention_resolutions=shape.attention_resolutions,
+            num_heads=shape.heads,
+            embed_channels=shape.embed_channels,
+            z_channels=shape.z_channels,
+            dropout=shape.dropout,
+            space_channels=space.channels,
+            space_size=space.size,
         )
         for part in ("time_embed", "down", "middle", "up"):
             getattr(control.unet, part).load_state_dict(getattr(backbone.unet, part).state_dict())
         like = backbone.unet.stem.weight
         return control.to(device=like.device, dtype=like.dtype)
 
-    def read(self, snapshot: Tensor) -> Tensor:
-        """The input layer on the snapshot: (B,S,H,W) -> (B,C,G,G). It does not depend on the step: compute once, pass it as `stem`."""
-        p = self.patch
-        return self.unet.stem(F.pixel_unshuffle(snapshot, p) if p > 1 else snapshot)
+    def read(self, snapshot: Tensor, backbone: Backbone) -> SnapshotReading:
+        """The input layer on the snapshot (B,S,H,W), and its preview in the backbone's space. Both do not depend on the step: compute them once."""
+        p, maps = self.patch, self.snapshot_maps
+        stem = self.unet.stem(F.pixel_unshuffle(snapshot, p) if p > 1 else snapshot)  # (B,C,G,G)
+        if self.preview_gate == "none":
+            return SnapshotReading(stem)
+        preview = backbone.to_space(snapshot[:, map_slice(maps, "preview")])  # (B,C,h,w)
+        if self.preview_gate == "zero":
+            return SnapshotReading(stem, preview)
+        visibility = snapshot[:, map_slice(maps, "visibility")]  # (B,1,H,W)
+        return SnapshotReading(stem, preview, F.avg_pool2d(visibility, self.space_stride) if self.space_stride > 1 else visibility)
 
     def forward(
         self,
-        x_t: Tensor,  # (B,3,H,W), the noisy picture
+        x_t: Tensor,  # (B,C,h,w), the noisy picture in the backbone's space
         t: Tensor,  # (B,), timesteps 0..999
         z: Tensor,  # (B,Z), z_sem
         snapshot: Tensor,  # (B,S,H,W), the maps of config.snapshot_maps side by side
-        backbone: DiffAE,  # the model that takes the result
-        stem: Tensor | None = None,  # `read(snapshot)`, if computed before
+        backbone: Backbone,  # the model that takes the result
+        reading: SnapshotReading | None = None,  # `read(snapshot, backbone)`, if computed before
         deep: DeepFeatures | None = None,  # reuse deep features between neighbouring steps; None: never
     ) -> Control:
         """The control signal for `backbone(x_t, t, z, control=...)`."""
-        h = (self.read(snapshot) if stem is None else stem) + backbone.stem(x_t)  # (B,C,G,G)
+        reading = self.read(snapshot, backbone) if reading is None else reading
+        h = reading.stem + backbone.stem(x_t)  # (B,C,G,G)
         outputs: dict[int, Tensor] = {}
         h = self.unet(h, t, z, collect=outputs, deep=deep)  # (B,C,G,G)
         features = tuple(
@@ -182,11 +212,11 @@ class ExpFaceNet(Network):
         if self.preview_gate == "none":
             return Control(features)
         h = silu(self.gate_norm(h))
-        gate = F.pixel_shuffle(self.gate_head(h), self.patch)  # (B,1,H,W)
-        maps = self.snapshot_maps
-        if self.preview_gate == "visibility":
-            gate = gate + snapshot[:, map_slice(maps, "visibility")]
-        preview = snapshot[:, map_slice(maps, "preview")]  # (B,3,H,W)
+        gate = F.pixel_shuffle(self.gate_head(h), self.space_patch)  # (B,1,h,w)
+        if reading.visibility is not None:
+            gate = gate + reading.visibility
+        preview = reading.preview  # (B,C,h,w)
+        assert preview is not None
         if self.config["preview_correction"]:
-            preview = preview + F.pixel_shuffle(self.correction_head(h), self.patch)
+            preview = preview + F.pixel_shuffle(self.correction_head(h), self.space_patch)
         return Control(features, gate=InwardClamp.apply(gate), preview=preview)

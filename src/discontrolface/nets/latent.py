@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from discontrolface.nets.blocks import timestep_embedding
 from discontrolface.nets.network import Network
+from discontrolface.nets.noise_process import NoiseProcess
 
 
 class MLPLayer(nn.Module):
@@ -47,6 +48,7 @@ class MLPSkipNet(Network):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.noise_process = NoiseProcess("const", "epsilon")
         self.time_channels, self.skip_layers = time_channels, tuple(skip_layers)
         time: list[nn.Module] = [nn.Linear(time_channels, channels)]
         for _ in range(time_layers - 1):
@@ -62,11 +64,6 @@ class MLPSkipNet(Network):
         self.register_buffer("std", torch.ones(channels))
         self.mean: Tensor
         self.std: Tensor
-
-    def set_statistics(self, codes: Tensor) -> None:
-        """Takes mean and standard deviation from the codes (N,Z) that the network will be trained on."""
-        self.mean.copy_(codes.mean(0))
-        self.std.copy_(codes.std(0).clamp(min=1e-6))
 
     def normalize(self, z: Tensor) -> Tensor:
         """z_sem -> what the network works on: (B,Z)."""

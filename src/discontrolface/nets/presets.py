@@ -1,4 +1,4 @@
-"""Network configurations by name: arguments of `DiffAE(**...)`."""
+"""Network configurations by name: what `make_backbone` takes, the arguments of `DiffAE(**...)`."""
 
 from typing import Any
 

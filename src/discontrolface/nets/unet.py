@@ -1,6 +1,7 @@
 """The conditional U-Net that the backbone and Exp-FaceNet share (official `BeatGANsUNetModel`, two conditions)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,21 @@ class DeepFeatures:
         self.stored: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class UNetShape:
+    """What makes two U-Nets' trunks (all between stem and output convolution) the same."""
+
+    grid: int  # height and width of the input in network pixels
+    channels: int  # base width
+    mult: tuple[int, ...]  # width per level
+    res_blocks: int  # ResBlocks per level on the way down; one more on the way up
+    attention_resolutions: tuple[int, ...]  # grid sizes with attention
+    heads: int  # attention heads
+    embed_channels: int  # width of the time embedding
+    z_channels: int  # width of z_sem
+    dropout: float  # inside the ResBlocks
+
+
 class UNet(nn.Module):
     """Stem, down path, middle, up path and (unless `out_channels` is None) an output convolution.
 
@@ -30,19 +46,14 @@ class UNet(nn.Module):
         self,
         in_channels: int,  # channels of the (patched) input
         out_channels: int | None,  # channels of the (patched) output; None: no output convolution
-        grid: int,  # height and width of the input in network pixels
-        channels: int,  # base width
-        mult: Sequence[int],  # width per level
-        res_blocks: int,  # ResBlocks per level on the way down; one more on the way up
-        attention_resolutions: Sequence[int],  # grid sizes with attention
-        heads: int,  # attention heads
-        embed_channels: int,  # width of the time embedding
-        z_channels: int,  # width of z_sem
-        dropout: float,  # inside the ResBlocks
+        shape: UNetShape,
         z_shift: bool = False,  # z_sem scales and shifts (DiffusionRig); False: it scales (Diff-AE)
     ) -> None:
         super().__init__()
         self.gradient_checkpointing = False
+        self.shape = shape
+        grid, channels, mult, res_blocks, heads = shape.grid, shape.channels, shape.mult, shape.res_blocks, shape.heads
+        attention_resolutions, embed_channels = shape.attention_resolutions, shape.embed_channels
         self.channels, self.levels, self.blocks_per_level = channels, len(mult), res_blocks + 1
         self.time_embed = nn.Sequential(nn.Linear(channels, embed_channels), nn.SiLU(), nn.Linear(embed_channels, embed_channels))
 
@@ -50,7 +61,7 @@ class UNet(nn.Module):
         self.stem = nn.Conv2d(in_channels, width, 3, padding=1)
         self.down = nn.ModuleList()
         skips = [width]
-        conditions = (embed_channels, z_channels, dropout, z_shift)
+        conditions = (embed_channels, shape.z_channels, shape.dropout, z_shift)
         for level, m in enumerate(mult):
             if level > 0:
                 grid //= 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.backbone import make_backbone
 from discontrolface.nets.exp_facenet import snapshot_width
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
@@ -33,7 +33,7 @@ def empty_objective(config: TrainConfig) -> Objective:
     with torch.device("meta"):
         if config.stage == "diffusionrig":
             return new_rig(config)
-        model = DiffAE(**network_config(config))
+        model = make_backbone(network_config(config))
         if config.stage == "diffae":
             return Objective(model)
         return Objective(model, new_control(model, config))
@@ -44,7 +44,7 @@ def count(config: TrainConfig) -> Cost:
     from torch.utils.flop_counter import FlopCounterMode
 
     objective = empty_objective(config).train()
-    size = int(objective.model.config.image_size)
+    size = objective.model.image_size
     seen = config.crop or size  # what the U-Nets see; the encoder sees the whole source
 
     def picture(channels: int, side: int = seen) -> torch.Tensor:

@@ -13,11 +13,12 @@ from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.sampling import sample
 from discontrolface.diffusion.schedule import denoising_timesteps
-from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.backbone import Backbone, make_backbone
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import CONFIGS
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
+from discontrolface.weights.preset import load_backbone
 
 
 class Objective(nn.Module):
@@ -53,21 +54,21 @@ class Objective(nn.Module):
         return batch.target if self.control is None else batch.source
 
     def sampled(self, batch: Batch, noise: Tensor, steps: int, generator: torch.Generator) -> Tensor:
-        """(B,3,H,W) what the networks make of the batch from noise in so many steps; the masks come from the generator."""
+        """(B,3,H,W) what the networks make of the batch from noise (B,C,h,w) in so many steps; the masks come from the generator."""
         taken, source = len(denoising_timesteps(steps)), self.seen(batch)
         snapshot, masking = (None, "A") if self.control is None else (batch.snapshot, "linear")
         condition = EditCondition(self.model, self.control, source, snapshot, taken, masking, generator)
-        return sample(self.model, noise, steps=steps, condition=condition)
+        return self.model.from_space(sample(self.model, noise, steps=steps, condition=condition))
 
 
 def network_config(config: TrainConfig) -> dict[str, Any]:
-    """Arguments of the run's `DiffAE`."""
+    """Arguments of the run's backbone, for `make_backbone`."""
     if config.network not in CONFIGS:
         raise UserError(f"network {config.network!r} is not known; choose one of {', '.join(CONFIGS)}")
     return CONFIGS[config.network]()
 
 
-def new_control(model: DiffAE, config: TrainConfig) -> ExpFaceNet:
+def new_control(model: Backbone, config: TrainConfig) -> ExpFaceNet:
     """The run's Exp-FaceNet, a copy of the backbone."""
     return ExpFaceNet.from_backbone(
         model,
@@ -90,15 +91,12 @@ def build(config: TrainConfig, backbone: Path | None) -> Objective:
     arguments = network_config(config)
     torch.manual_seed(config.seed)
     if config.stage == "diffae":
-        return Objective(DiffAE(**arguments))
+        return Objective(make_backbone(arguments))
     if config.stage == "diffusionrig":
         return new_rig(config)
     if backbone is None:
         raise UserError("training Exp-FaceNet needs a trained backbone; give its folder with --backbone")
     if not (backbone / "config.json").is_file():
         raise UserError(f"no config.json in {backbone}; give the folder of a trained backbone (OUTPUT/weights of `train diffae`)")
-    try:
-        model = DiffAE.from_pretrained(backbone)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"the backbone {backbone} cannot be read: {str(error).splitlines()[0]}") from error
+    model = load_backbone(backbone)
     return Objective(model, new_control(model, config))

@@ -157,7 +157,7 @@ def train(
     objective = build(config, backbone)
     if start_from is not None:
         load_weights(objective.trained, start_from)
-    size = int(objective.model.config.image_size)
+    size = objective.model.image_size
     if data.size != size:
         raise UserError(f"the data's pictures have {data.size} pixels, network {config.network!r} wants {size}; make data of that size")
     accelerator = make_accelerator(config, device)

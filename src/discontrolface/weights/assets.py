@@ -302,16 +302,16 @@ def _recognise_folder(path: Path) -> tuple[str, Content]:
         raise UserError(
             f"{path} is a folder without a config.json of a network; give exp_facenet/ as `discontrolface train` writes it."
         ) from None
-    from discontrolface.nets.diffae import DiffAE
+    from discontrolface.nets.backbone import BACKBONES, backbone_class
     from discontrolface.nets.exp_facenet import ExpFaceNet
 
-    for key, kind in (("diffae", DiffAE), ("exp_facenet", ExpFaceNet)):
-        if name == kind.__name__:
-            try:
-                return key, kind.from_pretrained(path).save_pretrained
-            except (OSError, ValueError, RuntimeError) as error:
-                raise UserError(f"{path} cannot be read as {name}: {str(error).splitlines()[0]}") from None
-    raise UserError(f"{path} holds a {name}, which the preset does not know; give exp_facenet/ or diffae/.")
+    if name != ExpFaceNet.__name__ and name not in BACKBONES:
+        raise UserError(f"{path} holds a {name}, which the preset does not know; give exp_facenet/ or diffae/.")
+    key, kind = ("exp_facenet", ExpFaceNet) if name == ExpFaceNet.__name__ else ("diffae", backbone_class(name))
+    try:
+        return key, kind.from_pretrained(path).save_pretrained
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} cannot be read as {name}: {str(error).splitlines()[0]}") from None
 
 
 # ---- storing

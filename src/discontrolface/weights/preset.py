@@ -1,7 +1,7 @@
 """A preset: a folder with the two networks and the way they like to be used.
 
 preset.json      {"name", "head", "start", "strength", "steps"}, and "temperature" and "one_shot", which may be left out
-diffae/          the backbone, in the layout of diffusers (nets/network.py)
+diffae/          the backbone (any class of nets/backbone.py), in the layout of diffusers (nets/network.py)
 exp_facenet/     the control network
 
 "open" is the folder in the package, "paper" the folder of imported assets (assets.py), anything else a folder of the user's.
@@ -21,7 +21,7 @@ import torch
 from discontrolface.common.errors import UserError
 from discontrolface.common.folders import default_folder
 from discontrolface.face.heads.registry import head_names
-from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.backbone import Backbone, backbone_class
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.weights.assets import paper_missing
 
@@ -34,7 +34,7 @@ class Preset:
 
     name: str
     head: str  # the head model whose snapshots the control network was trained on, a name of face/heads/registry.py
-    model: DiffAE
+    model: Backbone
     control: ExpFaceNet
     start: str  # where an edit starts unless the user says otherwise
     strength: float  # with start "draft"
@@ -92,16 +92,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def load_preset(folder: Path, device: str = "cpu") -> Preset:
     """Read a preset. UserError that names what is missing or broken."""
     values = read_manifest(folder)
-    networks: dict[str, Any] = {}
-    for key, kind, part in (("model", DiffAE, "diffae"), ("control", ExpFaceNet, "exp_facenet")):
+    for part in ("diffae", "exp_facenet"):
         if not (folder / part / "config.json").is_file():
             raise UserError(f"preset {values['name']!r} in {folder} has no {part}/config.json; train it or copy it there")
-        networks[key] = load_network(kind, folder / part, device)
-    return Preset(**values, **networks)
+    model, control = load_backbone(folder / "diffae", device), load_network(ExpFaceNet, folder / "exp_facenet", device)
+    return Preset(**values, model=model, control=control)
+
+
+def saved_class(folder: Path) -> str:
+    """The name of the class whose weights lie in a folder that diffusers saved. UserError if its config.json does not say."""
+    try:
+        return str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} cannot be read: its config.json does not name a network ({error})") from error
+
+
+def load_backbone(folder: Path, device: str = "cpu") -> Any:
+    """A backbone of the class that its config.json names (nets/backbone.py), as `load_network` gives it."""
+    return load_network(backbone_class(saved_class(folder)), folder, device)
 
 
 def load_network(kind: Any, folder: Path, device: str = "cpu") -> Any:
-    """A DiffAE or an ExpFaceNet of a folder, in evaluation mode, frozen. UserError if it cannot be read."""
+    """A network of a folder, in evaluation mode, frozen. UserError if it cannot be read."""
     try:
         network = kind.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError) as error:
