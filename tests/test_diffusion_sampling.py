@@ -77,7 +77,7 @@ def test_dpm_converges_faster_than_ddim() -> None:
 def test_dpm_takes_the_steps_of_diffusers(steps: int, strength: float) -> None:
     """The same x0 predictions, the same timesteps: every step of diffusers' scheduler, to float32's rounding of small noise levels."""
     diffusers = pytest.importorskip("diffusers")
-    alphas = linear_alphas_cumprod().tolist()
+    alphas = LINEAR.tolist()
     betas = [1 - a / before for a, before in zip(alphas, [1.0, *alphas[:-1]], strict=True)]
     timesteps = denoising_timesteps(steps, strength, "dpm++")
     theirs = diffusers.DPMSolverMultistepScheduler(
