@@ -14,13 +14,14 @@ import torch.nn.functional as F
 
 from discontrolface.common.errors import UserError
 from discontrolface.evaluation import rereading, set_distances
-from discontrolface.evaluation.arcface import PLACES, ArcFace, similarity_to
+from discontrolface.evaluation.arcface import PLACES, ArcFace
 from discontrolface.evaluation.inception import Inception
 from discontrolface.evaluation.lpips import Lpips, alexnet
 from discontrolface.evaluation.metrics import truth_figures
 from discontrolface.evaluation.similarity import MS_SSIM_WEIGHTS, ms_ssim, psnr, ssim
 from discontrolface.evaluation.weights_file import read_state
 from discontrolface.geometry.rotations import head_rotation
+from discontrolface.geometry.similarity import Similarity
 
 
 def pictures(size: int = 180) -> tuple[np.ndarray, np.ndarray]:
@@ -226,7 +227,7 @@ def test_no_program_is_taken_for_weights(tmp_path: Path) -> None:
 
 def test_arcface_alignment_finds_a_known_similarity() -> None:
     turn = 1.7 * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
-    found = similarity_to((PLACES - [3, 4]) @ np.linalg.inv(turn).T, PLACES)
+    found = Similarity.between((PLACES - [3, 4]) @ np.linalg.inv(turn).T, PLACES).affine
     assert np.allclose(found[:, :2], turn)
     assert np.allclose(found[:, 2], [3, 4])
 

@@ -10,10 +10,11 @@ import torch
 from flame_synthetic import flame_arrays, write_landmarks
 
 from discontrolface.common.errors import UserError
-from discontrolface.face.correspond import Correspondence, Similarity, Surface, correspond
+from discontrolface.face.correspond import Correspondence, Surface, correspond
 from discontrolface.face.flame import check_flame
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.transfer import ActionTable, named_head, transfer_actions, with_mesh_landmarks
+from discontrolface.geometry.similarity import Similarity
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.cameras import project
 from discontrolface.geometry.meshes import vertex_normals
-from discontrolface.render.extend import extend_motion, membrane, pivot, similarity
+from discontrolface.geometry.similarity import Similarity
+from discontrolface.render.extend import extend_motion, membrane, pivot
 from discontrolface.render.fill import diffuse_over_mesh
 from discontrolface.render.raster import interpolate, rasterize
 from discontrolface.render.rig import EYE, MOUTH, SKIN, TONGUE, PreviewRig
@@ -299,7 +300,7 @@ def test_similarity_and_pivot_recover_a_known_motion() -> None:
     rotation = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     fixed = np.array([0.3, -0.2, 0.7])
     moved = 1.1 * (points - fixed) @ rotation.T + fixed
-    matrix, shift = similarity(moved, points)
+    matrix, shift = Similarity.between(points, moved)
     assert np.allclose(matrix, 1.1 * rotation)
     assert np.allclose(matrix @ fixed + shift, fixed)
     assert np.allclose(pivot(matrix, shift, np.zeros(3)), fixed, atol=1e-6)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.restricted import DAMAGE, Inert, Noted, PlainDict, RestrictedUnpickler
+from discontrolface.common.torch_pickle import StorageRef, fits, read_legacy_pickles
 
 MAX_FILE_BYTES = 4 * 2**30
 MAX_DENSE = 10**8  # elements of a sparse matrix written out
@@ -124,8 +125,6 @@ class Storage(Noted):
     """torch.storage._load_from_bytes: one storage in PyTorch's old format."""
 
     def build(self) -> NDArray[Any]:
-        from discontrolface.weights.checkpoint import StorageRef, read_legacy_pickles
-
         file = io.BytesIO(_bytes(self.args[0]))
         ref, storages = read_legacy_pickles(file)
         if not isinstance(ref, StorageRef) or list(storages) != [ref.key]:
@@ -143,8 +142,6 @@ class TorchTensor(Noted):
     """torch._utils._rebuild_tensor_v2(storage, offset, shape, stride, ...)."""
 
     def build(self) -> NDArray[Any]:
-        from discontrolface.weights.checkpoint import fits
-
         storage, offset, shape, stride = self.args[:4]
         flat: NDArray[Any] = storage.build()
         size, steps = _shape(shape), _shape(stride)

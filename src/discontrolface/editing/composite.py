@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from discontrolface.common.pixels import resize_planes
+from discontrolface.common.pixels import resize_planes, to_float
 from discontrolface.face.crop import Crop, distance_beyond
+from discontrolface.render.smoothstep import smoothstep
 
 FEATHER: Final = 0.02  # width of the soft inner border of the mask / side of the crop
 SEAM_REACH: Final = 0.05  # how far the seam's correction reaches inwards / side of the crop
@@ -45,7 +46,7 @@ def paste_back(
     if edited_crop.shape != (size, size, 3) or mask.shape != (size, size):
         raise ValueError(f"expected (S, S, 3) and (S, S), got {edited_crop.shape} and {mask.shape}")
     at_size = crop.resize(size)
-    source = np.asarray(at_size.image / 255, dtype=np.float32)
+    source = to_float(at_size.image)
     edited = np.asarray(np.clip(np.nan_to_num(edited_crop), 0, 1), dtype=np.float32)
     beyond = distance_beyond(photo.shape, at_size.photo_to_crop, size) > 0
     feathered, seam, keep = _blend_maps(source, edited, np.clip(mask.astype(np.float32), 0, 1), beyond)
@@ -62,7 +63,7 @@ def paste_back(
     left, top, right, bottom = _bounds(at_size.to_photo(_corners(feathered)), photo.shape)
     for y in range(top, bottom, STRIP_ROWS):
         rows, columns = slice(y, min(y + STRIP_ROWS, bottom)), slice(left, right)
-        strip = photo[rows, columns].astype(np.float32) / 255
+        strip = to_float(photo[rows, columns])
         warped = _warp_planes(planes, matrix, left, y, strip.shape[1], strip.shape[0])
         new, old, stay, m = warped[..., :3], warped[..., 3:6], np.clip(warped[..., 6:7], 0, 1), np.clip(warped[..., 7], 0, 1)
         m = np.where(m < VISIBLE, np.float32(0), m)
@@ -85,7 +86,7 @@ def _blend_maps(
     change, inside, absent = small[..., :3], small[..., 3] > VISIBLE, small[..., 4] > 0.5
     # Distance from the border of the mask. Beyond the photo there is no seam to hide, so that the mask may end there hard.
     distance = np.asarray(distance_transform_edt(np.pad(inside | absent, 1)), dtype=np.float32)[1:-1, 1:-1]
-    feather = _smoothstep((distance - 0.5) / max(FEATHER * work, 1))
+    feather = smoothstep((distance - 0.5) / max(FEATHER * work, 1))
 
     reach = SEAM_REACH * work
     band = (inside & ~absent & (distance <= max(FEATHER * work, 2))).astype(np.float32)
@@ -99,16 +100,10 @@ def _blend_maps(
     # A smooth change (light, tone) leaves the detail in its place; a change with edges of its own has moved something.
     smooth = np.stack([gaussian_filter(change[..., c], 0.02 * work) for c in range(3)], axis=-1)
     moved = gaussian_filter(np.abs(change - smooth).mean(axis=-1), 0.01 * work)
-    keep = 1 - _smoothstep((moved - KEEP_BELOW) / (DROP_ABOVE - KEEP_BELOW))
+    keep = 1 - smoothstep((moved - KEEP_BELOW) / (DROP_ABOVE - KEEP_BELOW))
 
     full = resize_planes(np.concatenate([feather[..., None], seam, keep[..., None]], axis=-1), size, Image.Resampling.BILINEAR)
     return mask * np.clip(full[..., 0], 0, 1), full[..., 1:4], full[..., 4]
-
-
-def _smoothstep(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """0 up to x = 0, 1 from x = 1, smooth between."""
-    t = np.clip(x, 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
 
 
 def _warp_planes(

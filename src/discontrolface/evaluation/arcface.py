@@ -15,6 +15,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.face.landmark_sets import IBUG_68, MOUTH_CORNERS
 from discontrolface.face.landmarks import Landmarks
 from discontrolface.geometry.affine import invert_affine, sample_affine
+from discontrolface.geometry.similarity import Similarity
 
 SIZE = 112
 # Where ArcFace wants the centres of the eyes, the tip of the nose and the corners of the mouth (image's left first), pixels of 112.
@@ -26,14 +27,6 @@ def five_points(landmarks: Landmarks) -> NDArray[np.float64]:
     xy = landmarks.points[:, :2].astype(np.float64)
     eyes = [xy[list(IBUG_68[a:b])].mean(0) for a, b in ((36, 42), (42, 48))]
     return np.stack([*eyes, xy[IBUG_68[30]], *xy[list(MOUTH_CORNERS)]])
-
-
-def similarity_to(points: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(2, 3) the rotation, scale and shift that bring points (N, 2) nearest to places (N, 2) (Umeyama, 1991)."""
-    p, q = points - points.mean(0), places - places.mean(0)
-    a, b = (p * q).sum(), (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]).sum()
-    turn = np.array([[a, -b], [b, a]]) / (p**2).sum()
-    return np.concatenate([turn, (places.mean(0) - turn @ points.mean(0))[:, None]], 1)
 
 
 class ArcFace:
@@ -58,7 +51,7 @@ class ArcFace:
 
     def embedding(self, image: NDArray[np.uint8], landmarks: Landmarks) -> NDArray[np.float64]:
         """(D,) of length 1, of a face in a photo (H, W, 3) uint8."""
-        matrix = similarity_to(five_points(landmarks), PLACES)
+        matrix = Similarity.between(five_points(landmarks), PLACES).affine
         chip = sample_affine(image, invert_affine(matrix), (SIZE, SIZE), fine=True).astype(np.float32)
         out = self._session.run(None, {self._input: ((chip - 127.5) / 127.5).transpose(2, 0, 1)[None]})[0]
         vector = np.asarray(out, np.float64).reshape(-1)

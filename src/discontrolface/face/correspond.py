@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
+from discontrolface.geometry.similarity import Similarity
 
 if TYPE_CHECKING:
     from discontrolface.face.heads.base import HeadModel
@@ -21,32 +22,6 @@ FACING: Final = 0.3  # least cosine between the normals of two points that may b
 REFINEMENTS: Final = 4
 CONTROLS: Final = 400  # surface points that the refined warp goes through
 TRUSTED: Final = 0.015  # metres: farther from the other surface than this is no correspondence
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """x -> scale * rotation x + shift."""
-
-    scale: float
-    rotation: Array
-    shift: Array
-
-    def __call__(self, points: Array) -> Array:
-        return self.scale * points @ self.rotation.T + self.shift
-
-    def vectors(self, directions: Array) -> Array:
-        """Directions (..., 3), turned and scaled."""
-        return self.scale * directions @ self.rotation.T
-
-    @classmethod
-    def between(cls, source: Array, target: Array) -> Similarity:
-        """Least squares over corresponding points (N, 3) (Umeyama 1991)."""
-        a, b = source - source.mean(0), target - target.mean(0)
-        u, s, vt = np.linalg.svd(b.T @ a)
-        sign = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-        rotation = u @ sign @ vt
-        scale = float((s * np.diag(sign)).sum() / (a**2).sum())
-        return cls(scale, rotation, target.mean(0) - scale * rotation @ source.mean(0))
 
 
 class Surface:

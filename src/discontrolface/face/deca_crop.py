@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.pixels import to_float
 from discontrolface.face.landmark_sets import IBUG_68
 from discontrolface.face.regress import INPUT_SIZE
 from discontrolface.geometry.affine import apply_affine, invert_affine
@@ -52,7 +53,7 @@ def cut_deca(photo: NDArray[np.uint8], photo_to_crop: NDArray[np.floating], size
     centres = np.arange(size) + 0.5
     grid = np.stack(np.meshgrid(centres, centres), -1)
     where = apply_affine(invert_affine(photo_to_crop), grid) / [width, height] * 2 - 1
-    image = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() / 255
+    image = torch.from_numpy(to_float(photo)).permute(2, 0, 1)[None]
     return grid_sample(image, torch.from_numpy(where).float()[None], align_corners=False)
 
 

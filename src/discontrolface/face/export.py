@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomic
+from discontrolface.common.pixels import to_uint8
 from discontrolface.face.colours import region_colours
 from discontrolface.geometry.cameras import project
 from discontrolface.geometry.meshes import vertex_normals
@@ -214,5 +215,5 @@ def _png(texture: NDArray[np.floating]) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray((np.clip(texture, 0, 1) * 255 + 0.5).astype(np.uint8)).save(buffer, "PNG")
+    Image.fromarray(to_uint8(texture)).save(buffer, "PNG")
     return buffer.getvalue()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from discontrolface.common.tensors import to_network
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.cameras import project
@@ -108,4 +109,4 @@ def _tensors(preview: Preview | None) -> tuple[torch.Tensor | None, torch.Tensor
     """The preview as snapshots take it: picture (1, 3, H, W) in [-1, 1], visibility (1, 1, H, W)."""
     if preview is None:
         return None, None
-    return torch.from_numpy(preview.image).permute(2, 0, 1)[None] * 2 - 1, torch.from_numpy(preview.visibility)[None, None]
+    return to_network(preview.image), torch.from_numpy(preview.visibility)[None, None]

@@ -12,19 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from discontrolface.render.raster import FloatArray, compiled
-
-
-def similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The similarity x -> M x + t (3x3 with scale, 3) that takes target points (N, 3) to source points, least squares (Umeyama 1991)."""
-    a, b = target.astype(np.float64), source.astype(np.float64)
-    centre_a, centre_b = a.mean(0), b.mean(0)
-    a, b = a - centre_a, b - centre_b
-    u, s, vt = np.linalg.svd(b.T @ a)
-    sign = np.sign(np.linalg.det(u @ vt))
-    d = np.array([1.0, 1.0, sign])
-    scale = float((s * d).sum() / max((a * a).sum(), 1e-20))
-    matrix = scale * (u * d) @ vt
-    return matrix, centre_b - matrix @ centre_a
+from discontrolface.render.smoothstep import smoothstep
 
 
 def extend_motion(
@@ -41,7 +29,7 @@ def extend_motion(
     The first two channels are an offset in ndc, x right and y *down*; all others are continued by the membrane only.
     anchor: (G, G, 2 + C) what the mesh asks for, weight: (G, G) how strongly (0: free).
     depth: (G, G) ndc depth of the head where it is, -inf elsewhere; floor: the depth far from it (that of the pivot: hair there stays).
-    matrix, shift: target to source (`similarity`).
+    matrix, shift: target to source (`geometry.similarity`).
     head_radius: of the head in cells.
     """
     size = len(weight)
@@ -102,12 +90,6 @@ def membrane(value: FloatArray, weight: FloatArray, screen: FloatArray) -> Float
             u = _doubled(u)
         u = _relaxed(u, v, w, s, 40 if k == 0 else 8)
     return u
-
-
-def smoothstep(t: np.ndarray) -> np.ndarray:
-    """0 below 0, 1 above 1, smooth between."""
-    t = np.clip(t, 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
 
 
 @compiled

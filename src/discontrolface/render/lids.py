@@ -11,6 +11,7 @@ import numpy as np
 
 from discontrolface.render.raster import FloatArray, compiled
 from discontrolface.render.rig import PreviewRig
+from discontrolface.render.smoothstep import smoothstep
 
 if TYPE_CHECKING:
     from discontrolface.render.inside import Scene
@@ -25,8 +26,7 @@ def closing_lids(before: FloatArray, after: FloatArray, matrix: np.ndarray, shif
     eye = rig.eyes[0]
     radius = float(np.linalg.norm(after[eye] - after[eye].mean(0), axis=1).mean())
     moved = np.linalg.norm((after[lids] @ matrix.T + shift - before[lids])[:, :2], axis=1) / max(radius, 1e-6)
-    t = np.clip((moved - 0.12) / 0.28, 0.0, 1.0)
-    out[lids] = rig.lids[lids] * t * t * (3.0 - 2.0 * t)
+    out[lids] = rig.lids[lids] * smoothstep((moved - 0.12) / 0.28)
     return out
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from discontrolface.render.raster import FloatArray, compiled
+from discontrolface.render.smoothstep import rising, smoothstep
 
 SAMPLES = 16  # colours that stand for the head, and as many for the background
 CERTAIN = 0.05  # a coarse matte this close to 0 or 1 is not in doubt
@@ -24,7 +25,7 @@ def head_matte(
     """
     none = (np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
     rows = np.flatnonzero(head.any(1))
-    fade = _smoothstep(1.6 - distance / max(0.8 * radius, 1.0))
+    fade = smoothstep(1.6 - distance / max(0.8 * radius, 1.0))
     if not len(rows):
         return np.zeros(head.shape, np.float32), *none
     above = np.arange(len(head))[:, None] < rows[-1] - 0.2 * radius
@@ -38,7 +39,7 @@ def head_matte(
     own, other = _spread(small[inner]), _spread(small[away])
     share = np.zeros(head.shape, np.float32)
     share[band] = _nearer(np.ascontiguousarray(small[band]), own, other)
-    matte = np.where(inner, 1.0, _smoothstep((share - 0.25) / 0.5) * fade)
+    matte = np.where(inner, 1.0, smoothstep((share - 0.25) / 0.5) * fade)
     padded = np.pad(matte, 1, mode="edge")
     soft = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] + 2.0 * matte) / 6.0
     return np.where(inner, 1.0, soft).astype(np.float32), own, other
@@ -93,8 +94,7 @@ def _decide(image, doubtful, own, other):  # type: ignore[no-untyped-def]
         for j in range(width):
             if doubtful[i * rows // height, j * columns // width]:
                 t = (share_of(image[i, j, 0], image[i, j, 1], image[i, j, 2], own, other) - np.float32(0.45)) * np.float32(3.0)
-                t = min(max(t, np.float32(0.0)), np.float32(1.0))
-                out[i, j] = t * t * (np.float32(3.0) - np.float32(2.0) * t)
+                out[i, j] = rising(t)
     return out
 
 
@@ -105,8 +105,3 @@ def sharper(share, decided):  # type: ignore[no-untyped-def]
     if doubt < 0.2:
         return share
     return share + min(np.float32(2.0) * doubt, np.float32(1.0)) * (decided - share)
-
-
-def _smoothstep(t: np.ndarray) -> np.ndarray:
-    t = np.clip(t, 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from discontrolface.render.extend import distance_to, membrane, smoothstep, unfold
+from discontrolface.render.extend import distance_to, membrane, unfold
 from discontrolface.render.raster import FloatArray, IntArray
+from discontrolface.render.smoothstep import smoothstep
 
 MARGIN = 0.014  # the fitted outline may miss the real one by this much / side of the picture: that strip goes with the head
 EDGE = 0.008  # width of the change from one motion to the other / side

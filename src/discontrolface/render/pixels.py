@@ -7,6 +7,7 @@ import numpy as np
 from discontrolface.render.matte import sharper
 from discontrolface.render.raster import FloatArray, compiled
 from discontrolface.render.rig import EYE, SKIN, SOCKET
+from discontrolface.render.smoothstep import rising
 
 OFF = 255  # layer of pixels that show no triangle
 STEP = 0.05  # ndc depth: a larger jump is an outline in front of something
@@ -99,13 +100,6 @@ def vertex_trust(before, after, normals, faces):  # type: ignore[no-untyped-def]
         facing = rising((normals[v, 2] - np.float32(0.03)) / np.float32(0.2))
         out[v] = np.float32(good[v] / max(weight[v], 1e-12) * facing)
     return out
-
-
-@compiled
-def rising(t):  # type: ignore[no-untyped-def]
-    """0 below 0, 1 above 1, smooth between."""
-    t = min(max(t, np.float32(0.0)), np.float32(1.0))
-    return t * t * (np.float32(3.0) - np.float32(2.0) * t)
 
 
 # fmt: off

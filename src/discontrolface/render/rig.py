@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from discontrolface.face.heads.base import HeadModel
 from discontrolface.render.raster import FloatArray, IntArray
+from discontrolface.render.smoothstep import smoothstep
 
 SKIN, EYE, MOUTH, UPPER_TEETH, LOWER_TEETH, TONGUE, SOCKET = range(7)  # layers: SKIN is the outer surface, all others lie behind openings
 _LAYER_OF_REGION = {
@@ -20,6 +21,27 @@ _LAYER_OF_REGION = {
     "tongue": TONGUE,
     "eye_socket": SOCKET,
 }
+
+
+class HeadTopology(Protocol):
+    """What `PreviewRig.of` reads of a head model: `face.HeadModel` is one.
+
+    template: (V, 3) at rest, metres. faces: (F, 3). region: (V,) rows of region_names. mirror: (V,) index of the mirrored vertex, or None.
+    weights: (V, 5), how much a vertex goes with bust, head, jaw, left and right eye, sum 1. joint_regressor: (5, V), their centres.
+    """
+
+    template: torch.Tensor
+    weights: torch.Tensor
+    joint_regressor: torch.Tensor
+
+    @property
+    def faces(self) -> np.ndarray: ...
+    @property
+    def region(self) -> np.ndarray: ...
+    @property
+    def region_names(self) -> tuple[str, ...]: ...
+    @property
+    def mirror(self) -> np.ndarray | None: ...
 
 
 @dataclass(frozen=True)
@@ -80,7 +102,7 @@ class PreviewRig:
         return direction, owner
 
     @classmethod
-    def of(cls, head: HeadModel) -> PreviewRig:
+    def of(cls, head: HeadTopology) -> PreviewRig:
         """Read everything off a head model. Works for models without regions (FLAME): they have no teeth, mouth or lids to draw."""
         names = head.region_names
         region = np.asarray(head.region).astype(np.int64)
@@ -93,8 +115,8 @@ class PreviewRig:
         template = head.template.numpy()
         starts, neighbours = _graph(faces, len(template))
 
-        def part(*wanted: str) -> np.ndarray:
-            return np.isin(region, [names.index(n) for n in wanted if n in names])
+        def part(*regions: str) -> np.ndarray:
+            return np.isin(region, [names.index(n) for n in regions if n in names])
 
         rigid = part("upper_teeth", "scalp") & (weights[:, 1] > 0.97)
         skull = np.flatnonzero(rigid if rigid.sum() > 20 else weights[:, 1] > 0.97)
@@ -144,8 +166,7 @@ def _around_eyes(template: FloatArray, eyes: tuple[np.ndarray, ...], centres: np
     for index, centre in zip(eyes, centres, strict=True):
         if len(index):
             radius = np.linalg.norm(template[index] - centre, axis=1).mean()
-            t = np.clip((1.45 - np.linalg.norm(template - centre, axis=1) / radius) / 0.3, 0.0, 1.0)
-            out = np.maximum(out, t * t * (3.0 - 2.0 * t))
+            out = np.maximum(out, smoothstep((1.45 - np.linalg.norm(template - centre, axis=1) / radius) / 0.3))
     return out.astype(np.float32)
 
 

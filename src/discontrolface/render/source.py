@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from discontrolface.render.bands import Pair
-from discontrolface.render.extend import distance_to, smoothstep
+from discontrolface.render.extend import distance_to
 from discontrolface.render.eyes import angle_sums
 from discontrolface.render.fill import diffuse_over_mesh
 from discontrolface.render.matte import decide, head_matte
@@ -18,6 +18,7 @@ from discontrolface.render.pixels import OFF, near_occluder, shrink
 from discontrolface.render.raster import FloatArray, rasterize, visible_vertices
 from discontrolface.render.relight import skin_normals, vertex_shading
 from discontrolface.render.rig import EYE, MOUTH, SKIN, TONGUE, PreviewRig
+from discontrolface.render.smoothstep import smoothstep
 
 CELL = 4  # pixels: the side of a cell of the coarse grid for the motion off the mesh (larger where the grid would exceed 128 cells)
 

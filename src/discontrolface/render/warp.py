@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from discontrolface.geometry.similarity import Similarity
 from discontrolface.render.bands import Pair
-from discontrolface.render.extend import extend_motion, pivot, similarity
+from discontrolface.render.extend import extend_motion, pivot
 from discontrolface.render.inside import Scene, draw_inside
 from discontrolface.render.lids import closing_lids, draw_lashes, moving_lips
 from discontrolface.render.outline import BLEND, EDGE, MARGIN, Outline, head_outline, motion_beyond, no_outline
@@ -103,7 +104,7 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
         coarse_anchors, grid, raster.triangle, raster.barycentric, raster.depth, rig.faces, attributes, mesh_flow, trusted, layer,
         anchor, weight, depth,
     )  # fmt: skip
-    matrix, shift = similarity(before[rig.skull], after[rig.skull])
+    matrix, shift = Similarity.between(after[rig.skull], before[rig.skull])
     centre = after[rig.skull].astype(np.float64).mean(0)
     floor = float(np.clip(pivot(matrix, shift, centre)[2], after[rig.skull, 2].min(), after[rig.skull, 2].max()))
     radius = float(np.sqrt(max(np.isfinite(depth).sum(), 4) / np.pi))

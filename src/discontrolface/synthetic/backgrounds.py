@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from discontrolface.common.pixels import to_float
 from discontrolface.synthetic.anatomy import Array
 
 _SIZE = 128  # backgrounds are out of focus: drawn small and enlarged
@@ -140,7 +141,7 @@ def _from_picture(rng: np.random.Generator, picture: NDArray[np.uint8]) -> Array
     side = int(min(height, width) * rng.uniform(0.3, 1.0))
     top, left = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
     cut = Image.fromarray(picture[top : top + side, left : left + side]).resize((_SIZE, _SIZE), Image.Resampling.BILINEAR)
-    image = np.asarray(cut, np.float32) / 255
+    image: NDArray[np.floating] = to_float(np.asarray(cut))
     if rng.random() < 0.5:
         image = image[:, ::-1]
     image = _blur(image, rng.uniform(1.0, 5.0)) * rng.uniform(0.6, 1.15) * rng.uniform(0.85, 1.15, 3)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from discontrolface.common.pixels import to_float, to_uint8
 from discontrolface.synthetic.anatomy import Array
 
 
@@ -78,6 +79,6 @@ def develop(camera: Camera, image: Array) -> Array:
         from PIL import Image
 
         file = io.BytesIO()
-        Image.fromarray((image * 255 + 0.5).astype(np.uint8)).save(file, "JPEG", quality=camera.quality)
-        image = np.asarray(Image.open(file), np.float32) / np.float32(255)
+        Image.fromarray(to_uint8(image)).save(file, "JPEG", quality=camera.quality)
+        image = to_float(np.asarray(Image.open(file)))
     return image

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.render.raster import compiled
+from discontrolface.render.smoothstep import rising
 
 Array = NDArray[np.float32]
 
@@ -205,8 +206,7 @@ def carry(points, head_rotation, head_shift, bust_rotation, bust_shift):  # type
     for i in range(points.shape[0]):
         for k in range(points.shape[1]):
             x, y, z = points[i, k, 0], points[i, k, 1], points[i, k, 2]
-            share = min(1.0, max(0.0, (y + 0.19) / 0.10))
-            share = share * share * (3 - 2 * share)
+            share = rising((y + 0.19) / 0.10)
             for c in range(3):
                 value = head_shift[c] + head_rotation[c, 0] * x + head_rotation[c, 1] * y + head_rotation[c, 2] * z
                 if share < 1:

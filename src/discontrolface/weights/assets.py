@@ -21,6 +21,7 @@ import numpy as np
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomic
 from discontrolface.common.folders import default_folder
+from discontrolface.common.pixels import to_float
 
 if TYPE_CHECKING:
     import torch
@@ -253,7 +254,7 @@ def _read_mask(path: Path) -> dict[str, Any]:
         with Image.open(path) as image:
             if image.width != image.height or not 64 <= image.width <= 4096:
                 raise UserError(f"{path} is a picture of {image.width}x{image.height}; uv_face_eye_mask.png is square.")
-            values = np.asarray(image.convert("RGB"), np.float32)[..., 0] / 255
+            values = to_float(np.asarray(image.convert("RGB"))[..., 0])
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be read as a picture ({type(error).__name__}); it is damaged.") from None
     if not 0.01 < float((values > 0.5).mean()) < 0.99:
