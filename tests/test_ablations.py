@@ -19,7 +19,7 @@ from discontrolface.cli.app import app
 from discontrolface.common.statistics import Estimate, paired_difference
 from discontrolface.evaluation import ablation_run, ablations
 from discontrolface.evaluation.ablation_items import hull, pair_items, photo_items
-from discontrolface.evaluation.ablation_page import PICTURE_BYTES, small_jpeg
+from discontrolface.evaluation.ablation_page import PICTURE_BYTES
 from discontrolface.evaluation.ablation_reading import Readings, angle_between, item_figures
 from discontrolface.evaluation.ablation_run import Maker, run_ablation
 from discontrolface.evaluation.ablation_tables import ENOUGH, section_of, summary_of
@@ -29,6 +29,7 @@ from discontrolface.geometry.rotations import head_rotation
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import OPEN_MAPS, PAPER_MAPS, ExpFaceNet
 from discontrolface.nets.presets import debug_config
+from discontrolface.reports.pictures import small_jpeg
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
 ON_PAIRS = tuple(name for name in ablations.NAMES if name != "detail")
@@ -100,7 +101,7 @@ def test_all_of_them_by_one_command(tiny: Path, tmp_path: Path) -> None:
         assert 1000 < picture.stat().st_size < 150_000
         assert f"ablations/{name}.jpg" in text
         assert record["settings"]["versions"]["torch"] == torch.__version__
-    assert "**Not measured:** `ablate detail` compares" in text
+    assert "**Not measured:**\n\n- detail: `ablate detail` compares" in text
     assert "too few to conclude" in text
     assert "agrees" not in text.replace("`agrees", "")  # from one pair nothing is concluded
     changed = json.loads((out / "maps.json").read_text())["items"]["1000000 editing"]["variants"]

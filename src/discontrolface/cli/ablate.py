@@ -52,10 +52,12 @@ def ablate(
     with plain_errors():
         from discontrolface.common.text_files import check_text_output
         from discontrolface.editing.editor import Editor
-        from discontrolface.evaluation.ablation_page import Entry, write_page
+        from discontrolface.evaluation.ablation_page import Entry, ablation_report, write_page
         from discontrolface.evaluation.ablation_run import checked_experiment, load_controls, run_ablation
         from discontrolface.evaluation.ablations import NAMES, experiment
+        from discontrolface.reports import check_installed, write_html
 
+        check_installed()
         sizes = sizes_of(pairs, steps, quick)
         names = NAMES if name == "all" else tuple(dict.fromkeys(experiment(each, sizes).name for each in name.split(",")))
         for path, ending in ((report, ".html"), (page, ".md")):
@@ -92,7 +94,7 @@ def ablate(
         if page is not None:
             write_page(page, entries, everything, command_of(name, {**given, "--page": page}))
         if report is not None:
-            write_report_page(report, entries, everything, overwrite)
+            write_html(ablation_report(entries, everything, command_of(name, {**given, "--report": report})), report, overwrite)
         for entry in entries:
             typer.echo(f"{entry.name}: {entry.missing or (entry.section.text.split(chr(10))[0] if entry.section else '')}")
         typer.echo(f"wrote {output}")
@@ -139,16 +141,3 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {name: version(name) for name in ("discontrolface", "torch", "numpy")}
-
-
-def write_report_page(path: Path, entries: list[Entry], settings: dict[str, Any], overwrite: bool) -> None:
-    """One HTML page of all sections."""
-    from discontrolface.reports import write_html
-    from discontrolface.reports.content import Report, Section
-
-    sections = tuple(e.section or Section(e.name, f"Not measured: {e.missing}") for e in entries)
-    write_html(
-        Report("Ablations", "What the paper's supplement asks, asked again here; and some questions of our own.", sections, settings),
-        path,
-        overwrite,
-    )

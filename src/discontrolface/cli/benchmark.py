@@ -36,11 +36,14 @@ def benchmark(
     """Time and memory of every stage on this machine: reading, drawing, networks, personalizing, editing; and how they scale."""
     with plain_errors():
         from discontrolface.common.text_files import check_text_output, read_text
+        from discontrolface.reports import check_installed
 
         tables = None if output is None else output.with_suffix(".md")
         for path, ending in ((output, ".json"), (tables, ".md"), (report, ".html")):
             if path is not None:
                 check_text_output(path, overwrite, ending)
+        if output is not None or report is not None:
+            check_installed()
         text = None if compare is None else read_text(compare)
 
         import torch
@@ -96,7 +99,7 @@ def print_report(page: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from discontrolface.reports.text import markdown_cell, numeric_columns
+    from discontrolface.reports.cells import cell_text, numeric_columns
 
     console = Console()
     console.print(page.summary, markup=False)
@@ -108,5 +111,5 @@ def print_report(page: Report) -> None:
             for name, numeric in zip(table.columns, numeric_columns(table), strict=True):
                 shown.add_column(name, justify="right" if numeric else "left")
             for row in table.rows:
-                shown.add_row(*(markdown_cell(cell, table.digits).replace("[", "\\[") for cell in row))
+                shown.add_row(*(cell_text(cell, table.digits).replace("[", "\\[") for cell in row))
             console.print(shown)

@@ -58,6 +58,7 @@ def evaluate(
         from discontrolface.evaluation.outputs import parse_outputs
         from discontrolface.evaluation.run import Measures, Setup, check_outputs
         from discontrolface.evaluation.trials import trials_of
+        from discontrolface.reports import check_installed
         from discontrolface.weights.preset import preset_folder
 
         measures = Measures(inception, lpips_backbone, lpips_linear, arcface, has_identity())
@@ -81,6 +82,7 @@ def evaluate(
             return
         if output is None:
             raise UserError("give -o OUT.json, where the figures go, or --write-inputs FOLDER")
+        check_installed()
         check_outputs(output, report, overwrite)
         run_evaluation(setup, output, report, processes or (cores() if device == "cpu" else 1), overwrite, quiet)
 
@@ -118,7 +120,7 @@ def run_evaluation(setup: Setup, output: Path, page: Path | None, processes: int
     write_markdown(content, output.with_suffix(".md"), overwrite=True)
     if page is not None:
         write_html(content, page, overwrite)
-    typer.echo(content.summary)
+    typer.echo("\n".join([content.summary, *(f"not measured: {line}" for line in content.missing)]))
     typer.echo(f"wrote {output}, {output.with_suffix('.md')}" + (f", {page}" if page is not None else ""))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,15 @@ import numpy as np
 from PIL import Image
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import write_atomically
-from discontrolface.evaluation.ablation_page import small_jpeg, table_markdown
 from discontrolface.evaluation.metrics import TRUTH
 from discontrolface.evaluation.parts import parts_of
-from discontrolface.evaluation.report import evaluation_report
-from discontrolface.reports.content import Report
-from discontrolface.reports.files import slug
+from discontrolface.evaluation.report import SHEET, evaluation_report
+from discontrolface.reports import write_markdown
+from discontrolface.reports.cells import slug
+from discontrolface.reports.content import Picture, Report, Section
 
 SHEET_BYTES = 400_000
-LEAVE_OUT = ("As sets", "The first edits")  # no figures without weights of others; the sheet has its own place
+SUMMARY = "Made by `make results-docs`, which anybody can run again (docs/evaluation.md says what each estimate is)."
 
 
 def read_part(text: str) -> tuple[str, Path, dict[str, Any]]:
@@ -43,38 +43,39 @@ def read_part(text: str) -> tuple[str, Path, dict[str, Any]]:
     return title, Path(name), content
 
 
-def part_markdown(title: str, report: Report, picture: str | None) -> str:
-    """One evaluation: what fell short, then its tables. Single and combined edits apart only against the true picture."""
-    out = [f"## {title}", report.summary]
-    for section in report.sections:
-        tables = [
-            t for t in section.tables if section.title == TRUTH or not t.title.startswith(f"{section.title}, ") or ", all " in t.title
-        ]
-        if section.title in LEAVE_OUT or not tables:
-            continue
-        words = "" if section.title == "What fell short" else section.text  # the summary says it
-        out += [f"### {section.title}", *filter(None, [words]), *map(table_markdown, tables)]
-    if picture is not None:
-        out.append(f"![{title}: source, truth where it is known, every method]({picture})")
+def part_sections(title: str, report: Report, sheet: Path) -> list[Section]:
+    """One evaluation: what fell short with the sheet of the first edits, then its tables. Single and combined edits apart only against the truth."""
+    pictures = (
+        (Picture(f"{title}: {SHEET.lower()}", np.asarray(Image.open(sheet).convert("RGB")), name=slug(title)),) if sheet.is_file() else ()
+    )
+    plots = tuple(replace(plot, title=f"{title}: {plot.title.lower()}") for section in report.sections for plot in section.plots)
     settings = "; ".join(f"{name}: {value}" for name, value in report.settings.items())
-    return "\n\n".join([*out, f"Measured with: {settings}."])
+    out = [Section(title, f"{report.summary}\n\nMeasured with: {settings}.", (), pictures, plots)]
+    for section in report.sections:
+        tables = tuple(
+            t for t in section.tables if section.title == TRUTH or not t.title.startswith(f"{section.title}, ") or ", all " in t.title
+        )
+        if tables and section.title != "As sets":  # distances of sets need weights of others
+            out.append(Section(section.title, section.text, tables, level=3))
+    return out
 
 
 def write_results(path: Path, parts: Sequence[str], note: str = "") -> None:
     """The page, and its sheets as JPEGs in a folder of its name beside it. Files there are replaced.
 
-    note: Markdown that comes first, for what the figures cannot know (how long something was trained).
+    note: Markdown that comes first, for what the estimates cannot know (how long something was trained).
     """
-    folder = path.with_suffix("")
-    folder.mkdir(parents=True, exist_ok=True)
-    out = ["# Results", "Made by `make results-docs`, which anybody can run again (docs/evaluation.md says what each figure is)."]
-    out += [note] if note else []
-    for title, source, content in map(read_part, parts):
-        sheet, name = parts_of(source) / "sheet.png", f"{slug(title)}.jpg"
-        if sheet.is_file():
-            write_atomically(folder / name, small_jpeg(np.asarray(Image.open(sheet).convert("RGB")), SHEET_BYTES), True)
-        out.append(part_markdown(title, evaluation_report(content), f"{folder.name}/{name}" if sheet.is_file() else None))
-    write_atomically(path, ("\n\n".join(out) + "\n").encode(), True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    evaluations = [(title, source, evaluation_report(content)) for title, source, content in map(read_part, parts)]
+    missing: dict[str, list[str]] = {}
+    for title, _, report in evaluations:
+        for line in report.missing:
+            missing.setdefault(line, []).append(title)
+    lines = tuple(line if len(titles) == len(parts) else f"{line} ({', '.join(titles)})" for line, titles in missing.items())
+    sections = [
+        section for title, source, report in evaluations for section in part_sections(title, report, parts_of(source) / "sheet.png")
+    ]
+    write_markdown(Report("Results", SUMMARY, tuple(sections), missing=lines), path, True, in_folder=True, limit=SHEET_BYTES, preamble=note)
 
 
 def main() -> None:

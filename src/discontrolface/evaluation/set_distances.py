@@ -3,7 +3,7 @@
 FID (Heusel et al., 2017): |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2). With C = A^T A the last trace is the sum of the singular values of
 A1 A2^T, a matrix with as many rows as there are pictures: no root of a matrix that is nearly singular.
 KID (Binkowski et al., 2018): the unbiased squared MMD with the kernel (x.y / d + 1)^3.
-FID falls with the number of pictures; compare only figures of equally many. KID does not, and is meant for few.
+FID falls with the number of pictures; compare only equally many. KID does not, and is meant for few.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def with_interval(distance: Callable[[Features, Features], float], a: Features, 
     """The distance of two sets of equally many pictures, made and true, pair by pair, and its interval.
 
     Pairs are drawn again with replacement (2.5 and 97.5 %). A draw holds pictures twice and so lies higher than the set itself; the draws are moved
-    by their mean's distance to the figure, so that the interval says how far it scatters and not that bias.
+    by their mean's distance to the value, so that the interval says how far it scatters and not that bias.
     """
     if a.shape != b.shape or len(a) < LEAST:
         return Estimate(None, count=len(a), missing=f"not measured: {len(a)} pictures, at least {LEAST} are needed")

@@ -1,4 +1,4 @@
-"""What a report holds, whoever measured it: sections of words, tables, pictures and plots. report.py writes it as Markdown, JSON or one HTML page."""
+"""What a report holds, whoever measured it: sections of words, plots, pictures and tables. render.py writes it as Markdown or as one HTML page."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ Cell = str | int | float | Estimate | None
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns."""
+    """Rows under named columns. ValueError for a row that does not fit: a mistake of the program that builds the table."""
 
     title: str
-    columns: tuple[str, ...]
+    columns: tuple[str, ...]  # the first one names the rows
     rows: tuple[tuple[Cell, ...], ...]  # as long as `columns` each
     note: str = ""
-    digits: int = 3  # of floats and figures
+    digits: int = 3  # of floats and estimates
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"table {self.title!r} has {len(self.columns)} columns, but a row of {len(row)} cells: {row}")
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Picture:
     title: str
     image: NDArray[np.uint8]  # (H, W, 3)
     note: str = ""
+    name: str = ""  # of its file beside Markdown; empty: from the title
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,41 @@ class Plot:
     y_label: str
     series: tuple[Series, ...]
     note: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The same estimate of several rows."""
+
+    title: str
+    estimates: tuple[Estimate, ...]  # one a row
+
+
+@dataclass(frozen=True)
+class IntervalPlot:
+    """Estimates as points with their intervals: rows share the vertical axis, each panel has its own scale."""
+
+    title: str
+    rows: tuple[str, ...]
+    panels: tuple[Panel, ...]
+    reference: float | None = None  # a line in every panel: 0 for differences
+    note: str = ""
+    name: str = ""
+
+
+def interval_plot(table: Table, reference: float | None = None) -> IntervalPlot:
+    """The columns of estimates of a table as panels."""
+    columns = {name: [row[k] for row in table.rows] for k, name in enumerate(table.columns)}
+    panels = tuple(
+        Panel(name, tuple(cell for cell in cells if isinstance(cell, Estimate)))
+        for name, cells in columns.items()
+        if cells and all(isinstance(cell, Estimate) for cell in cells)
+    )
+    return IntervalPlot(table.title, tuple(str(row[0]) for row in table.rows), panels, reference)
+
+
+Image = Picture | Plot | IntervalPlot
 
 
 @dataclass(frozen=True)
@@ -62,14 +103,17 @@ class Section:
     text: str = ""  # paragraphs, separated by an empty line; what fell short comes first
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
-    plots: tuple[Plot, ...] = ()
+    plots: tuple[Plot | IntervalPlot, ...] = ()
+    command: str = ""  # that measures it
+    level: int = 2  # of its heading; 3: within the section before it
 
 
 @dataclass(frozen=True)
 class Report:
-    """A whole report. settings: seeds, versions, weights, sizes: what repeats it."""
+    """A whole report. settings: seeds, versions, weights, sizes: what repeats it. missing: what was not measured and why, a line each."""
 
     title: str
     summary: str
     sections: tuple[Section, ...]
     settings: dict[str, str | int | float] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
