@@ -29,6 +29,7 @@ from discontrolface.geometry.rotations import head_rotation
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import OPEN_MAPS, PAPER_MAPS, ExpFaceNet
 from discontrolface.nets.presets import debug_config
+from discontrolface.reports.content import IntervalPlot, Plot
 from discontrolface.reports.pictures import small_jpeg
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
@@ -301,7 +302,10 @@ def test_tables_rank_and_compare() -> None:
 def test_one_shot_is_plotted_by_iterations() -> None:
     found = experiment("oneshot", FULL)
     section = section_of(found, record_of("oneshot", {"100 iterations": {"mse": -3}}, 8, 0.01), None)
-    (plot,) = section.plots
+    plot, gaps = section.plots
+    assert isinstance(plot, Plot)
+    assert isinstance(gaps, IntervalPlot)
+    assert "100 iterations" in gaps.rows
     assert plot.series[0].x == (0.0, 25.0, 50.0, 100.0)
     assert plot.series[0].y[3] < plot.series[0].y[0] - 2
     assert "better: `100 iterations`" in section.text
@@ -358,4 +362,4 @@ def test_small_measures() -> None:
     gap = paired_difference([1, 2, None, 4], [0, 1, 5, 3])
     assert (gap.value, gap.low, gap.high, gap.count) == (1, 1, 1, 3)
     noise = rng.integers(0, 256, (900, 1200, 3)).astype(np.uint8)
-    assert len(small_jpeg(noise)) <= PICTURE_BYTES
+    assert len(small_jpeg(noise, PICTURE_BYTES)) <= PICTURE_BYTES
