@@ -21,7 +21,8 @@ from discontrolface.face.landmark_basis import LandmarkBasis
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.cameras import ndc_to_pixels, project
 from discontrolface.geometry.rotations import head_rotation, to_axis_angle
-from discontrolface.render.shade import LIGHT_PRESETS, mean_face_shading
+from discontrolface.render.light_presets import LIGHT_PRESETS
+from discontrolface.render.shade import mean_face_shading
 from discontrolface.render.snapshot import render_snapshot
 
 ASTRONAUT = Path(__file__).parents[1] / "examples" / "astronaut.png"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discontrolface.common.errors import UserError
-from discontrolface.face.expressions import EXPRESSION_ALIASES
+from discontrolface.face.controls import COMBINATION_ROWS
 from discontrolface.face.heads.base import HeadModel, rodrigues
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.rotations import head_angles, head_rotation, to_axis_angle, to_matrix
@@ -117,9 +117,9 @@ def test_expressions_are_absolute_and_aliases_spread(face: FaceParameters) -> No
     assert all(edited[name] == before[name] for name in before if not name.startswith("mouthSmile"))
 
 
-def test_every_alias_names_actions_of_the_open_head(head: HeadModel) -> None:
-    assert {action for actions in EXPRESSION_ALIASES.values() for action in actions} <= set(head.expression_names)
-    assert not set(EXPRESSION_ALIASES) & set(head.expression_names)
+def test_every_combination_is_of_blendshapes_of_the_open_head(head: HeadModel) -> None:
+    assert {name for row in COMBINATION_ROWS for name in row.blendshapes} <= set(head.expression_names)
+    assert not {row.name for row in COMBINATION_ROWS} & set(head.expression_names)
 
 
 def test_gaze_turns_eyes_and_lids_together(head: HeadModel) -> None:

@@ -25,31 +25,43 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress ba
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters that are dataclasses become one option a field, so that several commands can have the same group of options."""
+    """A command whose parameters that are dataclasses become groups of options, so that several commands can have the same options.
+
+    A group is one option a field, or, where the dataclass has `options()` and `from_options(given)`, what these say.
+    """
     hints = get_type_hints(command, include_extras=True)
     shown: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
-        if not is_dataclass(hints[name]):
+        if is_dataclass(hints[name]):
+            shown += _options(hints[name])
+        else:
             shown.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
-            continue
-        options = get_type_hints(hints[name], include_extras=True)
-        for option in fields(hints[name]):
-            default = inspect.Parameter.empty if option.default is MISSING else option.default
-            shown.append(inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=options[option.name]))
 
     @wraps(command)
     def run(**given: Any) -> None:
-        groups = {
-            name: hint(**{option.name: given.pop(option.name) for option in fields(hint)})
-            for name, hint in hints.items()
-            if name != "return" and is_dataclass(hint) and isinstance(hint, type)
-        }
+        groups = {}
+        for name, hint in hints.items():
+            if name != "return" and is_dataclass(hint) and isinstance(hint, type):
+                own = {option.name: given.pop(option.name) for option in _options(hint)}
+                groups[name] = hint.from_options(own) if hasattr(hint, "from_options") else hint(**own)
         command(**given, **groups)
 
     run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
     del run.__wrapped__  # type: ignore[attr-defined]  # Typer would look through it
     return run
+
+
+def _options(group: Any) -> list[inspect.Parameter]:
+    """The options of a dataclass."""
+    if hasattr(group, "options"):
+        return list(group.options())
+    hints = get_type_hints(group, include_extras=True)
+    options = []
+    for option in fields(group):
+        default = inspect.Parameter.empty if option.default is MISSING else option.default
+        options.append(inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[option.name]))
+    return options
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def edit(
         from discontrolface.common.text_files import write_text
 
         check_outputs(pictures=[output, sheet], texts=[save_parameters], overwrite=overwrite)
-        controls.wanted()
+        controls.checked_values()
         folder = source.folder()
         reader = source.reader(device)
         person = source.read(reader, photo)

@@ -27,7 +27,7 @@ def export(
         from discontrolface.editing.exporting import check_mesh_output, export_person
 
         check_mesh_output(output, overwrite)
-        controls.wanted()
+        controls.checked_values()
         reader = source.reader()
         person = source.read(reader, photo)
         export_person(person, controls.target(reader, person), output, texture, posed, overwrite)

@@ -10,9 +10,12 @@ import typer
 from discontrolface.cli.common import OverwriteOption, PhotoArgument, check_outputs, grouped, plain_errors
 from discontrolface.cli.source import Source
 from discontrolface.common.errors import UserError
+from discontrolface.face.control_table import DEGREES
+from discontrolface.face.controls import CONTROLS
 
 if TYPE_CHECKING:
     from discontrolface.editing.person import Person
+    from discontrolface.face.parameters import FaceParameters
 
 
 @grouped
@@ -65,12 +68,27 @@ def print_reading(person: Person) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    values = person.parameters.readable()
     table = Table(title=f"{person.photo.path.name}  {person.photo.size[0]}x{person.photo.size[1]}", show_header=False)
-    for key in ("yaw", "pitch", "roll"):
-        table.add_row(key, f"{values[key]:.1f}°")
-    table.add_row("gaze (yaw, pitch)", ", ".join(f"{v:.1f}°" for v in values["gaze"]))
-    strong = sorted(person.parameters.expression_dict(0.05).items(), key=lambda item: -abs(item[1]))
-    table.add_row("expression", ", ".join(f"{name} {value:.2f}" for name, value in strong) or "neutral")
+    for row in reading_rows(person.parameters):
+        table.add_row(*row)
     table.add_row("landmark error", f"{person.fit.mean_pixels:.2f} px, {person.fit.mean_percent:.2f} % of the face's width")
     Console().print(table)
+
+
+def reading_rows(face: FaceParameters) -> list[tuple[str, str]]:
+    """(what, values in words) of every control that a face shows; of blendshapes and shape the strong ones, strongest first."""
+    rows = []
+    values = face.readable()
+    for argument in CONTROLS.table.recorded:
+        value, controls = values.get(argument.name), CONTROLS.table.of(argument.name)
+        if value is None:
+            continue
+        if argument.form == "mapping":
+            strong = sorted(((n, v) for n, v in value.items() if abs(v) >= argument.printed_from), key=lambda item: -abs(item[1]))
+            rows.append((argument.name, ", ".join(f"{name} {number:.2f}" for name, number in strong) or argument.empty))
+            continue
+        numbers = value if argument.form == "vector" else [value]
+        axes = [control.name.removeprefix(f"{argument.name}_") for control in controls]
+        name = f"{argument.name} ({', '.join(axes)})" if argument.form == "vector" else argument.name
+        rows.append((name, ", ".join(f"{number:.1f}°" if controls[0].unit == DEGREES else f"{number:.2f}" for number in numbers)))
+    return rows

@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from discontrolface.face.expressions import EXPRESSION_ALIASES as EXPRESSION_ALIASES
+    from discontrolface.face.control_table import Control as Control
+    from discontrolface.face.controls import CONTROLS as CONTROLS
     from discontrolface.face.fit import FaceReading as FaceReading
     from discontrolface.face.fit import FitReport as FitReport
     from discontrolface.face.fit import fit_landmarks as fit_landmarks
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from discontrolface.face.parameters import FaceParameters as FaceParameters
 
 _HOME = {
-    "EXPRESSION_ALIASES": "expressions",
+    "CONTROLS": "controls",
+    "Control": "control_table",
     "FaceLandmarker": "landmarks",
     "FaceParameters": "parameters",
     "FaceReading": "fit",

@@ -20,7 +20,8 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomic
 from discontrolface.common.unpickle import load_file
 from discontrolface.face.deca_crop import HALF_PIXEL, move_camera
-from discontrolface.face.parameters import EYE_LEFT, GLOBAL, JAW, NECK, FaceParameters
+from discontrolface.face.layout import EYE_LEFT, GLOBAL, JAW, NECK
+from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regress import CODE_SIZES, DETAIL, INPUT_SIZE, Codes
 from discontrolface.geometry.rotations import to_axis_angle, to_matrix
 

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.box_qp import solve_box_qp
-from discontrolface.face.expressions import apply_gaze
 from discontrolface.face.eye_contours import with_eye_contours
+from discontrolface.face.eye_look import apply_gaze
 from discontrolface.face.fit_priors import DEPTH_NOISE, INDEPENDENT, NOISE, Priors, coefficient_priors, landmark_weights
 from discontrolface.face.gaze import EyeView, eye_shift, read_gaze
 from discontrolface.face.landmark_basis import LandmarkBasis
 from discontrolface.face.landmark_sets import LEFT_EYE, RIGHT_EYE
-from discontrolface.face.parameters import EYE_LEFT, GLOBAL, JAW, FaceParameters
+from discontrolface.face.layout import EYE_LEFT, GLOBAL, JAW
+from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.rotations import head_rotation, to_axis_angle, to_matrix
 
 if TYPE_CHECKING:

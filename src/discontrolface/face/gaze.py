@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.face.expressions import GAZE_PITCH, GAZE_YAW
+from discontrolface.face.eye_look import GAZE_PITCH, GAZE_YAW
 from discontrolface.face.landmark_sets import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 
 Array = NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
-from discontrolface.face.parameters import JAW
+from discontrolface.face.layout import JAW
 from discontrolface.geometry.rotations import about_x
 
 if TYPE_CHECKING:

@@ -11,40 +11,24 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
+from discontrolface.face import parameters_json
 from discontrolface.face.colours import region_colours
-from discontrolface.face.expressions import (
-    GAZE_PITCH,
-    GAZE_YAW,
-    actions_gaze,
-    apply_gaze,
-    checked,
-    coefficient_index,
-    expand_expression,
-)
-from discontrolface.geometry.rotations import head_angles, head_rotation, to_axis_angle, to_matrix
+from discontrolface.face.controls import CONTROLS
+from discontrolface.face.face_state import FaceState
+from discontrolface.face.head_controls import HeadControls, head_controls
+from discontrolface.face.layout import ARRAYS, EYE_LEFT, EYES, GLOBAL, JAW, NECK, Floats
+from discontrolface.geometry.rotations import head_angles, to_axis_angle, to_matrix
 
 if TYPE_CHECKING:
     import torch
 
     from discontrolface.face.heads.base import HeadModel
-
-Floats = NDArray[np.float32]
-
-GLOBAL, NECK, JAW, EYE_LEFT, EYE_RIGHT = range(5)  # rows of `pose`
-EYES: Final = {"Left": EYE_LEFT, "Right": EYE_RIGHT}
-YAW_RANGE: Final = (-60.0, 60.0)  # degrees, as all angles below
-PITCH_RANGE: Final = (-45.0, 45.0)
-ROLL_RANGE: Final = (-60.0, 60.0)
-JAW_RANGE: Final = (0.0, 30.0)
-SHAPE_RANGE: Final = (-4.0, 4.0)  # standard deviations
-ARRAYS: Final = ("shape", "expression", "pose", "camera", "light", "albedo")
-PARTS: Final = ("expression", "pose", "gaze", "light", "shape", "albedo")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +39,7 @@ class FaceParameters:
     """
 
     shape: Floats  # (S,) standard deviations
-    expression: Floats  # (E,) actions, 0 to 1 where they have names
+    expression: Floats  # (E,) blendshapes, 0 to 1 where they have names
     pose: Floats  # (5, 3) axis-angle in radians: global, neck, jaw, eye_left, eye_right
     camera: Floats  # (3,) scale, tx, ty: ndc = scale * (x + tx, y + ty)
     light: Floats  # (9, 3) spherical harmonics, render/shade.py
@@ -64,7 +48,7 @@ class FaceParameters:
     expression_names: tuple[str, ...] = ()  # (E,) or empty for a head without names
 
     def __post_init__(self) -> None:
-        wanted: dict[str, tuple[int | None, ...]] = {
+        sizes: dict[str, tuple[int | None, ...]] = {
             "shape": (None,),
             "expression": (None,),
             "pose": (5, 3),
@@ -72,7 +56,7 @@ class FaceParameters:
             "light": (9, 3),
             "albedo": (None, 3),
         }
-        for name, size in wanted.items():
+        for name, size in sizes.items():
             try:
                 value = np.array(getattr(self, name), np.float32)  # a copy
             except (TypeError, ValueError, OverflowError):
@@ -147,8 +131,14 @@ class FaceParameters:
         """Degrees that the jaw joint is turned open (its part about x)."""
         return math.degrees(float(self.pose[JAW, 0]))
 
+    def blendshape(self, name: str) -> float:
+        """The value of one blendshape. UserError on a head without it."""
+        if name not in self.expression_names:
+            raise UserError(f"head model {self.head!r} has no blendshape {name!r}")
+        return float(self.expression[self.expression_names.index(name)])
+
     def expression_dict(self, least: float = 0.0) -> dict[str, float]:
-        """{name: value} of all actions with |value| >= least (numbers as names on a head without names)."""
+        """{name: value} of all blendshapes with |value| >= least (numbers as names on a head without names)."""
         names = self.expression_names or [str(i) for i in range(len(self.expression))]
         return {name: float(value) for name, value in zip(names, self.expression, strict=True) if abs(value) >= least}
 
@@ -162,10 +152,15 @@ class FaceParameters:
         """The same face with other arrays or names, checked."""
         return dataclasses.replace(self, **changes)
 
+    @property
+    def controls(self) -> HeadControls:
+        """The controls that this face's head model has, those registered included (face/controls.py)."""
+        return head_controls(CONTROLS.table, self)
+
     def edit(
         self,
         *,
-        expression: Mapping[str, float] | None = None,  # actions or EXPRESSION_ALIASES, 0..1.5 (without names: numbers, +-4)
+        expression: Mapping[str, float] | None = None,  # blendshapes or short names, 0..1.5 (without names: numbers, +-4)
         yaw: float | None = None,  # degrees, +-60
         pitch: float | None = None,  # degrees, +-45
         roll: float | None = None,  # degrees, +-60
@@ -175,102 +170,55 @@ class FaceParameters:
         light: str | NDArray[np.floating] | None = None,  # a preset (brightness and tint stay) or (9, 3)
         light_rotation: float | None = None,  # degrees about the vertical axis, positive: to the image's right; +-180; after `light`
         shape: Mapping[int | str, float] | None = None,  # {number: standard deviations}, +-4
-        neutral: bool = False,  # first set every action and the jaw to 0 (gaze and head stay)
+        neutral: bool = False,  # first set every blendshape and the jaw to 0 (gaze and head stay)
+        controls: Mapping[str, Any] | None = None,  # any of these and any other control by name: {"gaze_yaw": 5, "smile": 0.8}
     ) -> FaceParameters:
         """Another face with these values; what is None stays, to the bit.
 
         yaw, pitch, roll are those of the head in the picture; they change the neck, so that the bust stays (R_neck = R_global^T R_head).
-        Gaze and lids stay together: `gaze` turns both eyes and sets the eyeLook actions that go with it, and an eyeLook action in
+        Gaze and lids stay together: `gaze` turns both eyes and sets the eyeLook blendshapes that go with it, and an eyeLook blendshape in
         `expression` turns its eye (35 degrees sideways and 25 up or down at 1).
+        docs/controls.md lists all controls; `controls` takes those of the table that have no keyword here, and those registered by others.
         Raises UserError for an unknown name (the nearest are listed) and for a value out of range.
         """
-        actions, pose = self.expression.copy(), self.pose.copy()
-        if neutral:
-            looks = [name.startswith("eyeLook") for name in self.expression_names]
-            actions[~np.array(looks, bool) if looks else slice(None)] = 0
-            pose[JAW] = 0
-        if expression:
-            self._set_expression(actions, pose, expression, gaze is not None)
-        if gaze is not None:
-            angles = _numbers("gaze", gaze, 2)
-            across = checked("gaze yaw", angles[0], -GAZE_YAW, GAZE_YAW, " degrees")
-            up = checked("gaze pitch", angles[1], -GAZE_PITCH, GAZE_PITCH, " degrees")
-            pose[list(EYES.values())] = to_axis_angle(head_rotation(across, up))
-            apply_gaze(actions, self.expression_names, dict.fromkeys(EYES, (across, up)))
-        if jaw is not None:
-            pose[JAW] = (math.radians(checked("jaw", jaw, *JAW_RANGE, " degrees")), 0, 0)
-        if any(value is not None for value in (yaw, pitch, roll, turn)):
-            pose[NECK] = self._neck(yaw, pitch, roll, turn)
-        identity = self.shape.copy()
-        for key, value in (shape or {}).items():
-            identity[coefficient_index("shape", key, len(identity))] = checked(f"shape {key}", value, *SHAPE_RANGE)
-        return self.with_(shape=identity, expression=actions, pose=pose, light=self._light(light, light_rotation))
-
-    def _set_expression(self, actions: Floats, pose: Floats, wanted: Mapping[str, float], gaze_given: bool) -> None:
-        changes = expand_expression(wanted, self.expression_names, len(actions))
-        for index, value in changes.items():
-            actions[index] = value
-        if not self.expression_names:
-            return
-        for side, row in EYES.items():
-            looks = [name for name in map(self.expression_names.__getitem__, changes) if name.startswith("eyeLook") and name.endswith(side)]
-            if looks and gaze_given:
-                raise UserError(f"expression {looks[0]} and gaze were both given; eyeLook actions turn the eyes too, give one of them")
-            if looks:
-                yaw, pitch = actions_gaze(dict(zip(self.expression_names, actions.tolist(), strict=True)), side)
-                pose[row] = to_axis_angle(head_rotation(yaw, pitch))
-
-    def _neck(self, yaw: float | None, pitch: float | None, roll: float | None, turn: tuple[float, float, float] | None) -> Floats:
-        """(3,) the neck that gives the head these angles; None keeps."""
-        angles = list(head_angles(self.head_rotation))
-        by = [0.0, 0.0, 0.0] if turn is None else _numbers("turn", turn, 3)
-        limits = {"yaw": YAW_RANGE, "pitch": PITCH_RANGE, "roll": ROLL_RANGE}
-        for k, (name, value) in enumerate({"yaw": yaw, "pitch": pitch, "roll": roll}.items()):
-            if value is not None and by[k]:
-                raise UserError(f"{name} and a turn of {name} were both given; give one of them")
-            if value is not None:
-                angles[k] = checked(name, value, *limits[name], " degrees")
-            elif by[k]:
-                angles[k] = checked(f"{name} after the turn", angles[k] + by[k], *limits[name], " degrees")
-        return to_axis_angle(to_matrix(self.pose[GLOBAL]).T @ head_rotation(*angles)).astype(np.float32)
-
-    def _light(self, light: str | NDArray[np.floating] | None, rotation: float | None) -> Floats:
-        if light is None and rotation is None:
-            return self.light
-        import torch
-
-        from discontrolface.render.shade import light_preset, mean_face_shading, rotate_sh
-
-        current = torch.tensor(self.light)
-        if isinstance(light, str):
-            mean = mean_face_shading(current)
-            current = light_preset(light, torch.where(mean > 0.05, mean, torch.ones_like(mean)))
-        elif light is not None:
-            current = torch.tensor(self.with_(light=light).light)
-        if rotation is not None:
-            angle = checked("light rotation", rotation, -180, 180, " degrees")
-            current = rotate_sh(current, torch.from_numpy(head_rotation(angle, 0).astype(np.float32)))
-        return current.numpy()
+        keywords = {
+            "expression": expression,
+            "yaw": yaw,
+            "pitch": pitch,
+            "roll": roll,
+            "turn": turn,
+            "gaze": gaze,
+            "jaw": jaw,
+            "light": light,
+            "light_rotation": light_rotation,
+            "shape": shape,
+            "neutral": neutral or None,
+        }
+        state = FaceState(self)
+        for control, value in self.controls.requests(keywords, controls or {}):
+            control.apply(state, value)
+        return state.finished()
 
     def take_from(self, other: FaceParameters, *parts: str) -> FaceParameters:
         """This face with parts of another one, read with the same head model.
 
-        parts: `expression` (all actions and the jaw, but not the gaze), `pose` (yaw, pitch and roll of the head; the bust stays), `gaze`,
+        parts: `expression` (all blendshapes and the jaw, but not the gaze), `pose` (yaw, pitch and roll of the head; the bust stays), `gaze`,
         `light` (direction, brightness and tint), `shape`, `albedo`.
         Raises UserError for an unknown part or another head model.
         """
-        unknown = [part for part in parts if part not in PARTS]
+        known = [part.name for part in CONTROLS.table.parts]
+        unknown = [part for part in parts if part not in known]
         if unknown:
-            raise UserError(f"unknown part {unknown[0]!r} of a face; known are {', '.join(PARTS)}")
+            raise UserError(f"unknown part {unknown[0]!r} of a face; known are {', '.join(known)}")
         sizes = [(p.head, p.expression_names, *(getattr(p, name).shape for name in ARRAYS)) for p in (self, other)]
         if sizes[0] != sizes[1]:
             raise UserError(
                 f"the two faces were read with different head models, {self.head!r} and {other.head!r}; read both with one model"
             )
         changes: dict[str, Any] = {part: getattr(other, part) for part in parts if part in ("light", "shape", "albedo")}
-        actions, pose = self.expression.copy(), self.pose.copy()
+        expression, pose = self.expression.copy(), self.pose.copy()
         if "expression" in parts:
-            actions, pose[JAW] = other.expression.copy(), other.pose[JAW]
+            expression, pose[JAW] = other.expression.copy(), other.pose[JAW]
         if "gaze" in parts:
             pose[EYE_LEFT:] = other.pose[EYE_LEFT:]
         if "pose" in parts:
@@ -279,49 +227,31 @@ class FaceParameters:
         if {"expression", "gaze"} & set(parts):
             for i, name in enumerate(self.expression_names):
                 if name.startswith("eyeLook"):
-                    actions[i] = eyes.expression[i]
-        return self.with_(expression=actions, pose=pose, **changes)
+                    expression[i] = eyes.expression[i]
+        return self.with_(expression=expression, pose=pose, **changes)
 
     def difference(self, original: FaceParameters) -> dict[str, list[Any]]:
-        """What was edited: {what: [value in the original, value here]}, in a user's units (degrees, actions by name), rounded to 4 digits.
+        """What was edited: {what: [value in the original, value here]}, in a user's units (degrees, blendshapes by name), rounded to 4 digits.
 
-        Keys: `expression.jawOpen`, `shape.0`, `yaw`, `pitch`, `roll`, `gaze`, `jaw`, and the names of arrays that differ. Empty if nothing does.
+        Keys: those of the controls (`expression.jawOpen`, `shape.0`, `yaw`, `pitch`, `roll`, `gaze`, `jaw`, ...), and the names of arrays that no
+        control shows and that differ (`camera`, `light`, `albedo`). Empty if nothing does.
         """
-        before, after = original.readable(), self.readable()
-        out: dict[str, list[Any]] = {}
-        for key in ("yaw", "pitch", "roll", "gaze", "jaw"):
-            if before[key] != after[key]:
-                out[key] = [before[key], after[key]]
-        for key, least in (("expression", 5e-5), ("shape", 5e-5)):
-            old, new = before[key], after[key]
-            for name in [*new, *(n for n in old if n not in new)]:
-                if abs(old.get(name, 0.0) - new.get(name, 0.0)) > least:
-                    out[f"{key}.{name}"] = [old.get(name, 0.0), new.get(name, 0.0)]
+        out = self.controls.difference(original, self)
         for key in ("camera", "light", "albedo"):
             if not np.array_equal(getattr(original, key), getattr(self, key)):
                 out[key] = [np.round(getattr(p, key).astype(float), 4).tolist() for p in (original, self)]
         return out
 
     def readable(self) -> dict[str, Any]:
-        """What a person reads and may change in a file: head angles, gaze and jaw in degrees, actions by name, shape by number. Rounded."""
-        yaw, pitch, roll = head_angles(self.head_rotation)
-        return {
-            "yaw": _rounded(yaw),
-            "pitch": _rounded(pitch),
-            "roll": _rounded(roll),
-            "gaze": [_rounded(angle) for angle in self.gaze],
-            "jaw": _rounded(self.jaw),
-            "expression": {name: _rounded(value) for name, value in self.expression_dict(5e-5).items()},
-            "shape": {str(i): _rounded(value) for i, value in enumerate(self.shape) if abs(value) > 5e-5},
-        }
+        """What a person reads and may change in a file: head angles, gaze and jaw in degrees, blendshapes by name, shape by number. Rounded."""
+        return self.controls.readable(self)
 
     # ---- files
 
     def to_json(self) -> str:
         """Readable JSON: `readable()`, and under `exact` every array without loss. A person may change the readable part: see `from_json`."""
-        from discontrolface.face.parameters_json import write
-
-        return write(self)
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        return parameters_json.write(self.head, self.expression_names, arrays, self.readable())
 
     @classmethod
     def from_json(cls, text: str, base: FaceParameters | None = None, source: str = "the parameter file") -> FaceParameters:
@@ -330,9 +260,15 @@ class FaceParameters:
         base: the face that a file with only a readable part (such as `{"yaw": 15, "expression": {"smile": 0.8}}`) is applied to.
         Raises UserError for a file that is not of this format, of a newer version, or that holds wrong sizes, names or values.
         """
-        from discontrolface.face.parameters_json import read
-
-        return read(text, base, source)
+        document = parameters_json.read(text, [argument.name for argument in CONTROLS.table.recorded], source)
+        try:
+            face = base if document.exact is None else cls(**document.exact)
+            if face is None:
+                raise UserError("the part 'exact' is missing, and there is no face that the other values could change")
+            changes = face.controls.changes(document.readable, face, complete=document.exact is not None)
+            return face.edit(controls=changes) if changes else face
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from None
 
 
 def batch_tensors(
@@ -342,13 +278,3 @@ def batch_tensors(
     import torch
 
     return {name: torch.tensor(np.stack([getattr(face, name) for face in faces]), device=device, dtype=dtype) for name in ARRAYS}
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), 4) + 0.0  # no -0.0
-
-
-def _numbers(what: str, values: Sequence[float], count: int) -> list[float]:
-    if len(values) != count:
-        raise UserError(f"{what} needs {count} numbers, not {len(values)}")
-    return [checked(what, value, -360, 360, " degrees") for value in values]

@@ -4,49 +4,54 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
 from discontrolface.common.errors import UserError
+from discontrolface.face.layout import ARRAYS, Floats
 
-if TYPE_CHECKING:
-    from discontrolface.face.parameters import FaceParameters
-
-FORMAT = "discontrolface.parameters"
-VERSION = 1
-MAX_CHARACTERS = 1_000_000
-READABLE = ("yaw", "pitch", "roll", "gaze", "jaw", "expression", "shape")
-META = ("format", "version", "head", "exact")
+FORMAT: Final = "discontrolface.parameters"
+VERSION: Final = 1
+MAX_CHARACTERS: Final = 1_000_000
+META: Final = ("format", "version", "head", "exact")
 
 
-def write(face: FaceParameters) -> str:
-    """See FaceParameters.to_json."""
-    from discontrolface.face.parameters import ARRAYS
+@dataclass(frozen=True)
+class Document:
+    """What a file holds. exact: the arguments of FaceParameters, None where the file has no such part; readable: the values of controls."""
 
-    exact: dict[str, Any] = {name: _shortest(getattr(face, name)) for name in ARRAYS}
-    exact["expression_names"] = list(face.expression_names)
-    document = {"format": FORMAT, "version": VERSION, "head": face.head, **face.readable(), "exact": exact}
+    exact: dict[str, Any] | None
+    readable: dict[str, Any]
+
+
+def write(head: str, expression_names: Sequence[str], arrays: Mapping[str, Floats], readable: Mapping[str, Any]) -> str:
+    """The text of a file, see FaceParameters.to_json. readable: the values of controls, as `HeadControls.readable` gives them."""
+    exact: dict[str, Any] = {name: _shortest(arrays[name]) for name in ARRAYS}
+    exact["expression_names"] = list(expression_names)
+    document = {"format": FORMAT, "version": VERSION, "head": head, **readable, "exact": exact}
     return _laid_out(document, 0) + "\n"
 
 
-def read(text: str, base: FaceParameters | None, source: str) -> FaceParameters:
-    """See FaceParameters.from_json."""
+def read(text: str, controls: Iterable[str], source: str) -> Document:
+    """A file's content, checked but for the values of its controls, whose names are given. UserError that names the source."""
     document = _parsed(text, source)
-    unknown = [key for key in document if key not in (*META, *READABLE)]
+    known = (*META, *controls)
+    unknown = [key for key in document if key not in known]
     if unknown:
-        raise UserError(f"{source}: unknown key {unknown[0]!r}; known are {', '.join((*META, *READABLE))}")
+        raise UserError(f"{source}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
     if document.get("format", FORMAT) != FORMAT:
         raise UserError(f"{source} is not a face parameter file: its format is {document['format']!r}, not {FORMAT!r}")
     version = document.get("version", VERSION)
     if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= VERSION:
         raise UserError(f"{source} has version {version!r} of the format; this program reads versions up to {VERSION}, update it")
     try:
-        face = _exact(document, base)
-        changes = _changes(document, face)
-        return face.edit(**changes) if changes else face
+        exact = _exact(document)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
+    return Document(exact, {key: value for key, value in document.items() if key not in META})
 
 
 def _parsed(text: str, source: str) -> dict[str, Any]:
@@ -65,23 +70,18 @@ def _parsed(text: str, source: str) -> dict[str, Any]:
     return document
 
 
-def _exact(document: dict[str, Any], base: FaceParameters | None) -> FaceParameters:
-    """The face of the part `exact`, or the base."""
-    from discontrolface.face.parameters import ARRAYS, FaceParameters
-
+def _exact(document: dict[str, Any]) -> dict[str, Any] | None:
+    """The arguments of FaceParameters in the part `exact`, if there is one."""
     exact = document.get("exact")
     if exact is None:
-        if base is None:
-            raise UserError("the part 'exact' is missing, and there is no face that the other values could change")
-        return base
-    wanted = (*ARRAYS, "expression_names")
-    if not isinstance(exact, dict) or sorted(exact) != sorted(wanted):
-        raise UserError(f"the part 'exact' must hold {', '.join(wanted)}")
+        return None
+    keys = (*ARRAYS, "expression_names")
+    if not isinstance(exact, dict) or sorted(exact) != sorted(keys):
+        raise UserError(f"the part 'exact' must hold {', '.join(keys)}")
     names, head = exact["expression_names"], document.get("head")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or not isinstance(head, str):
         raise UserError("'head' and 'expression_names' must be text")
-    arrays = {name: _numbers(exact[name], name) for name in ARRAYS}
-    return FaceParameters(**arrays, head=head, expression_names=tuple(names))
+    return {name: _numbers(exact[name], name) for name in ARRAYS} | {"head": head, "expression_names": tuple(names)}
 
 
 def _numbers(value: Any, name: str) -> Any:
@@ -95,33 +95,6 @@ def _numbers(value: Any, name: str) -> Any:
         return float(item)
 
     return check(value, 0)
-
-
-def _changes(document: dict[str, Any], face: FaceParameters) -> dict[str, Any]:
-    """The arguments of `edit` for what the readable part says otherwise than `face`."""
-    now = face.readable()
-    out: dict[str, Any] = {}
-    for key in ("yaw", "pitch", "roll", "jaw"):
-        if key in document and document[key] != now[key]:
-            out[key] = document[key]
-    if "gaze" in document and document["gaze"] != now["gaze"]:
-        if not isinstance(document["gaze"], list):
-            raise UserError("gaze must be two numbers, yaw and pitch in degrees")
-        out["gaze"] = tuple(document["gaze"])
-    for key in ("expression", "shape"):
-        given = document.get(key)
-        if given is None:
-            continue
-        if not isinstance(given, dict):
-            raise UserError(f"{key} must be an object of names and values")
-        changed = {name: value for name, value in given.items() if value != now[key].get(name, 0.0)}
-        if "exact" in document:  # a line that was taken out means 0
-            changed |= {name: 0.0 for name in now[key] if name not in given}
-        if "gaze" in out:  # the lids that go with the old gaze
-            changed = {name: value for name, value in changed.items() if not name.startswith("eyeLook")}
-        if changed:
-            out[key] = changed
-    return out
 
 
 def _shortest(array: np.ndarray) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from discontrolface.face.expressions import GAZE_PITCH, GAZE_YAW
+from discontrolface.face.eye_look import GAZE_PITCH, GAZE_YAW
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.rotations import head_rotation, to_axis_angle
 from discontrolface.synthetic.anatomy import Array, anatomy, posed

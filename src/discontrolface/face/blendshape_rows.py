@@ -1,0 +1,63 @@
+"""The 52 blendshapes that trackers and the open head share (ARKit's names): name, group, what the slider is called, what it does.
+
+In the order of the open head's coefficients. Left and right are the person's own; 1 is the blendshape in full.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+BLENDSHAPE_ROWS: Final[tuple[tuple[str, str, str, str], ...]] = (
+    ("browDownLeft", "brows", "Left brow down", "The left brow goes down and inwards."),
+    ("browDownRight", "brows", "Right brow down", "The right brow goes down and inwards."),
+    ("browInnerUp", "brows", "Inner brows up", "The inner ends of both brows go up."),
+    ("browOuterUpLeft", "brows", "Left outer brow up", "The outer end of the left brow goes up."),
+    ("browOuterUpRight", "brows", "Right outer brow up", "The outer end of the right brow goes up."),
+    ("cheekPuff", "cheeks", "Puff the cheeks", "Both cheeks are blown up."),
+    ("cheekSquintLeft", "cheeks", "Left cheek up", "The left cheek goes up towards the eye."),
+    ("cheekSquintRight", "cheeks", "Right cheek up", "The right cheek goes up towards the eye."),
+    ("eyeBlinkLeft", "left eye", "Close the left eye", "The left eye closes."),
+    ("eyeBlinkRight", "right eye", "Close the right eye", "The right eye closes."),
+    ("eyeLookDownLeft", "left eye", "Left eye looks down", "The left eye and its lids look down."),
+    ("eyeLookDownRight", "right eye", "Right eye looks down", "The right eye and its lids look down."),
+    ("eyeLookInLeft", "left eye", "Left eye looks in", "The left eye looks towards the nose."),
+    ("eyeLookInRight", "right eye", "Right eye looks in", "The right eye looks towards the nose."),
+    ("eyeLookOutLeft", "left eye", "Left eye looks out", "The left eye looks away from the nose."),
+    ("eyeLookOutRight", "right eye", "Right eye looks out", "The right eye looks away from the nose."),
+    ("eyeLookUpLeft", "left eye", "Left eye looks up", "The left eye and its lids look up."),
+    ("eyeLookUpRight", "right eye", "Right eye looks up", "The right eye and its lids look up."),
+    ("eyeSquintLeft", "left eye", "Squint, left eye", "The lower lid of the left eye goes up."),
+    ("eyeSquintRight", "right eye", "Squint, right eye", "The lower lid of the right eye goes up."),
+    ("eyeWideLeft", "left eye", "Left eye wide", "The upper lid of the left eye goes up."),
+    ("eyeWideRight", "right eye", "Right eye wide", "The upper lid of the right eye goes up."),
+    ("jawForward", "jaw", "Jaw forward", "The lower jaw goes forward."),
+    ("jawLeft", "jaw", "Jaw left", "The lower jaw goes to the person's left."),
+    ("jawOpen", "jaw", "Open the mouth", "The jaw opens, and the mouth with it."),
+    ("jawRight", "jaw", "Jaw right", "The lower jaw goes to the person's right."),
+    ("mouthClose", "mouth", "Close the lips", "The lips stay closed over an open jaw: give it with jawOpen."),
+    ("mouthDimpleLeft", "mouth", "Left dimple", "The left corner of the mouth is drawn in."),
+    ("mouthDimpleRight", "mouth", "Right dimple", "The right corner of the mouth is drawn in."),
+    ("mouthFrownLeft", "mouth", "Left corner down", "The left corner of the mouth goes down."),
+    ("mouthFrownRight", "mouth", "Right corner down", "The right corner of the mouth goes down."),
+    ("mouthFunnel", "mouth", "Funnel", "The lips form an open, round funnel."),
+    ("mouthLeft", "mouth", "Mouth left", "The mouth goes to the person's left."),
+    ("mouthLowerDownLeft", "mouth", "Left lower lip down", "The left half of the lower lip goes down."),
+    ("mouthLowerDownRight", "mouth", "Right lower lip down", "The right half of the lower lip goes down."),
+    ("mouthPressLeft", "mouth", "Press the lips, left", "The left halves of the lips are pressed together."),
+    ("mouthPressRight", "mouth", "Press the lips, right", "The right halves of the lips are pressed together."),
+    ("mouthPucker", "mouth", "Pucker", "The closed lips are pushed forward, as for a kiss."),
+    ("mouthRight", "mouth", "Mouth right", "The mouth goes to the person's right."),
+    ("mouthRollLower", "mouth", "Lower lip in", "The lower lip is rolled in over the teeth."),
+    ("mouthRollUpper", "mouth", "Upper lip in", "The upper lip is rolled in over the teeth."),
+    ("mouthShrugLower", "mouth", "Lower lip out", "The lower lip is pushed up and forward."),
+    ("mouthShrugUpper", "mouth", "Upper lip out", "The upper lip is pushed up."),
+    ("mouthSmileLeft", "mouth", "Left corner up", "The left corner of the mouth goes up and outwards."),
+    ("mouthSmileRight", "mouth", "Right corner up", "The right corner of the mouth goes up and outwards."),
+    ("mouthStretchLeft", "mouth", "Stretch left", "The left corner of the mouth is drawn outwards."),
+    ("mouthStretchRight", "mouth", "Stretch right", "The right corner of the mouth is drawn outwards."),
+    ("mouthUpperUpLeft", "mouth", "Left upper lip up", "The left half of the upper lip goes up."),
+    ("mouthUpperUpRight", "mouth", "Right upper lip up", "The right half of the upper lip goes up."),
+    ("noseSneerLeft", "nose", "Wrinkle the nose, left", "The left side of the nose goes up."),
+    ("noseSneerRight", "nose", "Wrinkle the nose, right", "The right side of the nose goes up."),
+    ("tongueOut", "mouth", "Tongue out", "The tongue comes out."),
+)
