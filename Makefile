@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= out/demo
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: install install-dev demo test test-heavy lint types bench benchmark-docs results-docs clean
+.PHONY: install install-dev demo test test-heavy lint types bench benchmark-docs controls-docs results-docs clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -62,6 +62,10 @@ benchmark-docs: install
 	mkdir -p docs/benchmark out
 	$(BIN)/discontrolface benchmark --full-size -o docs/benchmark/results.json --report out/benchmark.html --overwrite
 	$(BIN)/python scripts/check_report.py out/benchmark.html --screenshot docs/benchmark/report.png --size 1280x3800 --colours 128
+
+# docs/controls.md, from the table in face/controls.py
+controls-docs: install
+	$(BIN)/python -m discontrolface.face.controls_page docs/controls.md
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache

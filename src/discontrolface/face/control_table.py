@@ -105,6 +105,8 @@ class Coefficients:
     range: tuple[float, float]
     unit: str = ""
     pattern: str = ".*"  # of the names that it is for
+    heads: str = "all"  # in words, for docs/controls.md
+    example: str = "`0`, `1`, `2`, ..."
 
     def control(self, name: str, index: int) -> Control:
         """The slider of one coefficient."""

@@ -44,6 +44,7 @@ ARGUMENTS: Final = (
         f"Blendshapes or short names, {NAMED_RANGE[0]:g} to {NAMED_RANGE[1]:g}: jawOpen=0.6,smile=0.8.",
         "NAME=VALUE,...",
         0.05,
+        "neutral",
     ),
     Argument("shape", "mapping", "Shape coefficients, standard deviations: 0=1.5,3=-1.", "N=VALUE,...", 1.0, "average"),
 )
@@ -60,16 +61,16 @@ PARTS: Final = (
 
 # ---- the rows
 
-YAW: Final = head_angle("yaw", 60, "Turn", "Where the face turns; positive: to the image's right.")
-PITCH: Final = head_angle("pitch", 45, "Nod", "Positive: looks up.")
-ROLL: Final = head_angle("roll", 60, "Tilt", "Positive: tilts clockwise.")
+YAW: Final = head_angle("yaw", 60, "Turn the head", "Where the face turns; positive: to the image's right.")
+PITCH: Final = head_angle("pitch", 45, "Raise or lower the head", "Positive: looks up.")
+ROLL: Final = head_angle("roll", 60, "Tilt the head", "Positive: tilts clockwise.")
 
 HEAD_ROWS: Final = (
     YAW,
     PITCH,
     ROLL,
     head_turn("yaw", YAW, "Turn further"),
-    head_turn("pitch", PITCH, "Nod further"),
+    head_turn("pitch", PITCH, "Raise further"),
     head_turn("roll", ROLL, "Tilt further"),
     gaze_angle("yaw", GAZE_YAW, "Look sideways", "Both eyes, relative to the head; positive: to the image's right."),
     gaze_angle("pitch", GAZE_PITCH, "Look up or down", "Both eyes, relative to the head; positive: up."),
@@ -93,24 +94,24 @@ def _both(name: str) -> dict[str, float]:
 COMBINATION_ROWS: Final = (
     combination("smile", "mouth", "Smile", "Both corners of the mouth go up.", _both("mouthSmile")),
     combination("frown", "mouth", "Frown", "Both corners of the mouth go down.", _both("mouthFrown")),
-    combination("openMouth", "mouth", "Open the mouth", "Another name of jawOpen.", {"jawOpen": 1.0}),
-    combination("pucker", "mouth", "Pucker", "Another name of mouthPucker.", {"mouthPucker": 1.0}),
-    combination("funnel", "mouth", "Funnel", "Another name of mouthFunnel.", {"mouthFunnel": 1.0}),
+    combination("openMouth", "mouth", "Open the mouth", "The same by a short name.", {"jawOpen": 1.0}),
+    combination("pucker", "mouth", "Pucker", "The same by a short name.", {"mouthPucker": 1.0}),
+    combination("funnel", "mouth", "Funnel", "The same by a short name.", {"mouthFunnel": 1.0}),
     combination("stretch", "mouth", "Stretch", "The mouth is drawn wide.", _both("mouthStretch")),
     combination("dimple", "mouth", "Dimples", "Both corners of the mouth are drawn in.", _both("mouthDimple")),
     combination("press", "mouth", "Press the lips", "The lips are pressed together.", _both("mouthPress")),
     combination("upperLipUp", "mouth", "Upper lip up", "The upper lip bares the teeth.", _both("mouthUpperUp")),
     combination("lowerLipDown", "mouth", "Lower lip down", "The lower lip bares the teeth.", _both("mouthLowerDown")),
     combination("blink", "eyes", "Close the eyes", "Both eyes; 1 is closed.", _both("eyeBlink")),
-    combination("winkLeft", "left eye", "Wink, left eye", "Another name of eyeBlinkLeft.", {"eyeBlinkLeft": 1.0}),
-    combination("winkRight", "right eye", "Wink, right eye", "Another name of eyeBlinkRight.", {"eyeBlinkRight": 1.0}),
+    combination("winkLeft", "left eye", "Wink, left eye", "The same by a short name.", {"eyeBlinkLeft": 1.0}),
+    combination("winkRight", "right eye", "Wink, right eye", "The same by a short name.", {"eyeBlinkRight": 1.0}),
     combination("squint", "eyes", "Squint", "The lower lids of both eyes go up.", _both("eyeSquint")),
     combination("wideEyes", "eyes", "Wide eyes", "The upper lids of both eyes go up.", _both("eyeWide")),
     combination("browsUp", "brows", "Brows up", "Both brows, over their whole length.", {"browInnerUp": 1.0, **_both("browOuterUp")}),
     combination("browsDown", "brows", "Brows down", "Both brows go down and together.", _both("browDown")),
     combination("cheeksUp", "cheeks", "Cheeks up", "Both cheeks go up towards the eyes.", _both("cheekSquint")),
     combination("sneer", "nose", "Wrinkle the nose", "Both sides of the nose go up.", _both("noseSneer")),
-    combination("puff", "cheeks", "Puff the cheeks", "Another name of cheekPuff.", {"cheekPuff": 1.0}),
+    combination("puff", "cheeks", "Puff the cheeks", "The same by a short name.", {"cheekPuff": 1.0}),
 )
 
 COEFFICIENT_ROWS: Final = (
@@ -122,8 +123,17 @@ COEFFICIENT_ROWS: Final = (
         range=UNIT_VARIANCE_RANGE,
         unit=DEVIATIONS,
         pattern=r"(flame)?\d+",  # numbers, or what FLAME's own are called beside named blendshapes
+        heads="without names, as FLAME's; beside named blendshapes they are called `flame00`, `flame01`, ...",
     ),
-    Coefficients(argument="expression", group="expression", label="{name}", help="A blendshape of this head model.", range=NAMED_RANGE),
+    Coefficients(
+        argument="expression",
+        group="expression",
+        label="{name}",
+        help="A blendshape that is not in this list.",
+        range=NAMED_RANGE,
+        heads="with other names",
+        example="`NAME`",
+    ),
     Coefficients(
         argument="shape",
         group="shape",
