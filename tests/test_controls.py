@@ -25,7 +25,7 @@ from discontrolface.face.control_kinds import combination, shape_direction
 from discontrolface.face.control_table import Control
 from discontrolface.face.controls import BUILT_IN, CONTROLS, ControlRegistry
 from discontrolface.face.controls_page import controls_page
-from discontrolface.face.head import HeadModel
+from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import EXPRESSIONS
 
