@@ -31,20 +31,22 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """
     hints = get_type_hints(command, include_extras=True)
     shown: list[inspect.Parameter] = []
+    groups: dict[str, tuple[Any, list[str]]] = {}  # {parameter: (dataclass, names of its options)}
     for name, parameter in inspect.signature(command).parameters.items():
         if is_dataclass(hints[name]):
-            shown += _options(hints[name])
+            options = _options(hints[name])
+            groups[name] = hints[name], [option.name for option in options]
+            shown += options
         else:
             shown.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
 
     @wraps(command)
     def run(**given: Any) -> None:
-        groups = {}
-        for name, hint in hints.items():
-            if name != "return" and is_dataclass(hint) and isinstance(hint, type):
-                own = {option.name: given.pop(option.name) for option in _options(hint)}
-                groups[name] = hint.from_options(own) if hasattr(hint, "from_options") else hint(**own)
-        command(**given, **groups)
+        filled = {}
+        for name, (group, options) in groups.items():
+            own = {option: given.pop(option) for option in options}
+            filled[name] = group.from_options(own) if hasattr(group, "from_options") else group(**own)
+        command(**given, **filled)
 
     run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}

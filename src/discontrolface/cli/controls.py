@@ -43,7 +43,7 @@ class Controls:
         """What was given of `options`. The text of numbers and pairs is read by `checked_values`."""
         photos = {part.name: given.get(f"{part.name}_from") for part in CONTROLS.table.parts}
         return cls(
-            {argument.name: given[argument.name] for argument in CONTROLS.table.arguments},
+            {argument.name: given.get(argument.name) for argument in CONTROLS.table.arguments},
             {name: path for name, path in photos.items() if path is not None},
             given["parameters"],
         )

@@ -25,7 +25,7 @@ class FaceState:
 
     def __init__(self, face: FaceParameters) -> None:
         self._face = face
-        self._head: dict[str, float] = {}
+        self._head: dict[str, float] = {}  # yaw, pitch, roll as they will be; empty: not touched
         self._gaze: dict[str, float] = {}
         self.expression_names = face.expression_names
         self.shape = face.shape.copy()
@@ -36,13 +36,12 @@ class FaceState:
     def finished(self) -> FaceParameters:
         """The face with all that was written."""
         if self._gaze:
-            before = dict(zip(("yaw", "pitch"), self._face.gaze, strict=True))
-            yaw, pitch = (self._gaze.get(axis, before[axis]) for axis in ("yaw", "pitch"))
+            yaw, pitch = self._gaze["yaw"], self._gaze["pitch"]
             self.pose[list(EYES.values())] = to_axis_angle(head_rotation(yaw, pitch))
             apply_gaze(self.expression, self.expression_names, dict.fromkeys(EYES, (yaw, pitch)))
         if self._head:
-            angles = [self.head_angle(axis) for axis in ("yaw", "pitch", "roll")]
-            self.pose[NECK] = to_axis_angle(to_matrix(self.pose[GLOBAL]).T @ head_rotation(*angles)).astype(np.float32)
+            head = head_rotation(self._head["yaw"], self._head["pitch"], self._head["roll"])
+            self.pose[NECK] = to_axis_angle(to_matrix(self.pose[GLOBAL]).T @ head).astype(np.float32)
         return self._face.with_(shape=self.shape, expression=self.expression, pose=self.pose, light=self.light)
 
     # ---- blendshapes and coefficients
@@ -76,19 +75,20 @@ class FaceState:
 
     def head_angle(self, axis: Literal["yaw", "pitch", "roll"]) -> float:
         """An angle of the head in the picture, as it stands now."""
-        if axis in self._head:
-            return self._head[axis]
-        return head_angles(self._face.head_rotation)[("yaw", "pitch", "roll").index(axis)]
+        return (self._head or self._angles())[axis]
 
     def set_head(self, axis: Literal["yaw", "pitch", "roll"], angle: float) -> None:
         """An angle of the head in the picture; the neck turns, the bust stays: R_neck = R_global^T R_head."""
-        self._head[axis] = angle
+        self._head = {**(self._head or self._angles()), axis: angle}
 
     def set_gaze(self, axis: Literal["yaw", "pitch"], angle: float) -> None:
         """An angle of both eyes relative to the head; the lids follow."""
-        self._gaze[axis] = angle
+        self._gaze = {**(self._gaze or dict(zip(("yaw", "pitch"), self._face.gaze, strict=True))), axis: angle}
 
-    # ---- light
+    def _angles(self) -> dict[str, float]:
+        return dict(zip(("yaw", "pitch", "roll"), head_angles(self._face.head_rotation), strict=True))
+
+    # ---- light. PyTorch is loaded here only: most edits need none, and it takes a second.
 
     def set_light(self, light: str | NDArray[np.floating]) -> None:
         """A light by name, as bright and of the tint of the one that is there; or coefficients (9, 3)."""
