@@ -34,7 +34,6 @@ GROUPS: Final = (
     "shape",
 )
 
-_NAMED = f"{NAMED_RANGE[0]:g} to {NAMED_RANGE[1]:g}"
 ARGUMENTS: Final = (
     Argument("turn", "vector", "Turn by these degrees instead.", "YAW,PITCH,ROLL"),
     Argument("gaze", "vector", f"Gaze relative to the head. +-{GAZE_YAW:g} and +-{GAZE_PITCH:g} degrees.", "YAW,PITCH"),

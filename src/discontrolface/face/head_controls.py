@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.control_table import Argument, Coefficients, Control, ControlTable, Stage, nearest
@@ -13,7 +13,7 @@ from discontrolface.face.control_table import Argument, Coefficients, Control, C
 if TYPE_CHECKING:
     from discontrolface.face.parameters import FaceParameters
 
-SMALLEST = 5e-5  # what rounds to 0 in files
+SMALLEST: Final = 5e-5  # what rounds to 0 in files
 
 
 class HeadControls:
@@ -41,7 +41,7 @@ class HeadControls:
         return tuple(self._controls.values())
 
     @cached_property
-    def _given_in(self) -> dict[str, tuple[Control, ...]]:
+    def _members(self) -> dict[str, tuple[Control, ...]]:
         """{argument: its controls}."""
         return {a.name: tuple(c for c in self.controls if (c.argument or c.name) == a.name) for a in self.table.arguments}
 
@@ -54,13 +54,13 @@ class HeadControls:
         Raises UserError for unknown names, values out of range, and two values that would undo each other.
         """
         requests: dict[str, tuple[Control, Any]] = {}
-        for name, value in (item for given in values for item in given.items()):
-            for control, wish in self._of(name, value):
+        for name, value in (item for mapping in values for item in mapping.items()):
+            for control, amount in self._of(name, value):
                 if control.key in requests:
                     raise UserError(f"{control.title} was given twice; give it once")
-                checked = control.checked(wish)
-                if control.stage != Stage.CHANGE or checked != 0:
-                    requests[control.key] = control, checked
+                amount = control.checked(amount)
+                if control.stage != Stage.CHANGE or amount != 0:
+                    requests[control.key] = control, amount
         for control, _ in requests.values():
             other = next((name for name in control.excludes if name in requests), None)
             if other is not None:
@@ -78,7 +78,7 @@ class HeadControls:
             if not isinstance(value, Mapping):
                 raise UserError(f"{name} must be names with values, not {value!r}")
             return [(self.find(name, key), amount) for key, amount in value.items()]
-        controls = self._given_in[name]
+        controls = self._members[name]
         if not controls:
             raise UserError(f"this head model has no {name}")
         if argument.form == "vector":
@@ -95,18 +95,18 @@ class HeadControls:
         control = self._controls.get((argument, text))
         if control is not None:
             return control
-        known = [row.name for row in self._given_in.get(argument, ())]
-        numbers = [name for name in known if name.isdecimal()]
-        if known == numbers:
-            shown = f"numbers from 0 to {len(numbers) - 1}" if numbers else "none"
-            raise UserError(f"unknown {argument} coefficient {text!r}; this head model has {shown}")
-        hint = nearest(text, [name for name in known if not name.isdecimal()])
-        raise UserError(f"unknown {argument} {text!r}; {hint}{f', and numbers from 0 to {len(numbers) - 1}' if numbers else ''}")
+        names = [row.name for row in self._members.get(argument, ())]
+        numbers = [name for name in names if name.isdecimal()]
+        span = f"numbers from 0 to {len(numbers) - 1}" if numbers else ""
+        if names == numbers:
+            raise UserError(f"unknown {argument} coefficient {text!r}; this head model has {span or 'none'}")
+        hint = nearest(text, [name for name in names if not name.isdecimal()])
+        raise UserError(f"unknown {argument} {text!r}; {hint}{f', and {span}' if span else ''}")
 
     def _by_name(self, name: str) -> Control:
         """A control by its key (`expression.jawOpen`), or by its name alone (`jawOpen`)."""
         argument, _, rest = name.rpartition(".")
-        if argument in self._given_in and rest:
+        if argument in self._members and rest:
             return self.find(argument, rest)
         control = next((row for row in self.controls if row.name == name and not name.isdecimal()), None)
         if control is None:
@@ -119,7 +119,7 @@ class HeadControls:
         """{argument: a number, a list, or {name: number other than 0}}: what a person reads and may change in a file. Rounded to 4 digits."""
         out: dict[str, Any] = {}
         for argument in self.table.recorded:
-            values = {row.name: row.read(face) for row in self._given_in[argument.name] if row.recorded and row.read is not None}
+            values = {row.name: row.read(face) for row in self._members[argument.name] if row.recorded and row.read is not None}
             if argument.form == "mapping":
                 out[argument.name] = {name: _rounded(value) for name, value in values.items() if abs(value) >= SMALLEST}
             elif argument.form == "vector":
@@ -128,57 +128,59 @@ class HeadControls:
                 out[argument.name] = _rounded(*values.values())
         return out
 
-    def difference(self, before: FaceParameters, after: FaceParameters) -> dict[str, list[Any]]:
-        """{argument or argument.name: [value before, value after]} of what differs."""
-        old, new = self.readable(before), self.readable(after)
-        out: dict[str, list[Any]] = {}
-        for argument in self.table.recorded:
-            was, now = old.get(argument.name), new.get(argument.name)
-            if not isinstance(was, dict) or not isinstance(now, dict):
-                if was != now:
-                    out[argument.name] = [was, now]
-                continue
-            for name in [*now, *(name for name in was if name not in now)]:
-                if abs(was.get(name, 0.0) - now.get(name, 0.0)) > SMALLEST:
-                    out[f"{argument.name}.{name}"] = [was.get(name, 0.0), now.get(name, 0.0)]
-        return out
-
     def changes(self, document: Mapping[str, Any], face: FaceParameters, complete: bool) -> dict[str, Any]:
         """What a document like `readable` says otherwise than this face, as `requests` takes it.
 
         complete: the document was written of this face, so that a line that was taken out means 0.
         """
-        now = self.readable(face)
+        present = self.readable(face)
         changes: dict[str, Any] = {}
-        replaced: set[str] = set()  # controls that a changed value sets, and so those that exclude it
         for argument in self.table.recorded:
-            name, given = argument.name, document.get(argument.name)
-            if name not in document or (given is None and argument.form == "mapping") or given == now.get(name):
+            name = argument.name
+            value = document.get(name)
+            if name not in document or value == present.get(name):
                 continue
             if argument.form == "mapping":
-                given = self._changed_entries(argument, given, now[name], replaced, complete)
-                if not given:
-                    continue
+                entries = self._changed_entries(argument, value, present[name], changes, complete)
+                changes |= {name: entries} if entries else {}
             elif argument.form == "vector":
-                if not isinstance(given, list):
-                    axes = " and ".join(row.title.removeprefix(f"{name} ") for row in self._given_in[name])
-                    raise UserError(f"{name} must be numbers: {axes}, in {self._given_in[name][0].unit}")
-                given = tuple(given)
-            changes[name] = given
-            replaced |= {row.name for row in self._given_in[name]} if argument.form != "mapping" else set()
+                if not isinstance(value, list):
+                    axes = " and ".join(row.title.removeprefix(f"{name} ") for row in self._members[name])
+                    raise UserError(f"{name} must be numbers: {axes}, in {self._members[name][0].unit}")
+                changes[name] = tuple(value)
+            else:
+                changes[name] = value
         return changes
 
     def _changed_entries(
-        self, argument: Argument, given: Any, now: Mapping[str, float], replaced: set[str], complete: bool
+        self, argument: Argument, value: Any, present: Mapping[str, float], changes: Mapping[str, Any], complete: bool
     ) -> dict[str, Any]:
-        if not isinstance(given, dict):
+        """The entries of a mapping that differ, without those that another change sets, such as the lids that go with the old gaze."""
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
             raise UserError(f"{argument.name} must be an object of names and values")
-        changed = {name: value for name, value in given.items() if value != now.get(name, 0.0)}
+        entries = {name: amount for name, amount in value.items() if amount != present.get(name, 0.0)}
         if complete:
-            changed |= {name: 0.0 for name in now if name not in given}
-        # such as the lids that go with the old gaze
-        follow = {row.name for row in self._given_in[argument.name] if replaced & set(row.excludes)}
-        return {name: value for name, value in changed.items() if name not in follow}
+            entries |= {name: 0.0 for name in present if name not in value}
+        others = {row.name for name in changes for row in self._members[name]}
+        followers = {row.name for row in self._members[argument.name] if others & set(row.excludes)}
+        return {name: amount for name, amount in entries.items() if name not in followers}
+
+
+def difference(table: ControlTable, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """{argument or argument.name: [value before, value after]} of what differs between two `HeadControls.readable`."""
+    out: dict[str, list[Any]] = {}
+    for argument in table.recorded:
+        old, new = before.get(argument.name), after.get(argument.name)
+        if not isinstance(old, dict) or not isinstance(new, dict):
+            if old != new:
+                out[argument.name] = [old, new]
+            continue
+        for name in [*new, *(name for name in old if name not in new)]:
+            if abs(old.get(name, 0.0) - new.get(name, 0.0)) > SMALLEST:
+                out[f"{argument.name}.{name}"] = [old.get(name, 0.0), new.get(name, 0.0)]
+    return out
 
 
 def head_controls(table: ControlTable, face: FaceParameters) -> HeadControls:

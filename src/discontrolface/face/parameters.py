@@ -21,7 +21,7 @@ from discontrolface.face import parameters_json
 from discontrolface.face.colours import region_colours
 from discontrolface.face.controls import CONTROLS
 from discontrolface.face.face_state import FaceState
-from discontrolface.face.head_controls import HeadControls, head_controls
+from discontrolface.face.head_controls import HeadControls, difference, head_controls
 from discontrolface.face.layout import ARRAYS, EYE_LEFT, EYES, GLOBAL, JAW, NECK, Floats
 from discontrolface.geometry.rotations import head_angles, to_axis_angle, to_matrix
 
@@ -236,7 +236,7 @@ class FaceParameters:
         Keys: those of the controls (`expression.jawOpen`, `shape.0`, `yaw`, `pitch`, `roll`, `gaze`, `jaw`, ...), and the names of arrays that no
         control shows and that differ (`camera`, `light`, `albedo`). Empty if nothing does.
         """
-        out = self.controls.difference(original, self)
+        out = difference(CONTROLS.table, original.readable(), self.readable())
         for key in ("camera", "light", "albedo"):
             if not np.array_equal(getattr(original, key), getattr(self, key)):
                 out[key] = [np.round(getattr(p, key).astype(float), 4).tolist() for p in (original, self)]

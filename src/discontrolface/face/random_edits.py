@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 import numpy as np
 
 from discontrolface.face.parameters import FaceParameters
 
-# Single wishes and how far they go at most; a random edit mixes one to three of them.
-EXPRESSIONS: dict[str, tuple[float, float]] = {
+# Controls and how far they go at most; a random edit mixes one to three of them.
+EXPRESSIONS: Final[Mapping[str, tuple[float, float]]] = {
     "smile": (0.2, 1.0),
     "jawOpen": (0.1, 0.7),
     "blink": (0.3, 1.0),
