@@ -335,7 +335,7 @@ def test_figures_of_known_pictures() -> None:
     assert right["control"] == pytest.approx(1)
     assert right["mse"] == right["landmarks"] == right["head"] == right["off_face"] == 0
     assert right["detail"] == pytest.approx(1)
-    wrong = item_figures(item.task.source, item, readings, editor.reader)
+    wrong = item_figures(item.source, item, readings, editor.reader)
     assert wrong["control"] == pytest.approx(0, abs=0.05)
     assert (wrong["landmarks"] or 0) > 1
     assert (wrong["head"] or 0) > 1

@@ -157,7 +157,7 @@ def test_the_two_diffusion_networks_make_a_preset(tmp_path: Path) -> None:
     status = import_asset(tmp_path / "trained", store)
     assert (status.asset.key, status.state) == ("exp_facenet", "ok")
     preset = load_preset(store)
-    assert (preset.name, preset.head, preset.start) == ("paper", "flame", "noise")
+    assert (preset.name, preset.head, preset.sampling.start) == ("paper", "flame", "noise")
     x = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(preset.model.encode(x), model.eval().encode(x), atol=1e-3, rtol=0)
     assert {s.asset.key for s in list_assets(store) if s.state == "ok"} == {"diffae", "exp_facenet"}

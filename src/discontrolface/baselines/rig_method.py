@@ -1,4 +1,4 @@
-"""The DiffusionRig baseline as a method that is measured beside ours: noise, the source's code, the target's buffers; DDIM."""
+"""The DiffusionRig baseline as a method of editing: noise, the source's code, the target's buffers; DDIM."""
 
 from __future__ import annotations
 
@@ -12,37 +12,43 @@ from numpy.typing import NDArray
 
 from discontrolface.baselines.diffusionrig import DiffusionRigBaseline, sample_rig
 from discontrolface.common.errors import UserError
-from discontrolface.evaluation.heldout import Task, to_batch, to_pictures
-from discontrolface.face.geometry import Geometry
-
-Array = NDArray[np.float32]
+from discontrolface.editing.method import Method, MethodContext, MethodEntry, finished, register_method
+from discontrolface.editing.pipeline import PreparedEdit, stacked
 
 
 @dataclass(frozen=True)
 class RigMethod:
-    """Makes a batch of edits: (H, W, 3) in [0, 1] each. The noise follows from the first task's seed."""
+    """Makes a batch of edits; the noise of each follows from its seed."""
 
     network: DiffusionRigBaseline
-    geometry: Geometry  # draws the buffers
     steps: int
     device: str = "cpu"
 
     @torch.no_grad()
-    def __call__(self, tasks: Sequence[Task]) -> list[Array]:
+    def __call__(self, edits: Sequence[PreparedEdit]) -> list[NDArray[np.uint8]]:
         size = int(self.network.config["image_size"])
-        for task in tasks:
-            if task.source.shape != (size, size, 3):
-                raise UserError(
-                    f"the DiffusionRig baseline makes pictures of {size}x{size}, not {task.source.shape[1]}x{task.source.shape[0]}"
-                )
-        drawn = [self.geometry.snapshot(task.target, size, self.network.buffer_maps).image for task in tasks]
-        source = to_batch([task.source for task in tasks], self.device)
-        noise = torch.randn(source.shape, generator=torch.Generator().manual_seed(tasks[0].seed)).to(self.device)
-        x = sample_rig(self.network, source, torch.cat(drawn).to(self.device), noise, self.steps)
-        return to_pictures(x)
+        for edit in edits:
+            if edit.size != size:
+                raise UserError(f"the DiffusionRig baseline makes pictures of {size}x{size}, not {edit.size}x{edit.size}")
+        buffers = [edit.person.geometry.snapshot(edit.target, size, self.network.buffer_maps).image for edit in edits]
+        source = stacked([edit.crop for edit in edits]).to(self.device)
+        noise = stacked([torch.randn((1, 3, size, size), generator=torch.Generator().manual_seed(edit.seed)) for edit in edits]).to(
+            self.device
+        )
+        return finished(edits, sample_rig(self.network, source, stacked(buffers).to(self.device), noise, self.steps))
 
 
-def load_rig(folder: Path, geometry: Geometry, steps: int, device: str = "cpu") -> RigMethod:
+def rig_method(context: MethodContext) -> Method:
+    """DiffusionRig's design, trained by `train diffusionrig`. UserError without weights."""
+    if "diffusionrig" not in context.weights:
+        raise UserError("method 'diffusionrig' needs weights; give their folder with --diffusionrig, see docs/evaluation.md")
+    return load_rig(context.weights["diffusionrig"], context.sampling.steps, context.editor.device)
+
+
+register_method("diffusionrig", MethodEntry("DiffusionRig's design", rig_method, usual=False))
+
+
+def load_rig(folder: Path, steps: int, device: str = "cpu") -> RigMethod:
     """The method with weights that `train diffusionrig` wrote. UserError if they are missing or of another network."""
     if not (folder / "config.json").is_file():
         raise UserError(
@@ -54,4 +60,4 @@ def load_rig(folder: Path, geometry: Geometry, steps: int, device: str = "cpu") 
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"the weights of the DiffusionRig baseline in {folder} cannot be read: {str(error).splitlines()[0]}") from error
     network = network.eval().requires_grad_(False).to(device)
-    return RigMethod(network, geometry, steps, device)
+    return RigMethod(network, steps, device)

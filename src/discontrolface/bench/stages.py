@@ -246,6 +246,6 @@ def edit_stages(editor: Editor, person: Person, steps: Sequence[int]) -> Iterato
     for count in steps:
         yield stage("edit from noise", count, "noise")
     preset = editor.preset
-    if preset.start != "noise":
-        share = f", strength {preset.strength:g}" if preset.start == "draft" else ""
-        yield stage(f"edit from {preset.start}{share}", preset.steps, None)
+    if preset.sampling.start != "noise":
+        share = f", strength {preset.sampling.strength:g}" if preset.sampling.start == "draft" else ""
+        yield stage(f"edit from {preset.sampling.start}{share}", preset.sampling.steps, None)

@@ -20,7 +20,9 @@ from discontrolface.cli.common import (
 )
 from discontrolface.cli.controls import Controls
 from discontrolface.cli.personalize import run_personalize
+from discontrolface.cli.sampling import SamplingOptions
 from discontrolface.cli.source import Source
+from discontrolface.common.errors import UserError
 
 
 @grouped
@@ -29,23 +31,12 @@ def edit(
     output: Annotated[Path, typer.Option("-o", "--output", help="The edited photo: .png, .jpg or .webp.")],
     controls: Controls,
     source: Source,
+    sampling: SamplingOptions,
     save_parameters: Annotated[Path | None, typer.Option(help="Write the edit's parameters to this JSON file.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Also write one picture with every stage of the edit.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps. [default: the preset's]")] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(help="noise (the paper), draft, or inverted (the open preset's networks invert badly). [default: the preset's]"),
-    ] = None,
-    strength: Annotated[float | None, typer.Option(help="With --start draft: how much noise the draft gets, up to 1.")] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="With --start noise: 1 is the paper's, less is closer to the mean. [default: the preset's]")
-    ] = None,
-    masking: Annotated[str, typer.Option(help="Masking schedule: A to F, linear, linear-up.")] = "linear",
-    solver: Annotated[str, typer.Option(help="ddim or dpm++.")] = "ddim",
-    seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 0,
-    personal: Annotated[
-        bool, typer.Option("--personal/--no-personal", help="Adapt the networks to the person first (minutes, once).")
-    ] = True,
+    personal: Annotated[Path | None, typer.Option(help="Personal weights in this file (`train oneshot`, or a file of the cache).")] = None,
+    no_personal: Annotated[bool, typer.Option("--no-personal", help="Do not adapt the networks to the person first.")] = False,
+    personal_seed: Annotated[int, typer.Option(help="Of the fine-tuning, as `personalize --seed`.")] = 0,
     device: DeviceOption = "cpu",
     cache_dir: CacheOption = None,
     overwrite: OverwriteOption = False,
@@ -56,6 +47,8 @@ def edit(
         from discontrolface.common.images import save_photo
         from discontrolface.common.text_files import write_text
 
+        if personal is not None and no_personal:
+            raise UserError(f"--personal {personal} and --no-personal were both given; give one of them")
         check_outputs(pictures=[output, sheet], texts=[save_parameters], overwrite=overwrite)
         controls.checked_values()
         folder = source.folder()
@@ -63,20 +56,14 @@ def edit(
         person = source.read(reader, photo)
         target = controls.target(reader, person)
         editor = source.editor(folder, device, cache_dir, reader)
-        person = run_personalize(editor, person, 0, quiet) if personal else person
+        if personal is not None:
+            from discontrolface.editing.personal import PersonalWeights
+
+            person = person.with_personal(PersonalWeights.load(personal))
+        elif not no_personal:
+            person = run_personalize(editor, person, personal_seed, quiet)
         with progress_bar("editing", quiet) as update:
-            result = editor.edit(
-                person,
-                target,
-                steps,
-                masking,
-                seed,
-                start,
-                strength,
-                solver,
-                callback=lambda step: update(step.index + 1, step.count),
-                temperature=temperature,
-            )
+            result = editor.edit(person, target, lambda step: update(step.index + 1, step.count), **sampling.choices())
         save_photo(result.image, output, overwrite, result.record)
         if save_parameters is not None:
             write_text(save_parameters, target.to_json(), overwrite)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,6 +53,7 @@ def evaluate(
 ) -> None:
     """Measure edits: held-out drawn pairs with their true results, a folder of photos, or shards; several methods side by side."""
     with plain_errors():
+        from discontrolface.common.parallel import cores
         from discontrolface.evaluation.methods import method_names
         from discontrolface.evaluation.outputs import parse_outputs
         from discontrolface.evaluation.run import Measures, Setup, check_outputs
@@ -73,7 +73,7 @@ def evaluate(
             steps,
             strength,
             device,
-            diffusionrig,
+            () if diffusionrig is None else (("diffusionrig", diffusionrig),),
         )
         if write_inputs is not None:
             typer.echo(
@@ -133,8 +133,3 @@ def has_identity() -> bool:
     except UserError:
         return False
     return True
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

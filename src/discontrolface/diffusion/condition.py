@@ -15,42 +15,52 @@ from discontrolface.nets.unet import DeepFeatures
 class EditCondition:
     """The `condition` of `sample` for an edit; computes once what does not change from step to step.
 
-    Every step hides round(ratio x N) other patches of the crop from the encoder. Steps with ratio 0 share one code.
+    Every step hides round(ratio x N) other patches of the crop from the encoder. Steps with ratio 0 share one code. One crop may serve many
+    snapshots (many edits of one photo): it is masked and encoded once a step.
     """
 
     def __init__(
         self,
         model: Backbone,
         control: ExpFaceNet | None,  # None: the backbone alone
-        crop: Tensor,  # (B,3,H,W) in [-1, 1]
+        crop: Tensor,  # (B,3,H,W) in [-1, 1], or (1,3,H,W) for all
         snapshot: Tensor | None,  # (B,S,H,W); None without `control`
         steps: int,  # steps really taken: len(denoising_timesteps(steps, strength))
-        masking: str | Sequence[float] = "linear",  # a schedule's name or one ratio per step
-        generator: torch.Generator | None = None,  # where the masks come from
+        masking: str | float | Sequence[float] = "linear",  # a schedule's name, one ratio, or one per step
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,  # where the masks come from; several: one for each crop
         patch: int = PATCH,  # in pixels
         fill: str = "zero",  # see `apply_mask`
-        region: Tensor | None = None,  # (B,1,H,W): mask only patches that touch this (the face)
+        region: Tensor | None = None,  # (B,1,H,W), as many as crops: mask only patches that touch this (the face)
         deep_every: int = 1,  # as `sample`'s, and to be given the same value: Exp-FaceNet's deep levels only at every n-th step
         deep_depth: int = 1,  # as `sample`'s
     ) -> None:
         self.model, self.control, self.crop, self.snapshot = model, control, crop, snapshot
         self.ratios = masking_schedule(masking, steps)
-        self.generator, self.patch, self.fill, self.region = generator, patch, fill, region
+        self.generators = [generator] if generator is None or isinstance(generator, torch.Generator) else list(generator)
+        if len(self.generators) not in (1, len(crop)):
+            raise ValueError(f"{len(self.generators)} generators for {len(crop)} crops; give one, or one for each")
+        self.patch, self.fill, self.region = patch, fill, region
         self.deep_every, self.deep = deep_every, DeepFeatures(deep_depth) if deep_every > 1 else None
         self.reading: SnapshotReading | None = None
         self.unmasked: Tensor | None = None
 
     def encode(self, ratio: float) -> Tensor:
-        """z_sem of the crop with this share of its patches hidden: (B,Z)."""
+        """z_sem of the crops with this share of their patches hidden: (B,Z)."""
         if ratio == 0:
             if self.unmasked is None:
                 self.unmasked = self.model.encode(self.crop)
             return self.unmasked
-        mask = random_patch_mask(len(self.crop), self.crop.shape[-1], self.patch, ratio, self.generator, self.region)
-        return self.model.encode(apply_mask(self.crop, mask, self.fill, self.generator))
+        count = len(self.crop) // len(self.generators)
+        hidden = []
+        for k, generator in enumerate(self.generators):
+            rows = slice(k * count, (k + 1) * count)
+            region = None if self.region is None else self.region[rows]
+            mask = random_patch_mask(count, self.crop.shape[-1], self.patch, ratio, generator, region)
+            hidden.append(apply_mask(self.crop[rows], mask, self.fill, generator))
+        return self.model.encode(hidden[0] if len(hidden) == 1 else torch.cat(hidden))
 
     def __call__(self, step: int, t: Tensor, x_t: Tensor) -> tuple[Tensor, Control | None]:
-        z = self.encode(self.ratios[step])
+        z = self.encode(self.ratios[step]).expand(len(x_t), -1)
         if self.control is None:
             return z, None
         assert self.snapshot is not None

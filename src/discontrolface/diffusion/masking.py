@@ -14,16 +14,18 @@ FILLS = ("zero", "black", "mean", "noise")
 SCHEDULES = ("A", "B", "C", "D", "E", "F", "linear", "linear-up")
 
 
-def masking_schedule(schedule: str | Sequence[float], steps: int) -> list[float]:
+def masking_schedule(schedule: str | float | Sequence[float], steps: int) -> list[float]:
     """The masking ratio of each of `steps` denoising steps, in the order in which they are taken.
 
     By name (the paper's supplement, its 20 steps scaled to any number): A nothing; B 0.75; C 0.25; D 0.25 for the first half, then 0.75;
     E the reverse; F, `linear` (default of an edit): 0.75 -> 0.25 linearly. The supplement gives neither F's ends nor its direction:
     `linear-up` is 0.25 -> 0.75.
-    Or any list of `steps` ratios in [0, 1].
+    Or one ratio in [0, 1] for every step, or a list of `steps` ratios.
     """
     if steps < 1:
         raise UserError(f"steps is {steps}; it must be at least 1.")
+    if isinstance(schedule, int | float):
+        schedule = [schedule] * steps
     if not isinstance(schedule, str):
         ratios = [float(r) for r in schedule]
         if len(ratios) != steps:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.images import Photo
 from discontrolface.common.pixels import to_float, to_uint8
+from discontrolface.editing.preview_sources import PreviewSources
 from discontrolface.face.crop import Crop
+from discontrolface.face.fit import FitReport
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.heads.contract import FaceReading
 from discontrolface.face.landmarks import Landmarks
@@ -20,14 +26,8 @@ from discontrolface.render.source import PreviewSource, prepare_source
 from discontrolface.render.warp import Preview, View, preview_of
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from discontrolface.editing.personal import PersonalWeights
-    from discontrolface.face.fit import FitReport
     from discontrolface.face.regress import Codes
-
-
-KEPT_SIZES = 2  # of the crop, read for previews: the photo's own and the networks'
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Person:
     photo: the user's picture. crop: its aligned square at the networks' size. parameters: what was read. landmarks: in photo pixels.
     fit: how well the parameters explain the landmarks. geometry: the head model of the parameters. personal: after `Editor.personalize`.
     codes: DECA's or EMOCA's own, where they read the face; they hold the wrinkles that `geometry` draws, and the texture.
+    sources: the photo as previews need it; it depends on photo, crop, parameters and the head model alone.
     """
 
     photo: Photo
@@ -47,6 +48,19 @@ class Person:
     geometry: Geometry
     personal: PersonalWeights | None = None
     codes: Codes | None = None
+    sources: PreviewSources = field(default_factory=PreviewSources, repr=False, compare=False)
+
+    @classmethod
+    def known(cls, picture: NDArray[np.uint8], parameters: FaceParameters, geometry: Geometry, name: str = "picture.png") -> Person:
+        """A person whose parameters are known, not read: a drawn portrait, a sample of a shard.
+
+        picture: (S, S, 3), which is its own crop. The landmarks are the head model's own, and fit exactly.
+        """
+        side = picture.shape[0]
+        points = geometry.landmarks(parameters, side).astype(np.float32)
+        fit = FitReport(0.0, 0.0, 0.0, 0, np.zeros_like(points))
+        photo = Photo(picture, Path(name), hashlib.sha256(picture.tobytes()).hexdigest(), None, (side, side))
+        return cls(photo, Crop(picture, np.eye(2, 3), picture), parameters, Landmarks(points, 1.0), fit, geometry)
 
     @property
     def reading(self) -> FaceReading:
@@ -71,23 +85,15 @@ class Person:
                 f"the target is for head model {target.head!r}, but {self.photo.path.name} was read with {own.head!r}; read both with one"
             )
 
-    @cached_property
-    def _preview_sources(self) -> dict[int, PreviewSource]:
-        return {}
-
     def preview_source(self, size: int | None = None) -> PreviewSource:
-        """What previews need of the photo, on a crop of `size` pixels (default: the photo's own resolution). Read once and kept, for the last
-        KEPT_SIZES sizes that were read."""
+        """What previews need of the photo, on a crop of `size` pixels (default: the photo's own resolution). Read once and kept."""
         size = self.fine_crop.size if size is None else size
-        kept = self._preview_sources
-        if size not in kept:
+
+        def read() -> PreviewSource:
             crop = self.fine_crop if size == self.fine_crop.size else self.crop.resize(size)
-            read = prepare_source(to_float(crop.image), self.own_view, self.geometry.rig)
-            for old in list(kept)[: max(0, len(kept) + 1 - KEPT_SIZES)]:
-                kept.pop(old, None)
-            kept[size] = read
-            return read
-        return kept[size]
+            return prepare_source(to_float(crop.image), self.own_view, self.geometry.rig)
+
+        return self.sources.get(size, read)
 
     def draft(self, parameters: FaceParameters, size: int | None = None) -> Preview:
         """The mesh-driven warp of the photo towards `parameters`, on a crop of `size` pixels (default: the photo's own resolution)."""
@@ -95,12 +101,10 @@ class Person:
 
     def preview(self, parameters: FaceParameters) -> Image.Image:
         """The draft of an edit as a PIL image of the crop: instant, no network."""
-        from PIL import Image
-
         return Image.fromarray(to_uint8(self.draft(parameters).image))
 
-    def with_personal(self, personal: PersonalWeights) -> Person:
-        """The same person with personal weights."""
+    def with_personal(self, personal: PersonalWeights | None) -> Person:
+        """The same person with personal weights; None: without."""
         return replace(self, personal=personal)
 
     def without_detail(self) -> Person:

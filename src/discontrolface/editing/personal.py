@@ -6,10 +6,13 @@ singular values, as LoRA stores them), as many columns as the limit allows.
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -31,7 +34,7 @@ def weights_id(*networks: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PersonalWeights:
     """Differences from the base weights: {parameter name: float16 tensor}, and the id of the base that they belong to.
 
@@ -133,3 +136,21 @@ def _products(changed: dict[str, Tensor], limit: int) -> tuple[dict[str, Tensor]
             lost += float((matrix - up @ down).square().sum())
             out[name + UP], out[name + DOWN] = up.half().contiguous(), down.half().contiguous()
     return out, 1 - lost / max(norm, 1e-30)
+
+
+class PersonalNetworks:
+    """Control networks with personal weights, put together once for each; freed with the weights. Thread-safe."""
+
+    def __init__(self, control: Any, base_id: str) -> None:
+        self._control, self._base_id = control, base_id
+        self._lock = threading.Lock()
+        self._networks: WeakKeyDictionary[PersonalWeights, Any] = WeakKeyDictionary()
+
+    def network(self, personal: PersonalWeights) -> Any:
+        """The base network plus the difference. UserError when the weights belong to another base."""
+        with self._lock:
+            if personal not in self._networks:
+                network = copy.deepcopy(self._control)
+                personal.apply(network, self._base_id)
+                self._networks[personal] = network
+            return self._networks[personal]

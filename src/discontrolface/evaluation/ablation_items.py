@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from discontrolface.common.pixels import to_float
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
+from discontrolface.editing.pipeline import PreparedEdit, prepare
 from discontrolface.evaluation.ablations import EDITING, RECONSTRUCTION
-from discontrolface.evaluation.heldout import Array, Case, Task, make_case, make_task
-from discontrolface.evaluation.rereading import landmarks_of
+from discontrolface.evaluation.trials import Bench, Trial, edit_kinds, held_out_pair
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.synthetic.portraits import HELD_OUT
+from discontrolface.face.regions import face_hull
+
+Array = NDArray[np.float32]
 
 PHOTO_EDITS: dict[str, dict[str, Any]] = {
     "open mouth, turned": {"expression": {"jawOpen": 0.6}, "turn": (12, 0, 0)},
@@ -29,84 +30,73 @@ PHOTO_EDITS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Item:
-    """One edit. truth: (H, W, 3) in [0, 1], None where nobody knows it."""
+    """One edit. truth: (S, S, 3) in [0, 1], None where nobody knows it."""
 
     key: str
     who: str  # whose picture the source is
     label: str  # for the picture
     kind: str  # EDITING or RECONSTRUCTION
-    task: Task
+    edit: PreparedEdit
     truth: Array | None
-    geometry: Geometry  # draws the snapshots
     on_photo: bool  # not a held-out pair
 
     @property
     def size(self) -> int:
         """Side of the crop, pixels."""
-        return self.task.source.shape[0]
+        return self.edit.size
 
-    def with_geometry(self, geometry: Geometry, maps: Sequence[str]) -> Item:
+    @property
+    def person(self) -> Person:
+        """Whose picture is edited."""
+        return self.edit.person
+
+    @cached_property
+    def source(self) -> Array:
+        """(S, S, 3) in [0, 1]: the crop before the edit."""
+        return to_float(self.person.crop.resize(self.size).image)
+
+    def controlled(self, geometry: Geometry, maps: Sequence[str]) -> Item:
         """The same edit under another control image."""
-        t = self.task
-        drawn = make_task(t.source, t.parameters, t.target, geometry, self.size, maps, t.seed)
-        return replace(self, task=replace(t, snapshot=drawn.snapshot), geometry=geometry)
-
-    def own_snapshot(self, maps: Sequence[str]) -> Tensor:
-        """(1, S, H, W) of the source as it is."""
-        t = self.task
-        return make_task(t.source, t.parameters, t.parameters, self.geometry, self.size, maps, t.seed).snapshot
+        person = replace(self.person, geometry=geometry)
+        return replace(self, edit=prepare(person, self.edit.target, self.size, maps, self.edit.seed))
 
     def landmarks(self, parameters: FaceParameters) -> NDArray[np.float64]:
-        """(468, 2) where the head's landmarks lie in the crop, pixels."""
-        return landmarks_of(parameters, self.geometry, self.size)
+        """(L, 2) where the head's landmarks lie in the crop, pixels."""
+        return self.person.geometry.landmarks(parameters, self.size)[:, :2]
 
     @cached_property
     def face(self) -> NDArray[np.bool_]:
-        """(H, W) the face of the source."""
-        return hull(self.landmarks(self.task.parameters), self.size)
+        """(S, S) the face of the source."""
+        return face_hull(self.landmarks(self.person.parameters), self.size)
 
     @cached_property
     def off_face(self) -> NDArray[np.bool_]:
-        """(H, W) where neither the source's nor the target's face is."""
-        return ~(self.face | hull(self.landmarks(self.task.target), self.size))
-
-    def case(self) -> Case:
-        """As heldout.measure takes it."""
-        return Case(**{**vars(self.task), "truth": self.truth})
-
-
-def hull(points: NDArray[np.floating], size: int) -> NDArray[np.bool_]:
-    """(size, size): the convex hull of points (N, 2) in pixels."""
-    from PIL import Image, ImageDraw
-    from scipy.spatial import ConvexHull
-
-    corners = points[ConvexHull(points).vertices]
-    picture = Image.new("1", (size, size))
-    ImageDraw.Draw(picture).polygon([(float(x), float(y)) for x, y in corners], fill=1)
-    return np.array(picture)
+        """(S, S) where neither the source's nor the target's face is."""
+        return ~(self.face | face_hull(self.landmarks(self.edit.target), self.size))
 
 
 def pair_items(number: int, kinds: Sequence[str], editor: Editor, maps: Sequence[str]) -> Iterator[Item]:
-    """The items of held-out pair `number`: its edit, its reconstruction (the source as it is), as far as wanted."""
-    geometry = editor.reader.geometry
-    case = make_case(HELD_OUT + number, editor.size, maps, geometry)
+    """The items of held-out pair `number`: its edit, its reconstruction (the source as it is), as far as they are asked for."""
+    trial: Trial = held_out_pair(number, Bench(editor.reader, editor.reader.geometry, editor.size, tuple(maps)))
+    edit, person = trial.edit, trial.edit.person
     for kind in kinds:
-        key = f"{case.seed} {kind}"
+        key = f"{edit.seed} {kind}"
         if kind == EDITING:
-            yield Item(key, str(case.seed), ", ".join(case.kinds) or "nothing", kind, case, case.truth, geometry, False)
+            label = ", ".join(edit_kinds(person.parameters, edit.target)) or "nothing"
+            yield Item(key, str(edit.seed), label, kind, edit, trial.truth, False)
         else:
-            same = make_task(case.source, case.parameters, case.parameters, geometry, editor.size, maps, case.seed)
-            yield Item(key, str(case.seed), "as it is", kind, same, case.source, geometry, False)
+            same = prepare(person, person.parameters, editor.size, maps, edit.seed)
+            yield Item(key, str(edit.seed), "as it is", kind, same, to_float(trial.source), False)
 
 
 def photo_items(person: Person, seed: int, kinds: Sequence[str], editor: Editor, maps: Sequence[str]) -> Iterator[Item]:
     """The items of a photo: PHOTO_EDITS without a truth, its reconstruction with one."""
     own, who = person.parameters, f"{person.photo.path.name} {person.photo.sha256[:8]}"
-    source = to_float(person.crop.resize(editor.size).image)
     edits = {"as it is": own} if RECONSTRUCTION in kinds else {}
     if EDITING in kinds:
-        edits |= {label: own.edit(**wanted) for label, wanted in PHOTO_EDITS.items()}
+        edits |= {label: own.edit(**change) for label, change in PHOTO_EDITS.items()}
     for label, target in edits.items():
-        kind, truth = (RECONSTRUCTION, source) if label == "as it is" else (EDITING, None)
-        task = make_task(source, own, target, person.geometry, editor.size, maps, seed)
-        yield Item(f"{who} {label}", who, label, kind, task, truth, person.geometry, True)
+        edit = prepare(person, target, editor.size, maps, seed)
+        same = label == "as it is"
+        truth = to_float(person.crop.resize(editor.size).image) if same else None
+        yield Item(f"{who} {label}", who, label, RECONSTRUCTION if same else EDITING, edit, truth, True)

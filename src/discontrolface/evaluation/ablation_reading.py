@@ -14,8 +14,8 @@ from discontrolface.common.images import Photo
 from discontrolface.common.pixels import to_uint8
 from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
-from discontrolface.evaluation.ablation_items import Item
-from discontrolface.evaluation.heldout import Array, measure
+from discontrolface.evaluation.ablation_items import Array, Item
+from discontrolface.evaluation.metrics import truth_figures
 from discontrolface.evaluation.rereading import angle_between
 from discontrolface.evaluation.similarity import detail_correlation
 from discontrolface.face.fit import face_width, landmark_error
@@ -35,13 +35,12 @@ class Readings:
     @classmethod
     def of(cls, item: Item, reader: Reader) -> Readings:
         """Of an item, once for all variants."""
-        task = item.task
-        array = to_uint8(task.source)
+        array = to_uint8(item.source)
         try:
             source = reader.read(Photo(array, Path(item.key), "", None, (item.size, item.size)))
         except UserError:
             source = None
-        asked = item.landmarks(task.target) - item.landmarks(task.parameters)
+        asked = item.landmarks(item.edit.target) - item.landmarks(item.person.parameters)
         return cls(source, None if item.truth is None else reread(source, item.truth, reader), asked)
 
 
@@ -59,7 +58,8 @@ def item_figures(picture: Array, item: Item, readings: Readings, reader: Reader)
     """All figures of one variant's picture; None where something cannot be measured."""
     out: dict[str, float | None] = {}
     if item.truth is not None:
-        out |= measure(picture, item.case())
+        found = truth_figures(picture, item.truth, item.edit.preview.visibility)
+        out |= {name: None if value is None else round(value, 5) for name, value in found.items()}
         square = 4000 * (picture - item.truth).astype(np.float64) ** 2
         out["off_face"] = round(float(square[item.off_face].mean()), 4) if item.off_face.any() else None
         out["detail"] = round(detail_correlation(picture, item.truth, item.face), 5) if item.face.any() else None
@@ -72,14 +72,14 @@ def reading_figures(again: Person | None, readings: Readings) -> dict[str, float
     out: dict[str, float | None] = {"landmarks": None, "head": None, "control": None}
     if again is None or readings.source is None:
         return out
-    before, made = readings.source.landmarks.points[:, :2], again.landmarks.points[:, :2]
-    wanted = readings.asked
+    before, after = readings.source.landmarks.points[:, :2], again.landmarks.points[:, :2]
+    motion = readings.asked
     if readings.truth is not None:
         true = readings.truth.landmarks.points[:, :2]
-        out["landmarks"] = round(landmark_error(made, true)[1], 4)
+        out["landmarks"] = round(landmark_error(after, true)[1], 4)
         out["head"] = round(angle_between(again.parameters.head_rotation, readings.truth.parameters.head_rotation), 4)
-        wanted = true.astype(np.float64) - before
-    size = 100 * np.sqrt((wanted**2).sum(1).mean()) / face_width(before)
+        motion = true.astype(np.float64) - before
+    size = 100 * np.sqrt((motion**2).sum(1).mean()) / face_width(before)
     if size >= LEAST_MOTION:
-        out["control"] = round(float(((made - before) * wanted).sum() / (wanted**2).sum()), 5)
+        out["control"] = round(float(((after - before) * motion).sum() / (motion**2).sum()), 5)
     return out

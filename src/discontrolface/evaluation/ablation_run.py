@@ -24,18 +24,19 @@ from PIL import Image
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomically
 from discontrolface.common.pixels import to_uint8
-from discontrolface.diffusion.schedule import denoising_timesteps
+from discontrolface.common.tensors import from_network
+from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import weights_id
 from discontrolface.editing.personalize import OneShot, Subject, fine_tune
+from discontrolface.editing.pipeline import denoise
 from discontrolface.editing.sheet import contact_sheet
-from discontrolface.evaluation.ablation_items import PHOTO_EDITS, Item, pair_items, photo_items
+from discontrolface.evaluation.ablation_items import PHOTO_EDITS, Array, Item, pair_items, photo_items
 from discontrolface.evaluation.ablation_page import section_markdown
 from discontrolface.evaluation.ablation_reading import Readings, item_figures
 from discontrolface.evaluation.ablation_tables import section_of, summary_of
 from discontrolface.evaluation.ablations import EDITING, FULL, RECONSTRUCTION, Experiment, Sizes, Variant, experiment
-from discontrolface.evaluation.heldout import Array, edited
 from discontrolface.face.geometry import DetailGeometry
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.reports.content import Picture, Section
@@ -53,7 +54,7 @@ class Maker:
 
     def __init__(self, editor: Editor, sizes: Sizes, weights: Mapping[str, Any]) -> None:
         self.editor, self.sizes, self.weights = editor, sizes, weights
-        self.maps = tuple(editor.preset.control.config["snapshot_maps"])
+        self.maps = editor.networks.maps
         self._tuned_for = ""
         self._tuned: dict[int, Any] = {}
 
@@ -68,9 +69,9 @@ class Maker:
 
     def item_for(self, item: Item, variant: Variant) -> Item:
         """The item with the control image that this variant sees."""
-        geometry = item.geometry if variant.detail else item.geometry.coarse()
+        geometry = item.person.geometry if variant.detail else item.person.geometry.coarse()
         maps = tuple(self.control(item, variant).config["snapshot_maps"])
-        return item if geometry is item.geometry and maps == self.maps else item.with_geometry(geometry, maps)
+        return item if geometry is item.person.geometry and maps == self.maps else item.controlled(geometry, maps)
 
     def control(self, item: Item, variant: Variant) -> Any:
         """The control network of a variant."""
@@ -89,28 +90,30 @@ class Maker:
             if done in self.sizes.iterations:
                 kept[done] = copy.deepcopy(network).eval().requires_grad_(False)
 
-        subject = Subject(item.task.source, item.task.parameters, item.geometry)
-        fine_tune(self.editor.preset.model, network, subject, self.one_shot, "", torch.Generator().manual_seed(item.task.seed), keep)
+        subject = Subject(item.source, item.person.parameters, item.person.geometry)
+        fine_tune(self.editor.preset.model, network, subject, self.one_shot, "", torch.Generator().manual_seed(item.edit.seed), keep)
         self._tuned_for, self._tuned = item.who, kept
         return kept
 
+    @property
+    def sampling(self) -> Sampling:
+        """The run's, which variants change: from noise at temperature 1."""
+        return Sampling(steps=self.sizes.steps, start="noise", temperature=1.0, strength=self.editor.preset.sampling.strength)
+
     def make(self, item: Item, variant: Variant) -> tuple[Array, float]:
-        """The edit (H, W, 3) in [0, 1], and the seconds that the denoising took."""
-        control, shown = self.control(item, variant), self.item_for(item, variant)
-        preset, device = self.editor.preset, self.editor.device
-        strength = preset.strength if variant.draft else 1.0
-        region = torch.from_numpy(item.face)[None, None] if variant.face_only else None
-        own = shown.own_snapshot(control.config["snapshot_maps"]) if variant.options.inverted == "control" else None
+        """The networks' whole picture (S, S, 3) in [0, 1], and the seconds that the denoising took."""
+        networks = replace(self.editor.networks, control=self.control(item, variant))
+        edit = self.item_for(item, variant).edit.without(variant.without)
         begin = time.perf_counter()
-        pictures = edited(preset, [shown.task], variant.steps or self.sizes.steps, strength, device, control, variant.options, region, own)
-        return pictures[0], time.perf_counter() - begin
+        picture = denoise(networks, [edit], variant.sampled(self.sampling))
+        return from_network(picture), time.perf_counter() - begin
 
 
 def fits(variant: Variant, editor: Editor) -> bool:
     """Whether the preset's network has the maps, and its size the patches, that a variant is about."""
-    maps = editor.preset.control.config["snapshot_maps"]
-    needed = {*variant.options.without, *(("preview",) if variant.options.inverted == "control" else ())}
-    return needed <= set(maps) and editor.size % variant.options.patch == 0
+    sampling = variant.sampled(Sampling())
+    needed = {*variant.without, *(("preview",) if sampling.start == "inverted" and sampling.inversion == "control" else ())}
+    return needed <= set(editor.networks.maps) and editor.size % sampling.mask_patch == 0
 
 
 def checked_experiment(name: str, editor: Editor, sizes: Sizes, people: Sequence[Person], weights: Mapping[str, Any]) -> Experiment:
@@ -175,9 +178,9 @@ def settings_of(found: Experiment, maker: Maker, people: Sequence[Person]) -> di
         "device": editor.device,
         "versions": {name: version(name) for name in ("discontrolface", "torch", "numpy")} | {"python": platform.python_version()},
     }
-    if any(v.draft for v in found.variants):
-        given["steps from the draft"] = len(denoising_timesteps(maker.sizes.steps, editor.preset.strength))
-        given["strength of the draft"] = editor.preset.strength
+    if any(v.sampled(maker.sampling).start == "draft" for v in found.variants):
+        given["steps from the draft"] = maker.sampling.refinement
+        given["strength of the draft"] = maker.sampling.strength
     if found.axis == "iterations":
         given["one-shot"] = repr(maker.one_shot)
     return dict(json.loads(json.dumps(given)))
@@ -283,9 +286,9 @@ class Run:
         columns = 0
         for item in self.items(shown=True):
             pictures = self.measure(item, keep=True)
-            row: list[tuple[str, Array]] = [(f"for: {item.label}", item.task.source)]
+            row: list[tuple[str, Array]] = [(f"for: {item.label}", item.source)]
             if not self.found.on_photos:
-                row.append(("", np.ones_like(item.task.source)) if item.truth is None else ("truth", item.truth))
+                row.append(("", np.ones_like(item.source)) if item.truth is None else ("truth", item.truth))
             if self.found.snapshots:
                 row += [(f"normals {v.name}", normals(self.maker.item_for(item, v))) for v in self.found.variants]
             row += list(pictures.items())
@@ -302,7 +305,7 @@ class Run:
 
 def normals(item: Item) -> Array:
     """(H, W, 3) in [0, 1]: the normals of an item's snapshot, black off the head."""
-    shown = item.task.snapshot[0, :3].permute(1, 2, 0).numpy()
+    shown = item.edit.snapshot.image[0, :3].permute(1, 2, 0).numpy()
     return np.asarray((shown + 1) / 2 * (np.abs(shown).sum(-1, keepdims=True) > 0), np.float32)
 
 

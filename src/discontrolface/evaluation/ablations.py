@@ -6,10 +6,11 @@ An experiment makes the same edits in several ways. ablation_run.py runs it, abl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from discontrolface.common.errors import UserError
-from discontrolface.evaluation.heldout import USUAL, EditOptions
+from discontrolface.diffusion.settings import Sampling
 
 EDITING, RECONSTRUCTION = "editing", "reconstruction"  # another look against a known truth; the source's own parameters against the source
 NAMES = ("start", "detail", "masking", "oneshot", "maps", "patch", "face-only", "steps")
@@ -39,16 +40,23 @@ QUICK = Sizes(pairs=2, masking_pairs=2, one_shot_pairs=1, steps=2, iterations=(1
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to make an edit."""
+    """One way to make an edit. sampling: fields of `Sampling` that differ from the run's (from noise, at temperature 1)."""
 
     name: str
-    options: EditOptions = USUAL
-    steps: int | None = None  # None: the run's
-    draft: bool = False  # start from the noised preview, as strong as the preset says, not from noise
-    face_only: bool = False  # mask only patches that touch the face
+    sampling: tuple[tuple[str, Any], ...] = ()
+    without: tuple[str, ...] = ()  # snapshot maps that are set to zero
     iterations: int = 0  # of one-shot fine-tuning on the source beforehand
     weights: str = ""  # of another Exp-FaceNet, by its name in the run
     detail: bool = True  # False: FLAME without the detail vector
+
+    def sampled(self, usual: Sampling) -> Sampling:
+        """The run's sampling with this variant's own fields."""
+        return replace(usual, **dict(self.sampling))
+
+
+def differing(name: str, without: tuple[str, ...] = (), **sampling: Any) -> Variant:
+    """A variant that differs in these fields of `Sampling`."""
+    return Variant(name, tuple(sorted(sampling.items())), without)
 
 
 @dataclass(frozen=True)
@@ -146,11 +154,11 @@ def start() -> Experiment:
         "Does that hold here, and what does a start from the noised preview (`draft`) do?",
         (
             Variant("noise"),
-            Variant("inverted", EditOptions(inverted="backbone")),
-            Variant("inverted, controlled", EditOptions(inverted="control")),
-            Variant("draft", draft=True),
-            Variant("noise, no preview", EditOptions(without=blind)),
-            Variant("inverted, no preview", EditOptions(inverted="backbone", without=blind)),
+            differing("inverted", start="inverted", inversion="backbone"),
+            differing("inverted, controlled", start="inverted", inversion="control"),
+            differing("draft", start="draft"),
+            differing("noise, no preview", blind),
+            differing("inverted, no preview", blind, start="inverted", inversion="backbone"),
         ),
         "noise",
         (RECONSTRUCTION, EDITING),
@@ -199,12 +207,12 @@ def detail() -> Experiment:
 def masking() -> Experiment:
     """Supplement, 3: schedules A to F."""
     usual, others = "F (linear, 75 to 25 %)", ("A (0 %)", "B (75 %)", "C (25 %)", "D (25, then 75 %)", "E (75, then 25 %)")
-    variants = [Variant(name, EditOptions(masking=name[0])) for name in (*others, usual)]
+    variants = [differing(name, masking=name[0]) for name in (*others, usual)]
     return Experiment(
         "masking",
         "Masking while editing",
         "How much of the photo should the semantic encoder not see, step by step? Schedules A to F of the paper's supplement, and F reversed.",
-        (*variants, Variant("F reversed (25 to 75 %)", EditOptions(masking="linear-up"))),
+        (*variants, differing("F reversed (25 to 75 %)", masking="linear-up")),
         usual,
         (RECONSTRUCTION, EDITING),
         claims=(
@@ -256,7 +264,7 @@ def maps(weights: Sequence[str]) -> Experiment:
         "Which maps of the snapshot carry the control?",
         (
             Variant("all maps"),
-            *(Variant(name, EditOptions(without=zeroed)) for name, zeroed in without.items()),
+            *(differing(name, zeroed) for name, zeroed in without.items()),
             *(Variant(name, weights=name) for name in weights),
         ),
         "all maps",
@@ -268,8 +276,8 @@ def maps(weights: Sequence[str]) -> Experiment:
 
 def patch() -> Experiment:
     """Ours: size of the hidden patches, and a constant ratio."""
-    sizes = [Variant(f"{n} px", EditOptions(patch=n)) for n in (8, 32, 64)]
-    ratios = [Variant(f"16 px, always {r:.0%}", EditOptions(masking=r)) for r in (0.1, 0.5, 0.9, 1.0)]
+    sizes = [differing(f"{n} px", mask_patch=n) for n in (8, 32, 64)]
+    ratios = [differing(f"16 px, always {r:.0%}", masking=r) for r in (0.1, 0.5, 0.9, 1.0)]
     return Experiment(
         "patch",
         "Size and number of the hidden patches",
@@ -288,9 +296,9 @@ def face_only() -> Experiment:
         "The paper expects that masking only patches of the face keeps the background steadier, at some cost in time. Does it?",
         (
             Variant("whole crop"),
-            Variant("face only", face_only=True),
-            Variant("whole crop, always 75 %", EditOptions(masking="B")),
-            Variant("face only, always 75 %", EditOptions(masking="B"), face_only=True),
+            differing("face only", mask_region="face"),
+            differing("whole crop, always 75 %", masking="B"),
+            differing("face only, always 75 %", masking="B", mask_region="face"),
         ),
         "whole crop",
         (RECONSTRUCTION, EDITING),
@@ -312,7 +320,7 @@ def steps(usual: int) -> Experiment:
         "steps",
         "Steps and solver",
         "How many denoising steps does an edit from noise need, and does DPM-Solver++ need fewer than DDIM?",
-        tuple(Variant(f"{solver}, {n}", EditOptions(solver=solver), steps=n) for solver, n in solvers),
+        tuple(differing(f"{solver}, {n}", solver=solver, steps=n) for solver, n in solvers),
         f"ddim, {usual}",
         figures=("psnr", "ssim", "mse", "hidden_mse", "landmarks", "control", "seconds"),
         axis="steps",

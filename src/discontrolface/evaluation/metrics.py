@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, binary_opening
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.pixels import to_uint8
-from discontrolface.evaluation.heldout import BEST_PSNR, HIDDEN_BELOW, HIDDEN_SHARE
+from discontrolface.common.pixels import to_float, to_uint8
 from discontrolface.evaluation.rereading import Look, changed_look, look_errors, look_of, read_picture
 from discontrolface.evaluation.similarity import MS_SSIM_SIDE, ms_ssim, psnr, ssim
 
@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from discontrolface.editing.person import Person
     from discontrolface.editing.reading import Reader
     from discontrolface.evaluation.arcface import ArcFace
-    from discontrolface.evaluation.heldout import Task
     from discontrolface.evaluation.identity import IdentityModel
     from discontrolface.evaluation.lpips import Lpips
     from discontrolface.evaluation.trials import Trial
 
 Array = NDArray[np.float32]
 Figures = dict[str, float | None]
+
+HIDDEN_BELOW = 0.5  # visibility: what the photo did not show
+HIDDEN_SHARE = 0.001  # of the crop; a smaller disoccluded part is not measured
+BEST_PSNR = 100.0  # dB, for equal pictures
+MARGIN = 2  # pixels around the mask that the crop's resampling may touch
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "still": Metric(
         "crop, off the head", "mean absolute difference, levels of 255, where the warp moves and relights nothing", True, STAYS
     ),
-    "outside": Metric("photo, outside the mask", "pixels that differ", True, STAYS),
+    "outside": Metric("crop, outside the mask", "pixels that differ", True, STAYS),
 }
 
 
@@ -87,29 +91,24 @@ def truth_figures(picture: Array, truth: Array, visibility: Array) -> Figures:
     }
 
 
-def still_region(task: Task) -> NDArray[np.bool_]:
-    """(H, W) where the warp changes nothing, to the bit: no head before or after the edit. Specks of equal colour on the head do not count."""
-    from scipy.ndimage import binary_opening
+def still_region(trial: Trial) -> NDArray[np.bool_]:
+    """(S, S) where the warp changes nothing, to the bit: no head before or after the edit. Specks of equal colour on the head do not count."""
+    same = (to_uint8(trial.edit.preview.image) == trial.source).all(-1)
+    return np.asarray(binary_opening(same, np.ones((5, 5), bool)))
 
-    return np.asarray(binary_opening((task.warp == task.source).all(-1), np.ones((5, 5), bool)))
 
-
-def still_error(picture: Array, task: Task) -> float | None:
+def still_error(picture: NDArray[np.uint8], trial: Trial) -> float | None:
     """Mean absolute difference to the source in levels of 255 where nothing should change; None where that is less than a thousandth of the crop."""
-    where = still_region(task)
+    where = still_region(trial)
     if where.mean() < HIDDEN_SHARE:
         return None
-    return float(255 * np.abs(picture.astype(np.float64) - task.source)[where].mean())
+    return float(np.abs(picture.astype(np.float64) - trial.source)[where].mean())
 
 
-def outside_difference(picture: Array, person: Person, task: Task) -> int:
-    """Pixels of the photo outside the mask that differ after the picture was pasted back, as `Editor.edit` does it. 0 is what is promised."""
-    from discontrolface.editing.composite import paste_back
-    from discontrolface.editing.detail import fuse_detail
-
-    fine = person.draft(task.target)
-    out, mask = paste_back(person.photo.array, fuse_detail(picture, fine.image, fine.visibility), person.fine_crop, fine.mask)
-    return int((out != person.photo.array).any(-1)[mask == 0].sum())
+def outside_difference(picture: NDArray[np.uint8], trial: Trial) -> int:
+    """Pixels of the crop outside the edit's mask that differ from the photo. 0 is what `Editor.edit` promises."""
+    may_change = binary_dilation(trial.edit.preview.mask > 0, iterations=MARGIN)
+    return int((picture != trial.source).any(-1)[~may_change].sum())
 
 
 class Meter:
@@ -130,12 +129,12 @@ class TrialMeter:
 
     def __init__(self, meter: Meter, trial: Trial) -> None:
         self.meter, self.trial = meter, trial
-        self.source = to_uint8(trial.task.source)
+        self.source = trial.source
         self.person = read_picture(meter.reader, self.source)
-        self.wanted = None if self.person is None else self._wanted(self.person)
+        self.asked = None if self.person is None else self._asked(self.person)
 
-    def _wanted(self, person: Person) -> Look | None:
-        reader, task, truth = self.meter.reader, self.trial.task, self.trial.truth
+    def _asked(self, person: Person) -> Look | None:
+        reader, edit, truth = self.meter.reader, self.trial.edit, self.trial.truth
         if truth is not None:
             true = read_picture(reader, to_uint8(truth), person)
             return None if true is None else look_of(reader, true)
@@ -143,21 +142,21 @@ class TrialMeter:
         again = read_picture(reader, self.source, person)
         if again is None:
             return None
-        return changed_look(look_of(reader, again), task.parameters, task.target, reader.geometry, task.source.shape[0])
+        return changed_look(look_of(reader, again), edit.person.parameters, edit.target, reader.geometry, edit.size)
 
-    def measure(self, picture: Array) -> Figures:
-        """All figures of one picture (H, W, 3) in [0, 1], by the names of METRICS; None: cannot be measured here."""
-        trial, task = self.trial, self.trial.task
+    def measure(self, picture: NDArray[np.uint8]) -> Figures:
+        """All estimates of one finished picture (S, S, 3), by the names of METRICS; None: cannot be measured here."""
+        trial = self.trial
         out: Figures = dict.fromkeys(METRICS)
         if trial.truth is not None:
-            out |= truth_figures(picture, trial.truth, task.visibility)
+            out |= truth_figures(to_float(picture), trial.truth, trial.edit.preview.visibility)
             if self.meter.lpips is not None:
-                out["lpips"] = self._lpips(self.meter.lpips, picture, trial.truth)
-        out["still"] = still_error(picture, task)
-        if trial.person is not None:
-            out["outside"] = outside_difference(picture, trial.person, task)
-        if self.wanted is not None and self.person is not None:
-            out |= self._read(to_uint8(picture), self.person, self.wanted)
+                out["lpips"] = self._lpips(self.meter.lpips, to_float(picture), trial.truth)
+        out["still"] = still_error(picture, trial)
+        if trial.on_photo:
+            out["outside"] = outside_difference(picture, trial)
+        if self.asked is not None and self.person is not None:
+            out |= self._read(picture, self.person, self.asked)
         return {name: None if value is None else round(float(value), 6) for name, value in out.items()}
 
     def _lpips(self, network: Lpips, picture: Array, truth: Array) -> float:
@@ -168,11 +167,11 @@ class TrialMeter:
         with torch.no_grad():
             return float(network(to_network(picture), to_network(truth))[0])
 
-    def _read(self, picture: NDArray[np.uint8], source: Person, wanted: Look) -> Figures:
+    def _read(self, picture: NDArray[np.uint8], source: Person, asked: Look) -> Figures:
         found = read_picture(self.meter.reader, picture, source)
         if found is None:
             return {"found": 0.0}
-        out: Figures = {"found": 1.0, **look_errors(look_of(self.meter.reader, found), wanted)}
+        out: Figures = {"found": 1.0, **look_errors(look_of(self.meter.reader, found), asked)}
         faces = (self.source, source.landmarks), (picture, found.landmarks)
         if self.meter.identity is not None:
             # without jitter: that depends on what was measured before, and a run that was interrupted would give other figures
@@ -182,10 +181,8 @@ class TrialMeter:
         return out
 
 
-def checked_picture(picture: Array, size: int, method: str) -> Array:
-    """A method's picture, (size, size, 3) in [0, 1]. UserError for another shape or numbers that are not finite."""
-    if picture.shape != (size, size, 3) or not np.isfinite(picture).all():
-        raise UserError(
-            f"method {method!r} returned a picture {picture.shape}, or one that is not finite; ({size}, {size}, 3) in [0, 1] is wanted"
-        )
-    return np.clip(picture, 0, 1).astype(np.float32)
+def checked_picture(picture: NDArray[np.uint8], size: int, method: str) -> NDArray[np.uint8]:
+    """A method's picture, (size, size, 3) uint8. UserError for another shape or type."""
+    if picture.shape != (size, size, 3) or picture.dtype != np.uint8:
+        raise UserError(f"method {method!r} returned a picture {picture.shape} of {picture.dtype}; ({size}, {size}, 3) uint8 is wanted")
+    return picture

@@ -12,23 +12,25 @@ The true results are not among the inputs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomic
-
-if TYPE_CHECKING:
-    from discontrolface.evaluation.trials import Bench, Trial, Trials
-    from discontrolface.face.geometry import Geometry
-    from discontrolface.face.parameters import FaceParameters
-
-Array = NDArray[np.float32]
+from discontrolface.common.images import encode_picture, load_photo
+from discontrolface.common.pixels import to_uint8
+from discontrolface.editing.method import method_table
+from discontrolface.evaluation.trials import Bench, Trial, Trials
+from discontrolface.face.geometry import Geometry
+from discontrolface.face.landmark_sets import IBUG_68
+from discontrolface.face.parameters import FaceParameters
 
 FORMAT, VERSION = "discontrolface.evaluation-inputs", 1
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -61,8 +63,8 @@ def write_inputs(trials: Trials, bench: Bench, folder: Path, progress: Callable[
         for done, numbers in enumerate(batches, 1):
             for trial in trials.make(numbers, bench).trials:
                 write_input(trial, bench.geometry, folder / trial.name)
-                change = trial.task.target.difference(trial.task.parameters)
-                edits.append({"name": trial.name, "kinds": list(trial.task.kinds), "change": change})
+                change = trial.edit.target.difference(trial.edit.person.parameters)
+                edits.append({"name": trial.name, "kinds": list(trial.kinds), "change": change})
             progress(done, len(batches))
         write_atomic(index, json.dumps({**about, "edits": edits}, indent=1).encode())
     except OSError as error:
@@ -83,28 +85,23 @@ def check_index(path: Path, about: dict[str, Any]) -> None:
 
 def write_input(trial: Trial, geometry: Geometry, folder: Path) -> None:
     """The files of one edit."""
-    from discontrolface.common.images import encode_picture as encode
-    from discontrolface.common.pixels import to_uint8
-
     if (folder / "guide.json").is_file():  # the last of them
         return
     folder.mkdir(exist_ok=True)
-    task, size = trial.task, trial.task.source.shape[0]
-    maps = geometry.snapshot(task.target, size, ("normals", "lambertian")).image[0].permute(1, 2, 0).numpy() / 2 + 0.5
-    write_atomic(folder / "source.png", encode(to_uint8(task.source)))
-    write_atomic(folder / "head.png", encode(to_uint8(np.concatenate([maps[..., :3], maps[..., 3:]], 1))))
-    write_atomic(folder / "source.json", task.parameters.to_json().encode())
-    write_atomic(folder / "target.json", task.target.to_json().encode())
-    guide = {name: looks(p, geometry, size) for name, p in (("source", task.parameters), ("target", task.target))}
+    edit, size = trial.edit, trial.edit.size
+    before, after = edit.person.parameters, edit.target
+    maps = geometry.snapshot(after, size, ("normals", "lambertian")).image[0].permute(1, 2, 0).numpy() / 2 + 0.5
+    write_atomic(folder / "source.png", encode_picture(trial.source))
+    write_atomic(folder / "head.png", encode_picture(to_uint8(np.concatenate([maps[..., :3], maps[..., 3:]], 1))))
+    write_atomic(folder / "source.json", before.to_json().encode())
+    write_atomic(folder / "target.json", after.to_json().encode())
+    guide = {name: looks(p, geometry, size) for name, p in (("source", before), ("target", after))}
     write_atomic(folder / "guide.json", json.dumps(guide, indent=1).encode())
 
 
 def looks(parameters: FaceParameters, geometry: Geometry, size: int) -> dict[str, Any]:
     """One face in numbers that do not depend on the head model."""
-    from discontrolface.evaluation.rereading import landmarks_of
-    from discontrolface.face.landmark_sets import IBUG_68
-
-    points = landmarks_of(parameters, geometry, size)
+    points = geometry.landmarks(parameters, size)[:, :2]
     sixty_eight = points[list(IBUG_68)] if len(points) == 468 else points
     return {
         "yaw_pitch_roll_degrees": [round(a, 4) for a in (parameters.yaw, parameters.pitch, parameters.roll)],
@@ -117,15 +114,13 @@ def looks(parameters: FaceParameters, geometry: Geometry, size: int) -> dict[str
 
 def parse_outputs(texts: list[str]) -> dict[str, Path]:
     """`NAME=FOLDER`, each; the names that tables show. UserError for another form, a name twice, a folder that is not there."""
-    from discontrolface.evaluation.methods import METHODS
-
     found: dict[str, Path] = {}
     for text in texts:
         name, equals, folder = text.partition("=")
         name = name.strip()
         if not equals or not name or not folder:
             raise UserError(f"--outputs {text!r} is not of the form NAME=FOLDER")
-        if name in found or name in METHODS:
+        if name in found or name in method_table():
             raise UserError(f"--outputs {text!r}: the name {name!r} is taken; choose another")
         if not Path(folder).is_dir():
             raise UserError(f"--outputs {text!r}: {folder} is not a folder")
@@ -133,13 +128,8 @@ def parse_outputs(texts: list[str]) -> dict[str, Path]:
     return found
 
 
-def read_output(folder: Path, name: str, size: int) -> Array | None:
-    """A method's picture of an edit, (size, size, 3) in [0, 1]; None if there is none. UserError for one that cannot be read or is not square."""
-    from PIL import Image
-
-    from discontrolface.common.images import load_photo
-    from discontrolface.common.pixels import to_float
-
+def read_output(folder: Path, name: str, size: int) -> NDArray[np.uint8] | None:
+    """A method's picture of an edit, (size, size, 3) uint8; None if there is none. UserError for one that cannot be read or is not square."""
     path = next((p for p in (folder / f"{name}{ending}" for ending in ENDINGS) if p.is_file()), None)
     if path is None:
         return None
@@ -148,12 +138,10 @@ def read_output(folder: Path, name: str, size: int) -> Array | None:
         raise UserError(f"{path} is {picture.shape[1]}x{picture.shape[0]} pixels; a square crop is wanted, as the source is")
     if picture.shape[0] != size:
         picture = np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS))
-    return to_float(picture)
+    return picture
 
 
 def folder_identity(folder: Path) -> str:
     """A short text that is another when the pictures of a folder are others: names, sizes and times of change."""
-    import hashlib
-
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS)
     return hashlib.sha256(repr([(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]).encode()).hexdigest()[:16]

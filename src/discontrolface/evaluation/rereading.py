@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
@@ -24,7 +23,6 @@ from discontrolface.face.crop import Crop
 from discontrolface.face.fit import landmark_error
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.geometry.cameras import ndc_to_pixels, project
 from discontrolface.geometry.rotations import head_angles
 
 Array = NDArray[np.float64]
@@ -65,7 +63,7 @@ def look_of(reader: Reader, person: Person) -> Look:
 
 def changed_look(source: Look, before: FaceParameters, after: FaceParameters, geometry: Geometry, size: int) -> Look:
     """The source's look after the change from `before` to `after`."""
-    moved = landmarks_of(after, geometry, size) - landmarks_of(before, geometry, size)
+    moved = (geometry.landmarks(after, size) - geometry.landmarks(before, size))[:, :2]
     return Look(
         after.head_rotation @ before.head_rotation.T @ source.rotation,
         source.gaze + np.subtract(after.gaze, before.gaze),
@@ -79,14 +77,6 @@ def changed_look(source: Look, before: FaceParameters, after: FaceParameters, ge
 def even_light(light: NDArray[np.floating]) -> Array:
     """(9, 3) light as a share of its even part (the mean over the colours): where it comes from and its tint, not how bright it is."""
     return np.asarray(light, np.float64) / max(abs(float(light[0].mean())), 1e-6)
-
-
-@torch.no_grad()
-def landmarks_of(parameters: FaceParameters, geometry: Geometry, size: int) -> Array:
-    """(L, 2) pixels, where the head model has its landmarks."""
-    p = parameters.tensors()
-    points = geometry.head(p["shape"], p["expression"], p["pose"]).landmarks_3d
-    return ndc_to_pixels(project(points, p["camera"]), size, size)[0, :, :2].numpy().astype(np.float64)
 
 
 def angle_between(a: Array, b: Array) -> float:

@@ -6,26 +6,42 @@ More edits, and more methods, are added to what is there (parts.py).
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomically
-from discontrolface.evaluation.methods import METHODS, Context, Method
-from discontrolface.evaluation.metrics import Meter, checked_picture
+from discontrolface.common.images import encode_picture
+from discontrolface.common.parallel import run_pool
+from discontrolface.common.pixels import to_float, to_uint8
+from discontrolface.common.text_files import check_text_output
+from discontrolface.diffusion.settings import Sampling
+from discontrolface.editing.editor import Editor
+from discontrolface.editing.method import Method, MethodContext, method_table
+from discontrolface.editing.personal import weights_id
+from discontrolface.editing.reading import Reader
+from discontrolface.editing.sheet import contact_sheet
+from discontrolface.evaluation.arcface import ArcFace
+from discontrolface.evaluation.identity import IdentityModel
+from discontrolface.evaluation.inception import FEATURES, Inception
+from discontrolface.evaluation.lpips import Lpips
+from discontrolface.evaluation.metrics import HIDDEN_BELOW, Meter, checked_picture
 from discontrolface.evaluation.outputs import folder_identity, read_output
 from discontrolface.evaluation.parts import Batch, Identity, add_arrays, begin, parts_of
-from discontrolface.evaluation.trials import PHOTOS, Bench, Trial, Trials
+from discontrolface.evaluation.set_distances import fid, kid, with_interval
+from discontrolface.evaluation.trials import BATCH, PHOTOS, Bench, Trial, Trials
+from discontrolface.weights.preset import Preset, load_preset, read_manifest
 
-if TYPE_CHECKING:
-    from discontrolface.evaluation.inception import Inception
-
-Array = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 
 VERSION = 1  # of OUT.json
 FIRST, SHEET_ROWS = "first.npz", 8  # what the sheet is made from
@@ -56,13 +72,13 @@ class Setup:
     preset: Path
     assets: Path | None  # of FLAME
     trials: Trials
-    methods: tuple[str, ...]  # of METHODS
+    methods: tuple[str, ...]  # by name
     outputs: tuple[tuple[str, Path], ...]  # others' pictures
     measures: Measures
     steps: int | None  # None: the preset's
     strength: float | None
     device: str
-    rig: Path | None = None  # weights of the DiffusionRig baseline
+    weights: tuple[tuple[str, Path], ...] = ()  # of methods that bring their own: (method, folder)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,26 +110,24 @@ class Worker:
     """What one process has loaded."""
 
     def __init__(self, setup: Setup) -> None:
-        from discontrolface.weights.preset import load_preset
-
         self.setup = setup
         preset = load_preset(setup.preset, setup.device)
-        config: Any = preset.control.config
-        self.bench = make_bench(setup, preset.head, int(config.image_size), tuple(config.snapshot_maps))
-        steps, strength = run_settings(setup, preset.steps, preset.strength)
-        context = Context(preset, self.bench.geometry, steps, strength, setup.device, setup.rig)
-        self.methods: dict[str, Method] = {name: METHODS[name].make(context) for name in setup.methods}
+        self.bench = make_bench(setup, preset)
+        editor = Editor(preset, self.bench.reader, setup.device)
+        context = MethodContext(editor, run_sampling(setup, preset.sampling), dict(setup.weights))
+        table = method_table()
+        self.methods: dict[str, Method] = {name: table[name].make(context) for name in setup.methods}
         self.meter, self.inception = load_measures(setup.measures, self.bench.reader)
 
-    def pictures(self, trials: Sequence[Trial]) -> dict[str, list[Array | None]]:
+    def pictures(self, trials: Sequence[Trial]) -> dict[str, list[Bytes | None]]:
         """{method: its pictures}; None where a folder holds none."""
         size = self.bench.size
-        out: dict[str, list[Array | None]] = {}
+        out: dict[str, list[Bytes | None]] = {}
         for name, method in self.methods.items():
-            made = method([trial.task for trial in trials])
-            if len(made) != len(trials):
-                raise UserError(f"method {name!r} returned {len(made)} pictures for {len(trials)} edits")
-            out[name] = [checked_picture(picture, size, name) for picture in made]
+            pictures = method([trial.edit for trial in trials])
+            if len(pictures) != len(trials):
+                raise UserError(f"method {name!r} returned {len(pictures)} pictures for {len(trials)} edits")
+            out[name] = [checked_picture(picture, size, name) for picture in pictures]
         for name, folder in self.setup.outputs:
             out[name] = [read_output(folder, trial.name, size) for trial in trials]
         return out
@@ -121,56 +135,35 @@ class Worker:
 
 def preset_bench(setup: Setup) -> Bench:
     """What trials are made with, without methods and measures."""
-    from discontrolface.weights.preset import load_preset
-
-    preset = load_preset(setup.preset)
-    config: Any = preset.control.config
-    return make_bench(setup, preset.head, int(config.image_size), tuple(config.snapshot_maps))
+    return make_bench(setup, load_preset(setup.preset))
 
 
-def make_bench(setup: Setup, head: str, size: int, maps: tuple[str, ...]) -> Bench:
+def make_bench(setup: Setup, preset: Preset) -> Bench:
     """Reader and head model of a preset. UserError when the edits are of another head."""
-    from discontrolface.editing.reading import Reader
-
-    if head != "open" and setup.trials.kind != PHOTOS:
-        raise UserError(f"{setup.trials.kind} have parameters of the open head, the preset wants {head!r}; give a folder of photos")
-    reader = Reader.load(head, size, setup.assets, device=setup.device)
-    return Bench(reader, reader.geometry, size, maps)
-
-
-def run_settings(setup: Setup, steps: int, strength: float) -> tuple[int, float]:
-    """Steps and strength, the preset's where the user says nothing. UserError out of range."""
-    steps, strength = setup.steps or steps, strength if setup.strength is None else setup.strength
-    if steps < 1:
-        raise UserError(f"steps {steps} must be at least 1")
-    if not 0 < strength < 1:
-        raise UserError(f"strength {strength} of the draft must lie between 0 and 1")
-    return steps, strength
+    config: Any = preset.control.config
+    size = int(config["image_size"])
+    if preset.head != "open" and setup.trials.kind != PHOTOS:
+        raise UserError(f"{setup.trials.kind} have parameters of the open head, the preset wants {preset.head!r}; give a folder of photos")
+    reader = Reader.load(preset.head, size, setup.assets, device=setup.device)
+    return Bench(reader, reader.geometry, size, tuple(config["snapshot_maps"]))
 
 
-def load_measures(measures: Measures, reader: Any) -> tuple[Meter, Inception | None]:
+def run_sampling(setup: Setup, sampling: Sampling) -> Sampling:
+    """The preset's sampling with the user's steps, and the user's strength for the starts that have one. UserError out of range."""
+    chosen = sampling.with_choices({"steps": setup.steps})
+    return chosen if setup.strength is None else replace(chosen, strength=setup.strength)
+
+
+def load_measures(measures: Measures, reader: Reader) -> tuple[Meter, Inception | None]:
     """The measuring networks. UserError for a file that is not what it should be."""
-    identity: Any = None
-    arcface: Any = None
-    lpips: Any = None
-    inception: Inception | None = None
-    if measures.identity:
-        from discontrolface.evaluation.identity import IdentityModel
-
-        identity = IdentityModel()
-    if measures.arcface is not None:
-        from discontrolface.evaluation.arcface import ArcFace
-
-        arcface = ArcFace(measures.arcface)
-    if measures.lpips_backbone is not None and measures.lpips_linear is not None:
-        from discontrolface.evaluation.lpips import Lpips
-
-        lpips = Lpips.load(measures.lpips_backbone, measures.lpips_linear)
-    if measures.inception is not None:
-        from discontrolface.evaluation.inception import Inception
-
-        inception = Inception.load(measures.inception)
-    return Meter(reader, identity, arcface, lpips), inception
+    backbone, linear = measures.lpips_backbone, measures.lpips_linear
+    meter = Meter(
+        reader,
+        IdentityModel() if measures.identity else None,
+        None if measures.arcface is None else ArcFace(measures.arcface),
+        None if backbone is None or linear is None else Lpips.load(backbone, linear),
+    )
+    return meter, None if measures.inception is None else Inception.load(measures.inception)
 
 
 @functools.lru_cache(maxsize=1)
@@ -181,114 +174,88 @@ def worker(setup: Setup) -> Worker:
 
 def measure_batch(job: Job) -> int:
     """Make, measure and write a batch. Returns the number of its edits."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the figures do not depend on the number of processes
-    try:
-        work = worker(job.setup)
-        made = job.setup.trials.make(job.edits, work.bench)
-        pictures = work.pictures(made.trials) if made.trials else {}
-        lines = [record(work, trial, {name: p[k] for name, p in pictures.items()}) for k, trial in enumerate(made.trials)]
-        if work.inception is not None and made.trials:
-            add_arrays(job.features, features(work.inception, made.trials, pictures))
-        if job.number == 0 and made.trials:
-            add_arrays(job.parts / FIRST, first_pictures(made.trials[:SHEET_ROWS], pictures))
-    finally:
-        torch.set_num_threads(threads)
-    left_out = [{"name": name, "left_out": why} for name, why in made.left_out.items()]
+    work = worker(job.setup)
+    batch = job.setup.trials.make(job.edits, work.bench)
+    pictures = work.pictures(batch.trials) if batch.trials else {}
+    lines = [record(work, trial, {name: p[k] for name, p in pictures.items()}) for k, trial in enumerate(batch.trials)]
+    if work.inception is not None and batch.trials:
+        add_arrays(job.features, features(work.inception, batch.trials, pictures))
+    if job.number == 0 and batch.trials:
+        add_arrays(job.parts / FIRST, first_pictures(batch.trials[:SHEET_ROWS], pictures))
+    left_out = [{"name": name, "left_out": why} for name, why in batch.left_out.items()]
     Batch(job.figures).add(identities(job.setup), lines, left_out)
     return len(job.edits)
 
 
-def record(work: Worker, trial: Trial, pictures: dict[str, Array | None]) -> dict[str, Any]:
+def record(work: Worker, trial: Trial, pictures: dict[str, Bytes | None]) -> dict[str, Any]:
     """One edit's line."""
-    from discontrolface.evaluation.heldout import HIDDEN_BELOW
-
     meter = work.meter.trial(trial)
-    figures = {name: {"missing": MISSING} if picture is None else meter.measure(picture) for name, picture in pictures.items()}
-    hidden = round(float((trial.task.visibility < HIDDEN_BELOW).mean()), 4)
-    return {"name": trial.name, "kinds": list(trial.task.kinds), "hidden": hidden, "methods": figures}
+    estimates = {name: {"missing": MISSING} if picture is None else meter.measure(picture) for name, picture in pictures.items()}
+    hidden = round(float((trial.edit.preview.visibility < HIDDEN_BELOW).mean()), 4)
+    return {"name": trial.name, "kinds": list(trial.kinds), "hidden": hidden, "methods": estimates}
 
 
-def features(network: Inception, trials: Sequence[Trial], pictures: Mapping[str, list[Array | None]]) -> dict[str, NDArray[np.float32]]:
+def features(network: Inception, trials: Sequence[Trial], pictures: Mapping[str, list[Bytes | None]]) -> dict[str, NDArray[np.float32]]:
     """(N, 2048) of the truths, or of the sources where there are none, and of each method's pictures; rows of NaN where a picture is missing."""
-    import torch
 
     @torch.no_grad()
-    def of(picture: Array | None) -> NDArray[np.float32]:
+    def of(picture: NDArray[Any] | None) -> NDArray[np.float32]:
         if picture is None:
-            from discontrolface.evaluation.inception import FEATURES
-
             return np.full(FEATURES, np.nan, np.float32)
-        return network(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None])[0].numpy()
+        values = to_float(picture) if picture.dtype == np.uint8 else np.ascontiguousarray(picture)
+        return network(torch.from_numpy(values).permute(2, 0, 1)[None])[0].numpy()
 
-    arrays = {"reference": np.stack([of(t.task.source if t.truth is None else t.truth) for t in trials])}
-    return arrays | {f"method {name}": np.stack([of(p) for p in made]) for name, made in pictures.items()}
+    arrays = {"reference": np.stack([of(t.source if t.truth is None else t.truth) for t in trials])}
+    return arrays | {f"method {name}": np.stack([of(p) for p in column]) for name, column in pictures.items()}
 
 
-def first_pictures(trials: Sequence[Trial], pictures: Mapping[str, list[Array | None]]) -> dict[str, NDArray[Any]]:
-    """(N, H, W, 3) bytes of the sources, of the truths where they are known, of each method; white where a picture is missing. And what is edited."""
-    from discontrolface.common.pixels import to_uint8
-
-    white = np.ones_like(trials[0].task.source)
-    columns: dict[str, list[Array | None]] = {"source": [t.task.source for t in trials]}
-    columns |= {"truth": [t.truth for t in trials]} if trials[0].truth is not None else {}
-    columns |= {f"method {name}": made[: len(trials)] for name, made in pictures.items()}
-    arrays: dict[str, NDArray[Any]] = {
-        name: np.stack([to_uint8(white if p is None else p) for p in made]) for name, made in columns.items()
-    }
-    return arrays | {"edits": np.array([", ".join(t.task.kinds) for t in trials])}
+def first_pictures(trials: Sequence[Trial], pictures: Mapping[str, list[Bytes | None]]) -> dict[str, NDArray[Any]]:
+    """(N, S, S, 3) bytes of the sources, of the truths where they are known, of each method; white where a picture is missing. And what is edited."""
+    white = np.full_like(trials[0].source, 255)
+    columns: dict[str, list[Bytes | None]] = {"source": [t.source for t in trials]}
+    if trials[0].truth is not None:
+        columns["truth"] = [None if t.truth is None else to_uint8(t.truth) for t in trials]
+    columns |= {f"method {name}": column[: len(trials)] for name, column in pictures.items()}
+    arrays: dict[str, NDArray[Any]] = {name: np.stack([white if p is None else p for p in column]) for name, column in columns.items()}
+    return arrays | {"edits": np.array([", ".join(t.kinds) for t in trials])}
 
 
 def sheet(first: Path, names: Sequence[str]) -> bytes:
     """A PNG. One row an edit: the source, the truth where it is known, these methods."""
-    from PIL import Image
-
-    from discontrolface.common.images import encode_picture as encode
-    from discontrolface.editing.sheet import contact_sheet
-
     with np.load(first, allow_pickle=False) as arrays:
         columns = {name: arrays[name] for name in ("truth",) if name in arrays.files}
         columns |= {name: arrays[f"method {name}"] for name in names if name != "photo"}
         edits, sources = arrays["edits"], arrays["source"]
     tiles = []
     for k, edit in enumerate(edits):
-        row = {f"source: {edit}": sources[k], **{name: made[k] for name, made in columns.items()}}
+        row = {f"source: {edit}": sources[k], **{name: column[k] for name, column in columns.items()}}
         tiles += [(name, Image.fromarray(picture)) for name, picture in row.items()]
-    return encode(np.asarray(contact_sheet(tiles, len(tiles) // len(edits), sources.shape[1])))
+    return encode_picture(np.asarray(contact_sheet(tiles, len(tiles) // len(edits), sources.shape[1])))
 
 
 def identities(setup: Setup) -> dict[str, Identity]:
-    """What the figures of each method depend on beside the settings: others' pictures or weights, the temperature."""
+    """What the estimates of each method depend on beside the settings: others' pictures or weights, the temperature."""
+    weights = dict(setup.weights)
     out: dict[str, Identity] = {}
     for name in setup.methods:
         out[name] = {}
-        if name in ("cool-noise", "noise-personal"):
-            from discontrolface.weights.preset import read_manifest
-
-            out[name] = {"temperature": read_manifest(setup.preset)["temperature"]}
-        if name == "diffusionrig" and setup.rig is not None:
-            out[name] = {"weights of diffusionrig": file_id(setup.rig / "diffusion_pytorch_model.safetensors")}
+        if name in ("cool-noise", "noise-personal", "predicted"):
+            out[name] = {"temperature": read_manifest(setup.preset)["sampling"].temperature}
+        if name in weights:
+            out[name] = {f"weights of {name}": file_id(weights[name] / "diffusion_pytorch_model.safetensors")}
     return out | {name: {f"pictures of {name}": folder_identity(folder)} for name, folder in setup.outputs}
 
 
 def describe(setup: Setup) -> dict[str, str | int | float]:
-    """What is measured, with what, whatever the method: the same settings give the same figures on the same machine."""
-    from importlib.metadata import version
-
-    from discontrolface.editing.personal import weights_id
-    from discontrolface.evaluation.trials import BATCH
-    from discontrolface.weights.preset import load_preset
-
+    """What is measured, with what, whatever the method: the same settings give the same estimates on the same machine."""
     preset = load_preset(setup.preset)
-    steps, strength = run_settings(setup, preset.steps, preset.strength)
+    sampling = run_sampling(setup, preset.sampling)
     out: dict[str, str | int | float] = {
         "edits": f"{setup.trials.kind}, {setup.trials.identity()}",
         "preset": preset.name,
         "weights": weights_id(preset.model, preset.control),
-        "steps": steps,
-        "strength": strength,
+        "steps": sampling.steps,
+        "strength": sampling.strength,
         "batch": BATCH,
         "device": setup.device,
     }
@@ -301,8 +268,6 @@ def describe(setup: Setup) -> dict[str, str | int | float]:
 
 def file_id(path: Path) -> str:
     """Name and digest of a file of the user's. UserError if it is not there."""
-    import hashlib
-
     try:
         with path.open("rb") as file:
             return f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
@@ -315,8 +280,6 @@ def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[int]:
     if processes == 1:
         yield from map(measure_batch, jobs)
         return
-    from discontrolface.common.parallel import run_pool
-
     for job, done in run_pool(jobs, processes, measure_batch):
         if done is None:
             raise UserError(f"a process died at batch {job.number}; give fewer --processes, or free memory, and run the same command again")
@@ -325,8 +288,6 @@ def run_jobs(jobs: Sequence[Job], processes: int) -> Iterator[int]:
 
 def check_outputs(output: Path, page: Path | None, overwrite: bool) -> None:
     """Before the long work: can everything be written? A file OUT.json that this run's folder of batches lies beside is its own."""
-    from discontrolface.common.text_files import check_text_output
-
     own = (parts_of(output) / "settings.json").is_file()
     check_text_output(output, overwrite or own)
     check_text_output(output.with_suffix(".md"), overwrite or own, ".md")
@@ -344,14 +305,14 @@ def evaluate(
     """
     if processes < 1:
         raise UserError(f"processes is {processes}; it must be at least 1")
-    settings, parts, wanted = describe(setup), parts_of(output), identities(setup)
+    settings, parts, asked = describe(setup), parts_of(output), identities(setup)
     begin(parts, settings, overwrite)
     jobs = [Job(setup, number, edits, parts) for number, edits in enumerate(setup.trials.batches())]
     before = [Batch(job.figures) for job in jobs]
     if not overwrite:
         for batch in before:
-            batch.check(wanted)
-    lacking = [batch.lacks(wanted) for batch in before]
+            batch.check(asked)
+    lacking = [batch.lacks(asked) for batch in before]
     missing = [replace(job, setup=with_only(setup, names)) for job, names in zip(jobs, lacking, strict=True) if names]
     total = sum(len(job.edits) for job in jobs)
     done = total - sum(len(job.edits) for job in missing)
@@ -368,8 +329,10 @@ def evaluate(
         "format": "discontrolface.evaluation",
         "version": VERSION,
         "kind": setup.trials.kind,
-        "settings": settings | {"methods": ", ".join(setup.names)} | {key: value for own in wanted.values() for key, value in own.items()},
-        "labels": {name: METHODS[name].label if name in METHODS else f"{name} (pictures from outside)" for name in setup.names},
+        "settings": settings | {"methods": ", ".join(setup.names)} | {key: value for own in asked.values() for key, value in own.items()},
+        "labels": {
+            name: method_table()[name].label if name in method_table() else f"{name} (pictures from outside)" for name in setup.names
+        },
         "edits": [line for batch in batches for line in batch.lines(setup.names)],
         "left_out": [line for batch in batches for line in batch.left_out],
         "sets": set_figures(jobs, setup),
@@ -387,8 +350,6 @@ def with_only(setup: Setup, names: Sequence[str]) -> Setup:
 
 def set_figures(jobs: Sequence[Job], setup: Setup) -> dict[str, Any]:
     """FID and KID of each method, as the fields of `Figure`."""
-    from discontrolface.evaluation.set_distances import fid, kid, with_interval
-
     if setup.measures.inception is None:
         return {}
     loaded = [np.load(job.features, allow_pickle=False) for job in jobs if job.features.is_file()]

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.pixels import to_uint8
 from discontrolface.editing.example_edits import EDITS
-
-if TYPE_CHECKING:
-    from discontrolface.editing.person import Person
-    from discontrolface.editing.reading import Reader
-    from discontrolface.evaluation.heldout import Task
-    from discontrolface.face.geometry import Geometry
+from discontrolface.editing.person import Person
+from discontrolface.editing.pipeline import PreparedEdit, prepare
+from discontrolface.editing.reading import Reader
+from discontrolface.face.geometry import Geometry
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.synthetic.portraits import HELD_OUT, make_pair
+from discontrolface.training.shards import ShardDataset
 
 Array = NDArray[np.float32]
 
@@ -31,12 +34,22 @@ PAIRS, PHOTOS, SHARDS = "held-out pairs", "photos", "shards"
 
 @dataclass(frozen=True)
 class Trial:
-    """One edit to be made and measured. truth: the right answer (H, W, 3), where it is known. person: of a photo, to paste back into."""
+    """One edit to be made and measured. truth: the right answer (S, S, 3) in [0, 1], where it is known. on_photo: of a user's photo."""
 
     name: str  # unique; a file's name without its ending
-    task: Task
+    edit: PreparedEdit
     truth: Array | None = None
-    person: Person | None = None
+    on_photo: bool = False
+
+    @property
+    def source(self) -> NDArray[np.uint8]:
+        """(S, S, 3): the aligned crop before the edit."""
+        return self.edit.person.crop.resize(self.edit.size).image
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What the edit changes."""
+        return edit_kinds(self.edit.person.parameters, self.edit.target)
 
 
 @dataclass(frozen=True)
@@ -50,11 +63,32 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Made:
+class TrialBatch:
     """A batch: its trials, and {name: why} of those that cannot be made."""
 
     trials: tuple[Trial, ...]
     left_out: dict[str, str]
+
+
+def edit_kinds(before: FaceParameters, after: FaceParameters) -> tuple[str, ...]:
+    """What differs: expression, head, gaze, light."""
+    looks = np.array([name.startswith("eyeLook") for name in before.expression_names])
+    moved = np.abs(before.expression - after.expression) > 1e-4
+    changed = {
+        "expression": bool((moved & ~looks).any()) or abs(before.jaw - after.jaw) > 1e-2,
+        "head": bool(np.abs(before.head_rotation - after.head_rotation).max() > 1e-3),
+        "gaze": bool(np.abs(before.pose[3:] - after.pose[3:]).max() > 1e-3),
+        "light": bool(np.abs(before.light - after.light).max() > 1e-3),
+    }
+    return tuple(name for name, is_changed in changed.items() if is_changed)
+
+
+def held_out_pair(number: int, bench: Bench) -> Trial:
+    """The drawn pair of seed HELD_OUT + number: one person before and after one to three edits, under their true parameters."""
+    seed = HELD_OUT + number
+    pair = make_pair(seed, bench.size)
+    person = Person.known(to_uint8(pair.source), pair.source_parameters, bench.geometry, f"pair-{seed}.png")
+    return Trial(f"pair-{seed}", prepare(person, pair.target_parameters, bench.size, bench.maps, seed), pair.target)
 
 
 class Trials(Protocol):
@@ -71,7 +105,7 @@ class Trials(Protocol):
         """A short text that is another when the edits are others."""
         ...
 
-    def make(self, numbers: tuple[int, ...], bench: Bench) -> Made:
+    def make(self, numbers: tuple[int, ...], bench: Bench) -> TrialBatch:
         """The edits of a batch."""
         ...
 
@@ -89,17 +123,11 @@ class HeldOutPairs:
 
     def identity(self) -> str:
         """See Trials. Not the count: more pairs go on where fewer ended."""
-        from discontrolface.synthetic.portraits import HELD_OUT
-
         return f"seeds from {HELD_OUT}"
 
-    def make(self, numbers: tuple[int, ...], bench: Bench) -> Made:
+    def make(self, numbers: tuple[int, ...], bench: Bench) -> TrialBatch:
         """See Trials."""
-        from discontrolface.evaluation.heldout import make_case
-        from discontrolface.synthetic.portraits import HELD_OUT
-
-        cases = [make_case(HELD_OUT + n, bench.size, bench.maps, bench.geometry) for n in numbers]
-        return Made(tuple(Trial(f"pair-{case.seed}", case, case.truth) for case in cases), {})
+        return TrialBatch(tuple(held_out_pair(n, bench) for n in numbers), {})
 
 
 @dataclass(frozen=True)
@@ -129,18 +157,16 @@ class PhotoEdits:
             digest.update(name.encode() + hashlib.sha256((self.folder / name).read_bytes()).digest())
         return digest.hexdigest()[:16]
 
-    def make(self, numbers: tuple[int, ...], bench: Bench) -> Made:
+    def make(self, numbers: tuple[int, ...], bench: Bench) -> TrialBatch:
         """See Trials."""
-        from discontrolface.common.pixels import to_float
-
         file = self.files[numbers[0] // len(EDITS)]
         names = {edit: f"{safe(Path(file).stem)}-{numbers[0] // len(EDITS):04d}-{safe(edit)}" for edit in EDITS}
         try:
             person = bench.reader.read(self.folder / file)
         except UserError as error:
-            return Made((), dict.fromkeys(names.values(), str(error)))
-        crop = to_float(person.crop.resize(bench.size).image)
-        return edited_trials({names[edit]: wanted for edit, wanted in EDITS.items()}, numbers, crop, person.parameters, bench, person)
+            return TrialBatch((), dict.fromkeys(names.values(), str(error)))
+        asked = {names[edit]: change for edit, change in EDITS.items()}
+        return edited_trials(asked, numbers, person, bench, on_photo=True)
 
 
 @dataclass(frozen=True)
@@ -153,8 +179,6 @@ class ShardEdits:
 
     def batches(self) -> list[tuple[int, ...]]:
         """See Trials."""
-        from discontrolface.training.shards import ShardDataset
-
         last = min(self.count, len(ShardDataset(self.folder)))
         return [tuple(range(first, min(first + BATCH, last))) for first in range(0, last, BATCH)]
 
@@ -166,10 +190,8 @@ class ShardEdits:
             + f", {self.count}"
         )
 
-    def make(self, numbers: tuple[int, ...], bench: Bench) -> Made:
+    def make(self, numbers: tuple[int, ...], bench: Bench) -> TrialBatch:
         """See Trials."""
-        from discontrolface.training.shards import ShardDataset
-
         data = ShardDataset(self.folder)
         if data.size != bench.size:
             raise UserError(
@@ -179,29 +201,26 @@ class ShardEdits:
         left_out: dict[str, str] = {}
         for n in numbers:
             edit = list(EDITS)[n % len(EDITS)]
-            wanted = {f"sample-{n:06d}-{safe(edit)}": EDITS[edit]}
-            made = edited_trials(wanted, (n,), data.photo(n), data.parameters(n), bench)
-            trials += made.trials
-            left_out |= made.left_out
-        return Made(tuple(trials), left_out)
+            person = Person.known(to_uint8(data.photo(n)), data.parameters(n), bench.geometry, f"sample-{n:06d}.png")
+            batch = edited_trials({f"sample-{n:06d}-{safe(edit)}": EDITS[edit]}, (n,), person, bench)
+            trials += batch.trials
+            left_out |= batch.left_out
+        return TrialBatch(tuple(trials), left_out)
 
 
 def edited_trials(
-    wanted: dict[str, Any], numbers: tuple[int, ...], crop: Array, parameters: Any, bench: Bench, person: Person | None = None
-) -> Made:
-    """Trials {name: arguments of `edit`} of one crop; their seeds are their numbers."""
-    from discontrolface.evaluation.heldout import make_task
-
+    asked: Mapping[str, Mapping[str, Any]], numbers: tuple[int, ...], person: Person, bench: Bench, on_photo: bool = False
+) -> TrialBatch:
+    """Trials {name: arguments of `FaceParameters.edit`} of one person; their seeds are their numbers."""
     trials, left_out = [], {}
-    for number, (name, arguments) in zip(numbers, wanted.items(), strict=True):
+    for number, (name, change) in zip(numbers, asked.items(), strict=True):
         try:
-            target = parameters.edit(**arguments)
+            target = person.parameters.edit(**change)
         except UserError as error:  # a turn that leads too far
             left_out[name] = str(error)
             continue
-        task = make_task(crop, parameters, target, bench.geometry, bench.size, bench.maps, number)
-        trials.append(Trial(name, task, person=person))
-    return Made(tuple(trials), left_out)
+        trials.append(Trial(name, prepare(person, target, bench.size, bench.maps, number), on_photo=on_photo))
+    return TrialBatch(tuple(trials), left_out)
 
 
 def safe(text: str) -> str:

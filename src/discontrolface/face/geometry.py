@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from discontrolface.common.tensors import to_network
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.geometry.cameras import project
+from discontrolface.geometry.cameras import ndc_to_pixels, project
 from discontrolface.render.rig import PreviewRig
 from discontrolface.render.snapshot import Snapshot, render_snapshot
 from discontrolface.render.warp import Preview, View
@@ -62,17 +62,32 @@ class Geometry:
         p = parameters.tensors()
         return self.head(p["shape"], p["expression"], p["pose"]).vertices
 
-    def view(self, parameters: FaceParameters) -> View:
-        """The posed head in the crop, as the preview takes it."""
-        vertices = project(self.vertices(parameters), parameters.tensors()["camera"])[0].numpy()
-        return View(vertices, parameters.light, parameters.albedo)
+    def view(self, parameters: FaceParameters, vertices: torch.Tensor | None = None) -> View:
+        """The posed head in the crop, as the preview takes it. vertices: `vertices(parameters)`, if computed before."""
+        vertices = self.vertices(parameters) if vertices is None else vertices
+        return View(project(vertices, parameters.tensors()["camera"])[0].numpy(), parameters.light, parameters.albedo)
 
-    def snapshot(self, parameters: FaceParameters, size: int, maps: Sequence[str], preview: Preview | None = None) -> Snapshot:
-        """The control image (1, C, size, size) of one face; `preview` (at the same size) where the maps ask for it."""
+    def snapshot(
+        self,
+        parameters: FaceParameters,
+        size: int,  # pixels
+        maps: Sequence[str],
+        preview: Preview | None = None,  # at the same size, where the maps ask for it
+        vertices: torch.Tensor | None = None,  # `vertices(parameters)`, if computed before
+    ) -> Snapshot:
+        """The control image (1, C, size, size) of one face."""
         p = parameters.tensors()
         albedo = torch.tensor(parameters.albedo[self.head.region.astype(int)])[None]  # (1, V, 3): each vertex has its region's colour
-        vertices, faces = self.vertices(parameters), self.head.faces_tensor
-        return render_snapshot(vertices, faces, p["camera"], p["light"], albedo, size, maps, *_tensors(preview))
+        vertices = self.vertices(parameters) if vertices is None else vertices
+        return render_snapshot(vertices, self.head.faces_tensor, p["camera"], p["light"], albedo, size, maps, *_tensors(preview))
+
+    @torch.no_grad()
+    def landmarks(self, parameters: FaceParameters, size: int) -> NDArray[np.float64]:
+        """(L, 3): where the head model has its landmarks, in pixels of a crop of `size`; z in the same scale, smaller is nearer."""
+        p = parameters.tensors()
+        points = project(self.head(p["shape"], p["expression"], p["pose"]).landmarks_3d, p["camera"])  # (1, L, 3) ndc
+        flat = ndc_to_pixels(points, size, size)
+        return torch.cat([flat, -size / 2 * points[..., 2:]], -1)[0].numpy().astype(np.float64)
 
     def surface(self, parameters: FaceParameters) -> Surface:
         """The posed head as a mesh."""
@@ -94,8 +109,15 @@ class DetailGeometry(Geometry):
     def coarse(self) -> Geometry:
         return Geometry(self.head, self.rig)
 
-    def snapshot(self, parameters: FaceParameters, size: int, maps: Sequence[str], preview: Preview | None = None) -> Snapshot:
-        return self.face.snapshot(parameters, size, maps, self.codes, *_tensors(preview))
+    def snapshot(
+        self,
+        parameters: FaceParameters,
+        size: int,
+        maps: Sequence[str],
+        preview: Preview | None = None,
+        vertices: torch.Tensor | None = None,
+    ) -> Snapshot:
+        return self.face.snapshot(parameters, size, maps, self.codes, *_tensors(preview), vertices)
 
     def surface(self, parameters: FaceParameters) -> Surface:
         """With the wrinkles: every triangle in 16, displaced."""

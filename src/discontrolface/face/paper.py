@@ -155,12 +155,14 @@ class PaperFace:
         codes: Codes | None = None,  # of the person: their detail (and albedo). None: no detail, the paper's ablation
         preview: Tensor | None = None,
         visibility: Tensor | None = None,
+        vertices: Tensor | None = None,  # (1, V, 3) of `parameters`, if the head was posed before
     ) -> Snapshot:
         """The control image of one face (1, C, size, size), with the person's wrinkles in the expression of `parameters`."""
         from discontrolface.render.snapshot import render_snapshot
 
         p = parameters.tensors()
-        vertices = self.head(p["shape"], p["expression"], p["pose"]).vertices
+        if vertices is None:
+            vertices = self.head(p["shape"], p["expression"], p["pose"]).vertices
         albedo = torch.tensor(parameters.albedo[self.head.region.astype(int)])[None]
         if self.detail is None or codes is None or codes.detail is None or self.regressor is None:
             faces = self.head.faces_tensor

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar
+
+from discontrolface.common.parallel import cores
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -18,8 +19,7 @@ class Pair:
     """A second thread for as long as the `with` block lasts; none for pictures of fewer than LARGE rows, or where there is only one core."""
 
     def __init__(self, rows: int) -> None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._other = ThreadPoolExecutor(1) if rows >= LARGE and cores > 1 else None
+        self._other = ThreadPoolExecutor(1) if rows >= LARGE and cores() > 1 else None
 
     def __enter__(self) -> Pair:
         return self

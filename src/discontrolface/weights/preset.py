@@ -20,12 +20,11 @@ import torch
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.folders import default_folder
+from discontrolface.diffusion.settings import Sampling
 from discontrolface.face.heads.registry import head_names
 from discontrolface.nets.backbone import Backbone, backbone_class
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.weights.assets import paper_missing
-
-STARTS = ("draft", "noise", "inverted")
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,7 @@ class Preset:
     head: str  # the head model whose snapshots the control network was trained on, a name of face/heads/registry.py
     model: Backbone
     control: ExpFaceNet
-    start: str  # where an edit starts unless the user says otherwise
-    strength: float  # with start "draft"
-    steps: int
-    temperature: float = 1.0  # with start "noise": standard deviation of x_T
+    sampling: Sampling  # how an edit is denoised unless the user says otherwise
     one_shot: Mapping[str, Any] = field(default_factory=dict)  # fields of `OneShot` that differ from the paper's
 
 
@@ -76,17 +72,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"no preset.json in {folder}; give 'open', 'paper' or a folder with preset.json, diffae/ and exp_facenet/")
     try:
         read: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-        values: dict[str, Any] = {key: str(read[key]) for key in ("name", "head", "start")}
-        values |= {"strength": float(read["strength"]), "steps": int(read["steps"])}
-        values |= {"temperature": float(read.get("temperature", 1.0)), "one_shot": dict(read.get("one_shot", {}))}
+        values: dict[str, Any] = {"name": str(read["name"]), "head": str(read["head"]), "one_shot": dict(read.get("one_shot", {}))}
+        chosen: dict[str, Any] = {"start": str(read["start"]), "strength": float(read["strength"]), "steps": int(read["steps"])}
+        chosen["temperature"] = float(read.get("temperature", 1.0))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{manifest} is not a preset's description ({error})") from error
-    for key, known in (("start", STARTS), ("head", head_names())):
-        if values[key] not in known:
-            raise UserError(f"{manifest}: {key} {values[key]!r} is not known; choose one of {', '.join(known)}")
-    if values["steps"] < 1:
-        raise UserError(f"{manifest}: steps must be at least 1, not {values['steps']}")
-    return values
+    if values["head"] not in head_names():
+        raise UserError(f"{manifest}: head {values['head']!r} is not known; choose one of {', '.join(head_names())}")
+    try:
+        return values | {"sampling": Sampling(**chosen)}
+    except UserError as error:
+        raise UserError(f"{manifest}: {error}") from None
 
 
 def load_preset(folder: Path, device: str = "cpu") -> Preset:

@@ -113,7 +113,7 @@ def _by_form(path: Path) -> tuple[bool, str]:
         from discontrolface.weights.preset import read_manifest
 
         try:
-            return False, f"start {read_manifest(path.parent)['start']}"
+            return False, f"start {read_manifest(path.parent)['sampling'].start}"
         except UserError as error:
             return True, str(error)
     import zipfile

@@ -1,0 +1,236 @@
+"""One edit, three steps: prepare (photo and target to what the networks see) -> denoise (a batch) -> composite (back into the photo).
+
+Everything that edits goes this way: `Editor`, personal weights, evaluation and ablations, command line, baselines (which have their own denoising).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from discontrolface.common.pixels import to_float
+from discontrolface.common.tensors import from_network, to_network
+from discontrolface.diffusion.condition import EditCondition
+from discontrolface.diffusion.inversion import invert, invert_controlled
+from discontrolface.diffusion.sampling import Step, sample
+from discontrolface.diffusion.settings import Sampling
+from discontrolface.editing.composite import paste_back
+from discontrolface.editing.detail import fuse_detail
+from discontrolface.editing.person import Person
+from discontrolface.face.crop import cut_square
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.face.regions import face_hull
+from discontrolface.nets.backbone import Backbone
+from discontrolface.nets.exp_facenet import ExpFaceNet, map_slice
+from discontrolface.render.snapshot import Snapshot
+from discontrolface.render.warp import Preview, preview_of
+
+INVERTED_SPREAD: Final = 0.5  # standard deviation of an inverted x_T under the photo's own control; the open networks fail at 0.8
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What denoises: a backbone and the control network beside it, on one device, in evaluation mode."""
+
+    backbone: Backbone
+    control: ExpFaceNet
+    device: str = "cpu"
+
+    @property
+    def size(self) -> int:
+        """Pixels of the crop that the networks see."""
+        return self.backbone.image_size
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The maps of the snapshots that the control network sees."""
+        return tuple(self.control.snapshot_maps)
+
+    @property
+    def sees_preview(self) -> bool:
+        """Whether the preview is among these maps."""
+        return "preview" in self.maps
+
+
+@dataclass(frozen=True)
+class PreparedEdit:
+    """One edit as the networks and the compositing take it.
+
+    crop: (1, 3, S, S) in [-1, 1]. preview: of size S; fine: of the photo's own resolution. snapshot: (1, C, S, S), of the target, these maps.
+    seed: of noise and masks.
+    """
+
+    person: Person
+    target: FaceParameters
+    seed: int
+    crop: Tensor
+    preview: Preview
+    fine: Preview
+    snapshot: Snapshot
+    maps: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """S."""
+        return int(self.crop.shape[-1])
+
+    def without(self, maps: Sequence[str]) -> PreparedEdit:
+        """With these maps of the snapshot set to zero: a probe of what the control network reads."""
+        image = self.snapshot.image.clone()
+        for name in maps:
+            image[:, map_slice(self.maps, name)] = 0
+        return replace(self, snapshot=replace(self.snapshot, image=image))
+
+
+def prepare(person: Person, target: FaceParameters, size: int, maps: Sequence[str], seed: int = 0) -> PreparedEdit:
+    """Pose the head once; warp the photo at both resolutions; draw the snapshot. UserError for a target of another head model."""
+    person.check_target(target)
+    geometry = person.geometry
+    vertices = geometry.vertices(target)  # (1, V, 3)
+    view = geometry.view(target, vertices)
+    fine = preview_of(person.preview_source(), view)
+    preview = fine if person.fine_crop.size == size else preview_of(person.preview_source(size), view)
+    snapshot = geometry.snapshot(target, size, maps, preview, vertices)
+    crop = to_network(to_float(person.crop.resize(size).image))  # (1, 3, S, S)
+    return PreparedEdit(person, target, seed, crop, preview, fine, snapshot, tuple(maps))
+
+
+@torch.no_grad()
+def denoise(
+    networks: Networks, edits: Sequence[PreparedEdit], sampling: Sampling, callback: Callable[[Step], None] | None = None
+) -> Tensor:
+    """The networks' pictures of a batch of edits: (B, 3, S, S) in about [-1, 1].
+
+    Noise and masks of an edit follow from its own seed, so that it does not matter what else is in the batch. Edits of one photo with one seed share
+    noise, masks and the code of the masked crop.
+    """
+    model, device = networks.backbone, networks.device
+    first = edits[0]
+    shared = all(edit.person.crop is first.person.crop and edit.seed == first.seed for edit in edits)
+    sources = [first] if shared else list(edits)
+    generators = [torch.Generator().manual_seed(edit.seed) for edit in sources]
+    crop = stacked([edit.crop for edit in sources]).to(device)  # (1 or B, 3, S, S)
+    snapshot = stacked([edit.snapshot.image for edit in edits]).to(device)  # (B, C, S, S)
+    region = stacked([face_region(edit) for edit in sources]).to(device) if sampling.mask_region == "face" else None
+    used = resolved(sampling, networks)
+    noise = used.temperature * white_noise(model, generators, device)  # (1 or B, C, h, w)
+    if used.start == "inverted":
+        noise = inverted(networks, sources, crop, used)
+    condition = EditCondition(
+        model, networks.control, crop, snapshot, used.predictions, used.masking, generators, used.mask_patch, region=region
+    )
+    noise = noise.expand(len(edits), -1, -1, -1)
+    run: dict[str, Any] = {"steps": used.steps, "solver": used.solver}
+    if used.start == "draft":
+        draft = model.to_space(stacked([to_network(edit.preview.image) for edit in edits]).to(device))
+        x0 = sample(model, noise, condition=condition, start=draft, strength=used.strength, callback=callback, **run)
+    elif used.start == "predicted":
+        x0 = predicted_then_refined(model, noise, condition, generators, used, callback)
+    else:
+        x0 = sample(model, noise, condition=condition, callback=callback, **run)
+    return model.from_space(x0)
+
+
+def predicted_then_refined(
+    model: Backbone,
+    noise: Tensor,  # (B, C, h, w)
+    condition: EditCondition,
+    generators: Sequence[torch.Generator],
+    sampling: Sampling,
+    callback: Callable[[Step], None] | None,
+) -> Tensor:
+    """One prediction from noise, then the last steps from it with a little noise: (B, C, h, w).
+
+    Ours. On real pairs more steps from noise are worse than one (the networks never saw their own predictions), and a low-noise pass after it is
+    better than either (docs/decisions.md).
+    """
+    count = sampling.predictions
+
+    def tell(offset: int) -> Callable[[Step], None] | None:
+        if callback is None:
+            return None
+        return lambda step: callback(replace(step, index=step.index + offset, count=count))
+
+    first = sample(model, noise, steps=1, condition=condition, callback=tell(0))
+    again = white_noise(model, generators, str(noise.device)).expand_as(first)
+    return sample(
+        model,
+        again,
+        steps=sampling.steps,
+        condition=lambda step, t, x_t: condition(step + 1, t, x_t),
+        start=first,
+        strength=sampling.strength,
+        solver=sampling.solver,
+        callback=tell(1),
+    )
+
+
+def resolved(sampling: Sampling, networks: Networks) -> Sampling:
+    """With what the networks decide: how a photo is inverted, and the spread of x_T."""
+    if sampling.start == "inverted":
+        automatic = "control" if networks.sees_preview else "backbone"
+        inversion = automatic if sampling.inversion == "auto" else sampling.inversion
+        return replace(sampling, inversion=inversion, temperature=INVERTED_SPREAD if inversion == "control" else 1.0)
+    return replace(sampling, temperature=1.0) if sampling.start == "draft" else sampling
+
+
+def inverted(networks: Networks, sources: Sequence[PreparedEdit], crop: Tensor, sampling: Sampling) -> Tensor:
+    """The photos' own x_T (B, C, h, w): by the backbone alone (the paper), or under the photos' own control, scaled to `temperature`.
+
+    A network that predicts x0 needs the latter, see `invert_controlled`.
+    """
+    model = networks.backbone
+    if sampling.inversion == "backbone":
+        return invert(model, model.to_space(crop), model.encode(crop), steps=sampling.steps)
+    own = stacked([own_snapshot(edit, networks.maps) for edit in sources]).to(networks.device)
+    condition = EditCondition(model, networks.control, crop, own, sampling.steps, "A")
+    return invert_controlled(model, model.to_space(crop), condition, sampling.steps, sampling.temperature)
+
+
+def own_snapshot(edit: PreparedEdit, maps: Sequence[str]) -> Tensor:
+    """(1, C, S, S): the control image of the photo as it is."""
+    person = edit.person
+    return person.geometry.snapshot(person.parameters, edit.size, maps, person.draft(person.parameters, edit.size)).image
+
+
+def face_region(edit: PreparedEdit) -> Tensor:
+    """(1, 1, S, S) bool: the face of the photo."""
+    points = edit.person.geometry.landmarks(edit.person.parameters, edit.size)
+    return torch.from_numpy(face_hull(points[:, :2], edit.size))[None, None]
+
+
+def white_noise(model: Backbone, generators: Sequence[torch.Generator], device: str) -> Tensor:
+    """(B, C, h, w) ~ N(0, I) in the backbone's space, a sample from each generator."""
+    shape = (1, model.space.channels, model.space.size, model.space.size)
+    return stacked([torch.randn(shape, generator=generator) for generator in generators]).to(device)
+
+
+def stacked(parts: Sequence[Tensor]) -> Tensor:
+    """(1, ...) each to (B, ...)."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+@dataclass(frozen=True)
+class Composite:
+    """An edit in its photo: image (H, W, 3) uint8, mask (H, W) float32 in [0, 1]; where it is 0 the image is the photo, to the bit."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.float32]
+
+    def crop(self, person: Person, size: int) -> NDArray[np.uint8]:
+        """The person's aligned square of the finished picture, (size, size, 3)."""
+        scaled = person.crop.photo_to_crop * (size / person.crop.size)
+        return cut_square(self.image, scaled, size).image
+
+
+def composite(edit: PreparedEdit, picture: Tensor) -> Composite:
+    """The networks' picture (1, 3, S, S) back in its photo, with the photo's own detail carried over."""
+    edited = fuse_detail(from_network(picture), edit.fine.image, edit.fine.visibility)
+    image, mask = paste_back(edit.person.photo.array, edited, edit.person.fine_crop, edit.fine.mask)
+    return Composite(image, mask)
