@@ -317,7 +317,7 @@ def test_pictures_of_other_sizes_are_resampled_and_odd_ones_refused(tmp_path: Pa
     picture = read_output(tmp_path, "a", 32)
     assert picture is not None
     assert picture.shape == (32, 32, 3)
-    assert picture[..., 0].min() == 1
+    assert picture[..., 0].min() == 255
     assert read_output(tmp_path, "none", 32) is None
     with pytest.raises(UserError, match="64x48 pixels; a square crop"):
         read_output(tmp_path, "b", 32)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from discontrolface.common.statistics import Estimate, bootstrap_mean, paired_difference
+from discontrolface.diffusion.settings import Sampling
 from discontrolface.evaluation.ablations import FIGURES, LEGEND, Claim, Comparison, Experiment
 from discontrolface.reports.content import Cell, IntervalPlot, Picture, Plot, Section, Series, Table, interval_plot
 
@@ -158,8 +159,9 @@ def plot_of(experiment: Experiment, columns: Mapping[str, Mapping[str, Values]],
     """The main metric over the experiment's axis, one line per solver."""
     lines: dict[str, list[tuple[float, Estimate]]] = {}
     for v in experiment.variants:
-        x = v.iterations if experiment.axis == "iterations" else v.steps or 0
-        lines.setdefault(v.options.solver, []).append(
+        sampling = v.sampled(Sampling())
+        x = v.iterations if experiment.axis == "iterations" else sampling.steps
+        lines.setdefault(sampling.solver, []).append(
             (float(x), scaled(bootstrap_mean(columns[v.name].get(experiment.main, [])), experiment.main))
         )
     series = []

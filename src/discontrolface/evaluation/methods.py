@@ -125,7 +125,7 @@ for _name, _entry in METHODS.items():
 
 def method_names(text: str | None) -> tuple[str, ...]:
     """`warp,noise` as names of methods; None: the usual ones. UserError for a name that is not known."""
-    table = method_table()
+    table = {**METHODS, **method_table()}  # ours first
     if text is None:
         return tuple(name for name, entry in table.items() if entry.usual)
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import binary_dilation, binary_opening
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.pixels import to_float, to_uint8
+from discontrolface.common.pixels import resize_planes, to_float, to_uint8
 from discontrolface.evaluation.rereading import Look, changed_look, look_errors, look_of, read_picture
 from discontrolface.evaluation.similarity import MS_SSIM_SIDE, ms_ssim, psnr, ssim
 
@@ -91,10 +92,17 @@ def truth_figures(picture: Array, truth: Array, visibility: Array) -> Figures:
     }
 
 
+def reached(where: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+    """(size, size): pixels of the crop that a region (S, S) of the fine crop can reach through resampling."""
+    share = resize_planes(where[..., None].astype(np.float32), size, Image.Resampling.BOX)[..., 0]
+    return np.asarray(binary_dilation(share > 0, iterations=MARGIN))
+
+
 def still_region(trial: Trial) -> NDArray[np.bool_]:
     """(S, S) where the warp changes nothing, to the bit: no head before or after the edit. Specks of equal colour on the head do not count."""
-    same = (to_uint8(trial.edit.preview.image) == trial.source).all(-1)
-    return np.asarray(binary_opening(same, np.ones((5, 5), bool)))
+    edit = trial.edit
+    changed = (edit.fine.image != to_float(edit.person.fine_crop.image)).any(-1)
+    return np.asarray(binary_opening(~reached(changed, edit.size), np.ones((5, 5), bool)))
 
 
 def still_error(picture: NDArray[np.uint8], trial: Trial) -> float | None:
@@ -107,7 +115,7 @@ def still_error(picture: NDArray[np.uint8], trial: Trial) -> float | None:
 
 def outside_difference(picture: NDArray[np.uint8], trial: Trial) -> int:
     """Pixels of the crop outside the edit's mask that differ from the photo. 0 is what `Editor.edit` promises."""
-    may_change = binary_dilation(trial.edit.preview.mask > 0, iterations=MARGIN)
+    may_change = reached(trial.edit.fine.mask > 0, trial.edit.size)
     return int((picture != trial.source).any(-1)[~may_change].sum())
 
 
