@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_paper_editor import downloads, folder, write_networks  # noqa: F401 (fixtures)
 from typer.testing import CliRunner, Result
 
 from discontrolface import Editor, UserError
@@ -135,9 +134,9 @@ def test_with_the_shipped_weights(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "maps.png").stat().st_size > 10_000
 
 
-def test_the_detail_vector_on_a_synthetic_flame(folder: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_detail_vector_on_a_synthetic_flame(paper_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    paper = ("--preset", "paper", "--assets-dir", folder, "--quick", "-o", out)
+    paper = ("--preset", "paper", "--assets-dir", paper_folder, "--quick", "-o", out)
     assert "give one or more with --photo" in run("ablate", "detail", *paper).stderr
     result = run("ablate", "detail", *paper, "--photo", PHOTO)
     assert result.exit_code == 0, result.output

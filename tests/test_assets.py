@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from flame_synthetic import flame_arrays, flame_pickle, write_landmarks, write_topology
-from official_recipe import recipe_state_dict
+from helpers.flame_synthetic import flame_arrays, flame_pickle, write_landmarks, write_topology
+from helpers.goldens import GOLDENS, texture_arrays
+from helpers.official_recipe import recipe_state_dict
 from PIL import Image
-from test_flame import texture_arrays
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.heads.base import HeadModel
@@ -22,8 +22,6 @@ from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.weights.assets import ASSETS, import_asset, list_assets, paper_missing
 from discontrolface.weights.preset import load_preset
-
-GOLDENS = Path(__file__).parent / "goldens"
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.rights import locked_folder
 from PIL import Image
-from rights import locked_folder
 from typer.testing import CliRunner, Result
 
 from discontrolface.cli.app import app

@@ -21,12 +21,10 @@ from discontrolface.geometry.cameras import ndc_to_pixels, project
 from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.shade import sh_shading
 
-GOLDENS = Path(__file__).parent / "goldens"
-
 
 @pytest.fixture(scope="module")
-def head() -> HeadModel:
-    return HeadModel.from_flame(GOLDENS / "flame_synthetic.npz", shape_count=100, expression_count=50)
+def head(golden_flame: Path) -> HeadModel:
+    return HeadModel.from_flame(golden_flame, shape_count=100, expression_count=50)
 
 
 def some_codes(count: int = 2, detail: bool = True) -> Codes:

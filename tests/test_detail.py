@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from helpers.goldens import load_golden
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
@@ -25,7 +25,7 @@ LIGHT = light_preset("left", 0.8)[None]
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Tensor]:
-    return load_file(Path(__file__).parent / "goldens" / "deca.safetensors")
+    return load_golden("deca")
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +141,8 @@ def test_the_detailed_mesh_is_closed_and_displaced(space: DetailSpace, vertices:
     assert mesh.faces_uv.max() < len(mesh.uv)
 
 
-def test_a_head_without_texture_coordinates_is_named() -> None:
-    head = HeadModel.from_flame(Path(__file__).parent / "goldens" / "flame_synthetic.npz")
+def test_a_head_without_texture_coordinates_is_named(golden_flame: Path) -> None:
+    head = HeadModel.from_flame(golden_flame)
     with pytest.raises(UserError, match="texture coordinates"):
         DetailSpace.of(head)
     with pytest.raises(UserError, match=r"256, 256"):

@@ -134,10 +134,12 @@ def test_glb_comes_back(head: HeadModel, parameters: FaceParameters, tmp_path: P
     assert np.array_equal(arrays["indices"].reshape(-1, 3), head.faces)
 
 
-def test_other_endings_and_heads_without_texture_coordinates_are_named(head: HeadModel, parameters: FaceParameters, tmp_path: Path) -> None:
+def test_other_endings_and_heads_without_texture_coordinates_are_named(
+    head: HeadModel, parameters: FaceParameters, golden_flame: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=r"\.obj or \.glb"):
         write_mesh(tmp_path / "head.stl", head.template.numpy(), head.faces)
-    bare = HeadModel.from_flame(Path(__file__).parent / "goldens" / "flame_synthetic.npz")
+    bare = HeadModel.from_flame(golden_flame)
     with pytest.raises(UserError, match="texture coordinates"):
         photo_texture(gradient(), bare.template.numpy(), bare)
     export_head(tmp_path / "bare.obj", bare, FaceParameters.default(bare))

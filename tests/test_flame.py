@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from flame_synthetic import flame_arrays, flame_pickle, write_landmarks, write_topology
-from safetensors.torch import load_file
+from helpers.flame_synthetic import flame_arrays, flame_pickle, write_landmarks, write_topology
+from helpers.goldens import GOLDENS, load_golden, texture_arrays
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
@@ -18,17 +18,15 @@ from discontrolface.face.flame import FlameTexture, read_flame, read_landmarks, 
 from discontrolface.face.heads.base import HeadModel, rodrigues
 from discontrolface.geometry.cameras import project
 
-GOLDENS = Path(__file__).parent / "goldens"
-
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Tensor]:
-    return load_file(GOLDENS / "flame.safetensors")
+    return load_golden("flame")
 
 
 @pytest.fixture(scope="module")
-def head() -> HeadModel:
-    return HeadModel.from_flame(GOLDENS / "flame_synthetic.npz", GOLDENS / "flame_landmarks.npy")
+def head(golden_flame: Path) -> HeadModel:
+    return HeadModel.from_flame(golden_flame, GOLDENS / "flame_landmarks.npy")
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +79,6 @@ def test_rodrigues_is_flames(golden: dict[str, Tensor]) -> None:
     torch.testing.assert_close(rodrigues(golden["rodrigues.in"]), golden["rodrigues.out"], atol=1e-6, rtol=0)
 
 
-def texture_arrays(count: int = 6) -> tuple[np.ndarray, np.ndarray]:
-    """The golden's texture space: mean (512, 512, 3) and directions (512, 512, 3, count), 0 to 255."""
-    mean = np.random.RandomState(11).random_sample(786432).reshape(512, 512, 3) * 255
-    directions = (np.random.RandomState(12).random_sample(786432 * 6) * 2 - 1).reshape(512, 512, 3, 6) * 20
-    return mean.astype(np.float32), directions[..., :count].astype(np.float32)
-
-
 def test_texture_is_flametex(golden: dict[str, Tensor], tmp_path: Path) -> None:
     mean, directions = texture_arrays()
     np.savez(tmp_path / "flame.npz", mean=mean, tex_dir=directions)
@@ -100,12 +91,12 @@ def test_texture_is_flametex(golden: dict[str, Tensor], tmp_path: Path) -> None:
         FlameTexture.read(tmp_path / "flame.npz")
 
 
-def test_fewer_coefficients_are_the_first_ones(head: HeadModel, golden: dict[str, Tensor]) -> None:
-    short = HeadModel.from_flame(GOLDENS / "flame_synthetic.npz", shape_count=100, expression_count=50)
+def test_fewer_coefficients_are_the_first_ones(head: HeadModel, golden: dict[str, Tensor], golden_flame: Path) -> None:
+    short = HeadModel.from_flame(golden_flame, shape_count=100, expression_count=50)
     padded = torch.cat([golden["in.shape"], torch.zeros(6, 200)], 1)
     torch.testing.assert_close(short(golden["in.shape"]).vertices, head(padded).vertices)
     with pytest.raises(UserError, match="301"):
-        HeadModel.from_flame(GOLDENS / "flame_synthetic.npz", shape_count=301)
+        HeadModel.from_flame(golden_flame, shape_count=301)
 
 
 # ---- files

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.rights import locked_folder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
-from rights import locked_folder
 
 from discontrolface.common import images
 from discontrolface.common.errors import UserError

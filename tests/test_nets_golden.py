@@ -1,20 +1,17 @@
 """The networks against the official code's figures (tests/goldens/README_networks.md)."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
-from official_recipe import recipe_state_dict
-from safetensors.torch import load_file
+from helpers.goldens import GOLDENS, close_to_golden, diffae_io
+from helpers.official_recipe import recipe_state_dict
 from torch import Tensor
 
 from discontrolface.nets import DiffAE
 from discontrolface.nets.blocks import timestep_embedding
 from discontrolface.weights import import_diffae
 from discontrolface.weights.official import official_key, our_key, read_config
-
-GOLDENS = Path(__file__).parent / "goldens"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +22,7 @@ def model() -> DiffAE:
 
 @pytest.fixture(scope="module")
 def io() -> dict[str, Tensor]:
-    return load_file(GOLDENS / "diffae_tiny_io.safetensors")
+    return diffae_io()
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +54,7 @@ def test_every_decoder_feature(model: DiffAE, io: dict[str, Tensor]) -> None:
     model.unet(model.stem(io["x_t"][:1]), io["t"][:1], io["z_sem"][:1], collect=features)
     assert len(features) == 12
     for k, feature in features.items():
-        close(feature, io[f"feat.out_{k:02d}"])
+        close_to_golden(feature, io, f"feat.out_{k:02d}", 1e-4)
 
 
 def test_same_result_while_recording_gradients(model: DiffAE, io: dict[str, Tensor]) -> None:

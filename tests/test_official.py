@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from official_recipe import recipe_state_dict, recipe_tensor
+from helpers.goldens import GOLDENS
+from helpers.official_recipe import recipe_state_dict, recipe_tensor
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
@@ -24,7 +25,6 @@ from discontrolface.weights import import_attributes, import_diffae, import_late
 from discontrolface.weights.checkpoint import open_checkpoint
 from discontrolface.weights.official import CELEBA_ATTRIBUTES, official_key, our_key
 
-GOLDENS = Path(__file__).parent / "goldens"
 SHAPES: dict[str, list[int]] = json.loads((GOLDENS / "diffae_tiny.json").read_text())["lit_keys"]
 
 

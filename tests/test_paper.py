@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from flame_synthetic import regressor_tensors, write_all, write_deca, write_emoca
+from helpers.flame_synthetic import regressor_tensors, write_all, write_deca, write_emoca
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.codes import from_parameters

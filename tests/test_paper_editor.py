@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from flame_synthetic import regressor_tensors, write_all, write_emoca
+from helpers.networks import write_networks
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -24,10 +24,7 @@ from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot
 from discontrolface.editing.reading import Reader
 from discontrolface.face.codes import read_codes
 from discontrolface.face.geometry import DetailGeometry
-from discontrolface.nets.diffae import DiffAE
-from discontrolface.nets.exp_facenet import OPEN_MAPS, PAPER_MAPS, ExpFaceNet
-from discontrolface.nets.presets import debug_config
-from discontrolface.weights.assets import import_asset, paper_missing
+from discontrolface.nets.exp_facenet import OPEN_MAPS, PAPER_MAPS
 from discontrolface.weights.shipped import SHIPPED, list_shipped
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
@@ -37,48 +34,9 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
-def write_networks(folder: Path, maps: tuple[str, ...], gate: str) -> None:
-    torch.manual_seed(0)
-    model = DiffAE(**debug_config())
-    control = ExpFaceNet.from_backbone(model, snapshot_maps=maps, preview_gate=gate)
-    with torch.no_grad():  # fresh networks' last layers are zero: nothing would pass them
-        for network in (model, control):
-            for p in network.parameters():
-                p.add_(0.05 * torch.randn(p.shape))
-    model.save_pretrained(folder / "diffae")
-    control.save_pretrained(folder / "exp_facenet")
-
-
 @pytest.fixture(scope="module")
-def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a user brings, but for the regressor: FLAME's and DECA's files, and the two networks."""
-    folder: Path = tmp_path_factory.mktemp("downloads")
-    write_all(folder, networks=False)
-    rows, columns = np.indices((256, 256))
-    Image.fromarray(np.where((rows > 60) & (columns > 40), 255, 0).astype(np.uint8)).save(folder / "uv_face_eye_mask.png")
-    np.save(folder / "fixed_displacement_256.npy", np.full((256, 256), 0.0002))
-    write_networks(folder, PAPER_MAPS, "none")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def folder(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The paper preset, complete."""
-    store: Path = tmp_path_factory.mktemp("paper")
-    write_emoca(store / "emoca.ckpt", regressor_tensors())
-    for path in (*sorted(downloads.iterdir()), store / "emoca.ckpt"):
-        assert import_asset(path, store).state == "ok"
-    (store / "emoca.ckpt").unlink()
-    assert paper_missing(store) == []
-    manifest = json.loads((store / "preset.json").read_text())
-    assert manifest["start"] == "noise"
-    (store / "preset.json").write_text(json.dumps({**manifest, "steps": 3, "one_shot": {"iterations": 2, "batch": 1, "mask_patch": 4}}))
-    return store
-
-
-@pytest.fixture(scope="module")
-def editor(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Editor:
-    return Editor.load("paper", cache=tmp_path_factory.mktemp("personal"), assets=folder)
+def editor(paper_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Editor:
+    return Editor.load("paper", cache=tmp_path_factory.mktemp("personal"), assets=paper_folder)
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +45,11 @@ def person(editor: Editor) -> Person:
 
 
 @pytest.fixture(scope="module")
-def flame_only(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def flame_only(paper_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder with FLAME and its landmarks, nothing else."""
     store: Path = tmp_path_factory.mktemp("flame")
     for name in ("flame.safetensors", "landmarks.safetensors", "actions.safetensors"):
-        (store / name).write_bytes((folder / name).read_bytes())
+        (store / name).write_bytes((paper_folder / name).read_bytes())
     return store
 
 
@@ -180,9 +138,9 @@ def test_flame_alone_reads_and_edits(flame_only: Path, tmp_path: Path) -> None:
         editor.edit(Reader.open().read(PHOTO), target)
 
 
-def test_what_is_missing_is_said_before_anything_runs(downloads: Path, tmp_path: Path) -> None:
+def test_what_is_missing_is_said_before_anything_runs(paper_downloads: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    assert run("assets", "import", downloads / "landmark_embedding.npy", "--assets-dir", store).exit_code == 0
+    assert run("assets", "import", paper_downloads / "landmark_embedding.npy", "--assets-dir", store).exit_code == 0
     with pytest.raises(UserError, match="not complete") as error:
         Editor.load("paper", assets=store)
     for words in ("generic_model.pkl", "flame.is.tue.mpg.de", "emoca.is.tue.mpg.de", "phizaz/diffae", "exp_facenet"):
@@ -197,10 +155,12 @@ def test_what_is_missing_is_said_before_anything_runs(downloads: Path, tmp_path:
     assert not (tmp_path / "out.png").exists()
 
 
-def test_assets_are_listed_and_imported(downloads: Path, tmp_path: Path) -> None:
+def test_assets_are_listed_and_imported(paper_downloads: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     (tmp_path / "bad.bin").write_bytes(b"hello")
-    result = run("assets", "import", downloads / "head_template.obj", tmp_path / "bad.bin", downloads / "diffae", "--assets-dir", store)
+    result = run(
+        "assets", "import", paper_downloads / "head_template.obj", tmp_path / "bad.bin", paper_downloads / "diffae", "--assets-dir", store
+    )
     assert result.exit_code == 2
     assert "head_template.obj: its texture coordinates, stored as" in result.stdout  # one bad file does not stop the others
     assert "diffae: the backbone" in result.stdout
@@ -242,8 +202,8 @@ def test_shipped_files_are_checked(tmp_path: Path) -> None:
     assert states["open/exp_facenet"] == "ok"
 
 
-def test_command_line(folder: Path, tmp_path: Path) -> None:
-    paper = ("--preset", "paper", "--assets-dir", folder)
+def test_command_line(paper_folder: Path, tmp_path: Path) -> None:
+    paper = ("--preset", "paper", "--assets-dir", paper_folder)
     read = run("read", PHOTO, *paper, "-o", tmp_path / "face.json", "--sheet", tmp_path / "sheet.png", "--codes", tmp_path / "codes.npz")
     assert read.exit_code == 0, read.output
     assert read_codes(tmp_path / "codes.npz").detail is not None
@@ -265,13 +225,15 @@ def test_command_line(folder: Path, tmp_path: Path) -> None:
     record = read_provenance(tmp_path / "plain.png")
     assert record is not None
     assert record["head"] == "flame"
-    wrong = run("edit", PHOTO, "-o", tmp_path / "no.png", "--preset", folder, "--head", "open", "--parameters", tmp_path / "face.json")
+    wrong = run(
+        "edit", PHOTO, "-o", tmp_path / "no.png", "--preset", paper_folder, "--head", "open", "--parameters", tmp_path / "face.json"
+    )
     assert wrong.exit_code == 2
     assert "head model 'flame'" in wrong.stderr
 
 
-def test_export(folder: Path, tmp_path: Path) -> None:
-    common = ("--preset", "paper", "--assets-dir", folder, "--texture", "64", "--yaw", "20")
+def test_export(paper_folder: Path, tmp_path: Path) -> None:
+    common = ("--preset", "paper", "--assets-dir", paper_folder, "--texture", "64", "--yaw", "20")
     assert run("export", PHOTO, "-o", tmp_path / "fine.glb", *common).exit_code == 0
     assert run("export", PHOTO, "-o", tmp_path / "head.obj", *common, "--no-detail", "--at-rest").exit_code == 0
     assert {p.name for p in tmp_path.iterdir()} == {"fine.glb", "head.obj", "head.mtl", "head.png"}

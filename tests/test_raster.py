@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import shapes
+from helpers import shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

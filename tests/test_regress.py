@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from helpers.goldens import GOLDENS, load_golden
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.regress import Codes, FaceRegressor
 
-GOLDENS = Path(__file__).parent / "goldens"
-
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Tensor]:
-    return load_file(GOLDENS / "deca.safetensors")
+    return load_golden("deca")
 
 
 def recipe(key: str, shape: list[int]) -> Tensor:
-    """The golden's weights: tests/goldens/README.md."""
+    """The golden's weights: tests/goldens/README_face.md."""
     if not shape:
         return torch.zeros((), dtype=torch.int64)
     u = 2 * np.random.RandomState((zlib.crc32(key.encode()) + 1) % 2**32).random_sample(int(np.prod(shape))) - 1

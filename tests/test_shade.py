@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from helpers.goldens import load_golden
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from discontrolface.common.errors import UserError
 from discontrolface.render import shade
 
-GOLDENS = Path(__file__).parent / "goldens" / "render.safetensors"
-
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Tensor]:
-    return load_file(GOLDENS)
+    return load_golden("render")
 
 
 def random_directions(count: int, seed: int = 0) -> Tensor:

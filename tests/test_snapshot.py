@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import shapes
 import torch
+from helpers import shapes
 from torch import Tensor
 
 from discontrolface.common.errors import UserError

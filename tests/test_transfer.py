@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from flame_synthetic import flame_arrays, write_landmarks
+from helpers.flame_synthetic import flame_arrays, write_landmarks
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.correspond import Correspondence, Surface, correspond

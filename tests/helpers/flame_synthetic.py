@@ -1,6 +1,6 @@
 """A FLAME-shaped model in FLAME's own file formats, made from the open head, so that everything but the licensed numbers is exercised.
 
-Run it to get the files in a folder: python tests/flame_synthetic.py FOLDER
+Run it to get the files in a folder: python tests/helpers/flame_synthetic.py FOLDER
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The synthetic weights of tests/goldens, made from each tensor's name (see tests/goldens/README.md)."""
+"""The synthetic weights of tests/goldens, made from each tensor's name (see tests/goldens/README_networks.md)."""
 
 import zlib
 
