@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from discontrolface.common.errors import UserError
+from discontrolface.geometry import cameras, meshes
 from discontrolface.render import shade
 
 
@@ -46,12 +47,12 @@ def sphere_quadrature(count: int = 48) -> tuple[Tensor, Tensor]:
 
 def test_vertex_normals_are_decas(golden: dict[str, Tensor]) -> None:
     vertices, faces = golden["in.vertices"], golden["in.faces"]
-    torch.testing.assert_close(shade.vertex_normals(vertices, faces), golden["vertex_normals"], atol=1e-5, rtol=0)
-    torch.testing.assert_close(shade.vertex_normals(vertices[0], faces), golden["vertex_normals"][0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(meshes.vertex_normals(vertices, faces), golden["vertex_normals"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(meshes.vertex_normals(vertices[0], faces), golden["vertex_normals"][0], atol=1e-5, rtol=0)
 
 
 def test_projection_is_decas(golden: dict[str, Tensor]) -> None:
-    torch.testing.assert_close(shade.project(golden["in.vertices"], golden["in.cam"]), golden["batch_orth_proj"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(cameras.project(golden["in.vertices"], golden["in.cam"]), golden["batch_orth_proj"], atol=1e-5, rtol=0)
 
 
 def test_sh_light_is_decas(golden: dict[str, Tensor]) -> None:
@@ -78,15 +79,15 @@ def test_vertex_normals_of_a_plane_a_loose_vertex_and_no_winding() -> None:
     vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [5, 5, 5]])
     faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
     expected = torch.tensor([[0.0, 0, 1]] * 4 + [[0.0, 0, 0]])
-    assert torch.equal(shade.vertex_normals(vertices, faces), expected)
-    assert torch.equal(shade.vertex_normals(vertices * 1e-4, faces.flip(1).int()), -expected)
+    assert torch.equal(meshes.vertex_normals(vertices, faces), expected)
+    assert torch.equal(meshes.vertex_normals(vertices * 1e-4, faces.flip(1).int()), -expected)
 
 
 def test_pixels_and_ndc() -> None:
     ndc = torch.tensor([[-1.0, 1.0], [1.0, -1.0], [0.0, 0.0]])
-    pixels = shade.ndc_to_pixels(ndc, height=100, width=200)
+    pixels = cameras.ndc_to_pixels(ndc, height=100, width=200)
     assert pixels.tolist() == [[0, 0], [200, 100], [100, 50]]
-    torch.testing.assert_close(shade.pixels_to_ndc(pixels, height=100, width=200), ndc)
+    torch.testing.assert_close(cameras.pixels_to_ndc(pixels, height=100, width=200), ndc)
 
 
 def test_a_directional_light_is_the_projection_of_the_clamped_cosine() -> None:
@@ -171,7 +172,7 @@ def test_gradients_agree_with_finite_differences() -> None:
     light = torch.randn(2, 9, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     direction = random_directions(2).requires_grad_()
     rotation = random_rotations(2).requires_grad_()
-    assert torch.autograd.gradcheck(lambda v, l: shade.sh_shading(shade.vertex_normals(v, faces), l), (vertices, light))
-    assert torch.autograd.gradcheck(shade.project, (vertices, camera))
+    assert torch.autograd.gradcheck(lambda v, l: shade.sh_shading(meshes.vertex_normals(v, faces), l), (vertices, light))
+    assert torch.autograd.gradcheck(cameras.project, (vertices, camera))
     assert torch.autograd.gradcheck(lambda d: shade.sh_from_direction(d, 0.1, 0.9), (direction,))
     assert torch.autograd.gradcheck(shade.rotate_sh, (light, rotation))

@@ -1,0 +1,200 @@
+"""The one edit pipeline: batches, threads, starts; and that personal weights go through."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from discontrolface.cli.app import app
+from discontrolface.common.errors import UserError
+from discontrolface.diffusion.sampling import Step
+from discontrolface.diffusion.settings import STARTS, Sampling
+from discontrolface.editing.editor import Editor
+from discontrolface.editing.person import Person
+from discontrolface.editing.personalize import PAPER_ONE_SHOT
+from discontrolface.editing.pipeline import denoise, prepare
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.exp_facenet import OPEN_MAPS, ExpFaceNet
+from discontrolface.nets.presets import debug_config
+from discontrolface.synthetic.portraits import HELD_OUT, make_pair
+
+PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+
+
+def make_preset(folder: Path) -> Path:
+    """A preset of 32 pixels whose random networks answer to everything that they see."""
+    torch.manual_seed(0)
+    model = DiffAE(**debug_config())
+    control = ExpFaceNet.from_backbone(model, snapshot_maps=OPEN_MAPS, preview_gate="visibility")
+    with torch.no_grad():
+        for p in (*model.parameters(), *control.parameters()):
+            p.add_(0.05 * torch.randn(p.shape))
+    model.save_pretrained(folder / "diffae")
+    control.save_pretrained(folder / "exp_facenet")
+    about = {"name": "tiny", "head": "open", "start": "noise", "strength": 0.5, "steps": 4, "one_shot": {"mask_patch": 4, "iterations": 2}}
+    (folder / "preset.json").write_text(json.dumps(about))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_preset(tmp_path_factory.mktemp("preset"))
+
+
+@pytest.fixture(scope="module")
+def editor(preset: Path) -> Editor:
+    return Editor.load(preset, cache=preset / "cache")
+
+
+@pytest.fixture(scope="module")
+def people(editor: Editor) -> list[Person]:
+    """The example photo, read, and a drawn portrait with its true parameters."""
+    pair = make_pair(HELD_OUT + 3, 64)
+    drawn = Person.known((pair.source * 255).astype(np.uint8), pair.source_parameters, editor.reader.geometry)
+    return [editor.read(PHOTO), drawn]
+
+
+def targets_of(person: Person) -> list[FaceParameters]:
+    """Eight edits."""
+    looks = [{"yaw": 10 - 5 * k} for k in range(4)] + [{"expression": {"jawOpen": 0.2 * k}, "light": "left"} for k in range(4)]
+    return [person.parameters.edit(**look) for look in looks]
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_batch_gives_what_single_edits_give(editor: Editor, people: list[Person], start: str) -> None:
+    """To 1e-5 in the networks' pictures: of one photo (which share noise, masks and code), and of different photos and seeds."""
+    sampling = Sampling(steps=4, start=start, strength=0.5, mask_patch=4, temperature=0.7)
+    networks = editor.networks
+    for edits in (
+        [prepare(people[0], target, editor.size, networks.maps, 3) for target in targets_of(people[0])],
+        [prepare(person, targets_of(person)[1], editor.size, networks.maps, seed) for seed, person in enumerate(people)],
+    ):
+        batch = denoise(networks, edits, sampling)
+        single = torch.cat([denoise(networks, [edit], sampling) for edit in edits])
+        assert (batch - single).abs().max() < 1e-5
+        assert (batch[0] - batch[1]).abs().max() > 1e-3
+
+
+def test_edit_many_gives_the_pictures_of_edit(editor: Editor, people: list[Person]) -> None:
+    person = people[0]
+    many = editor.edit_many(person, targets_of(person), steps=2, seed=5)
+    for result, target in zip(many, targets_of(person), strict=True):
+        one = editor.edit(person, target, steps=2, seed=5)
+        assert np.abs(np.asarray(result.image, int) - np.asarray(one.image, int)).max() <= 1  # rounding to 8 bits
+        assert result.record == one.record
+        assert result.parameters == target
+
+
+def test_eight_threads_on_one_editor_give_the_bits_of_serial_runs(editor: Editor, people: list[Person], preset: Path) -> None:
+    """Reading and editing two photos from eight threads at a time, with what is kept between edits (previews, personal networks) still empty."""
+    jobs = [(k % 2, target, start) for k in range(2) for target in targets_of(people[k])[::3] for start in ("noise", "draft")]
+
+    def run(own: list[Person], job: tuple[int, FaceParameters, str]) -> np.ndarray:
+        which, target, start = job
+        picture = editor.edit(own[which], target, start=start, steps=2).image
+        if which == 0:
+            again = editor.read(PHOTO)
+            assert again.parameters == people[0].parameters
+        return np.asarray(picture)
+
+    personal = [editor.personalize(person) for person in people]
+    serial = [run([dataclasses.replace(p) for p in personal], job) for job in jobs]
+    fresh = Editor.load(preset, cache=preset / "cache", reader=editor.reader)
+    again = [fresh.personalize(editor.read(PHOTO)), fresh.personalize(people[1])]
+    with ThreadPoolExecutor(8) as pool:
+        threaded = list(pool.map(lambda job: run(again, job), jobs * 2))
+    for k, picture in enumerate(threaded):
+        assert np.array_equal(picture, serial[k % len(jobs)]), jobs[k % len(jobs)][2]
+
+
+def test_a_callback_is_told_every_prediction(editor: Editor, people: list[Person]) -> None:
+    for start, count in (("noise", 4), ("draft", 2), ("predicted", 3)):
+        steps: list[Step] = []
+        editor.edit(
+            people[0],
+            people[0].parameters.edit(yaw=5),
+            steps.append,
+            start=start,
+            steps=4,
+            **({} if start == "noise" else {"strength": 0.5}),
+        )
+        assert [(s.index, s.count) for s in steps] == [(k, count) for k in range(count)]
+
+
+def test_predicted_refines_its_own_prediction(editor: Editor, people: list[Person]) -> None:
+    """By hand: one prediction from noise, that picture noised to the level of the last steps, and these steps from it."""
+    from discontrolface.diffusion.sampling import sample
+
+    edit = prepare(people[0], people[0].parameters.edit(yaw=10), editor.size, editor.networks.maps, 7)
+    sampling = Sampling(steps=4, start="predicted", strength=0.5, masking="A", temperature=0.6)
+    networks = editor.networks
+    z = networks.backbone.encode(edit.crop)
+
+    def condition(step: int, t: torch.Tensor, x_t: torch.Tensor) -> tuple[torch.Tensor, object]:
+        return z, networks.control(x_t, t, z, edit.snapshot.image, backbone=networks.backbone)
+
+    generator = torch.Generator().manual_seed(7)
+    first, second = (torch.randn(1, 3, 32, 32, generator=generator) for _ in range(2))
+    x0 = sample(networks.backbone, 0.6 * first, steps=1, condition=condition)
+    by_hand = sample(networks.backbone, second, steps=4, condition=condition, start=x0, strength=0.5)
+    assert torch.allclose(denoise(networks, [edit], sampling), by_hand, atol=1e-6)
+
+
+def test_sampling_refuses_what_it_does_not_know() -> None:
+    for given, words in (
+        ({"start": "nowhere"}, "start 'nowhere' is not known"),
+        ({"solver": "euler"}, "solver 'euler' is not known"),
+        ({"masking": "G"}, "masking schedule"),
+        ({"masking": (0.5,) * 3}, "lists 3 ratios, but the run takes 20"),
+        ({"temperature": 0.0}, "temperature 0.0 must"),
+        ({"mask_region": "nose"}, "mask_region 'nose'"),
+    ):
+        with pytest.raises(UserError, match=words):
+            Sampling(**given)
+    with pytest.raises(UserError, match=r"strength 0\.5 belongs"):
+        Sampling().with_choices({"strength": 0.5})
+    assert Sampling(masking=0.5).record()["masking"] == 0.5
+
+
+def test_networks_with_personal_weights_are_put_together_once(editor: Editor, people: list[Person]) -> None:
+    person = editor.personalize(people[0])
+    assert editor.networks_of(person).control is editor.networks_of(person).control
+    assert editor.networks_of(person).control is not editor.networks.control
+    assert editor.networks_of(people[0]) is editor.networks
+    source = people[0].preview_source(32)
+    assert person.preview_source(32) is source, "what was read of the photo is kept when it is personalized"
+
+
+def test_weights_of_another_seed_and_of_a_file_reach_the_edit(preset: Path, tmp_path: Path) -> None:
+    """`personalize --seed 7` and `train oneshot`: the edit that asks for them gets them, and they are not the usual ones."""
+    common = [str(PHOTO), "--preset", str(preset), "--steps", "2", "-q", "--yaw", "12"]
+
+    def edit(name: str, *options: str) -> np.ndarray:
+        from PIL import Image
+
+        out = tmp_path / f"{name}.png"
+        done = CliRunner().invoke(app, ["edit", *common, "-o", str(out), "--cache-dir", str(tmp_path / "cache"), *options])
+        assert done.exit_code == 0, done.output
+        return np.asarray(Image.open(out))
+
+    done = CliRunner().invoke(
+        app, ["personalize", str(PHOTO), "--preset", str(preset), "--seed", "7", "-q", "--cache-dir", str(tmp_path / "cache")]
+    )
+    assert done.exit_code == 0, done.output
+    (kept,) = (tmp_path / "cache").glob("*.safetensors")
+    seven = edit("seven", "--personal-seed", "7")
+    assert len(list((tmp_path / "cache").glob("*.safetensors"))) == 1, "the weights of seed 7 were found"
+    assert np.array_equal(edit("file", "--personal", str(kept)), seven)
+    assert not np.array_equal(edit("none", "--no-personal"), seven)
+    assert not np.array_equal(edit("usual"), seven)
+    both = CliRunner().invoke(app, ["edit", *common, "-o", str(tmp_path / "x.png"), "--personal", str(kept), "--no-personal"])
+    assert both.exit_code == 2
+    assert PAPER_ONE_SHOT.warps == 0
