@@ -176,7 +176,7 @@ def test_missing_albedo_is_refused_where_it_is_asked_for(pairs: Path) -> None:
 
 def test_edits_of_held_out_pairs(tmp_path: Path) -> None:
     """Pictures of the right kind that follow the target's buffers and the source's code, the same each time."""
-    geometry = Geometry.of(HeadModel.open())
+    geometry = Geometry(HeadModel.open())
     bench = Bench(Reader.open(32), geometry, 32, ("normals",))
     edit = held_out_pair(0, bench).edit
     method = RigMethod(small(), steps=2)

@@ -30,7 +30,7 @@ EDITS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def geometry() -> Geometry:
-    return Geometry.of(HeadModel.open())
+    return Geometry(HeadModel.open())
 
 
 @pytest.fixture(scope="module")

@@ -125,7 +125,8 @@ def all_stages(plan: Plan, preset: str | Path, device: str, photo: Path | None, 
     """Every stage with its effort, made when it is its turn."""
     from discontrolface.common.images import load_photo
     from discontrolface.editing.editor import Editor
-    from discontrolface.weights.preset import load_preset, preset_folder
+    from discontrolface.weights.manifest import preset_folder
+    from discontrolface.weights.preset import load_preset
 
     folder = preset_folder(preset, assets)
     yield Stage("load the networks", lambda: load_preset(folder, device), device=device), plan.effort

@@ -59,7 +59,7 @@ def evaluate(
         from discontrolface.evaluation.run import Measures, Setup, check_outputs
         from discontrolface.evaluation.trials import trials_of
         from discontrolface.reports import check_installed
-        from discontrolface.weights.preset import preset_folder
+        from discontrolface.weights.manifest import preset_folder
 
         measures = Measures(inception, lpips_backbone, lpips_linear, arcface, has_identity())
         others = tuple(parse_outputs(outputs or []).items())

@@ -38,9 +38,10 @@ class Source:
     def reader(self, device: str = "cpu") -> Reader:
         """The models that read photos. Only what reading needs has to be there, no diffusion networks."""
         from discontrolface.editing.reading import Reader
-        from discontrolface.weights.preset import preset_head
+        from discontrolface.weights.manifest import preset_head, preset_size
 
-        return Reader.load(self.head or preset_head(self.preset), assets=self.assets_dir, detail=self.detail, device=device)
+        head, size = self.head or preset_head(self.preset), preset_size(self.preset, self.assets_dir)
+        return Reader.load(head, size, self.assets_dir, self.detail, device=device)
 
     def read(self, reader: Reader, photo: Path) -> Person:
         """The person of the chosen face."""
@@ -49,7 +50,7 @@ class Source:
 
     def folder(self) -> Path:
         """The preset's folder, complete as far as that can be said quickly: before the photo is read."""
-        from discontrolface.weights.preset import preset_folder
+        from discontrolface.weights.manifest import preset_folder
 
         return preset_folder(self.preset, self.assets_dir)
 

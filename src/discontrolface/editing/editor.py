@@ -35,7 +35,8 @@ from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot, one_shot
 from discontrolface.editing.pipeline import Composite, Networks, PreparedEdit, composite, denoise, prepare, resolved
 from discontrolface.editing.reading import Box, Reader
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.weights.preset import Preset, load_preset, preset_folder
+from discontrolface.weights.manifest import preset_folder
+from discontrolface.weights.preset import Preset, load_preset
 
 BATCH = 8  # edits that `edit_many` denoises at once
 

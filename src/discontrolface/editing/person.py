@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from discontrolface import render  # its names load when they are used: reading needs no preview
 from discontrolface.common.errors import UserError
 from discontrolface.common.images import Photo
 from discontrolface.common.pixels import to_float, to_uint8
@@ -22,12 +23,12 @@ from discontrolface.face.geometry import Geometry
 from discontrolface.face.heads.contract import FaceReading
 from discontrolface.face.landmarks import Landmarks
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.render.source import PreviewSource, prepare_source
-from discontrolface.render.warp import Preview, View, preview_of
 
 if TYPE_CHECKING:
     from discontrolface.editing.personal import PersonalWeights
     from discontrolface.face.regress import Codes
+    from discontrolface.render.source import PreviewSource, View
+    from discontrolface.render.warp import Preview
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,13 @@ class Person:
 
         def read() -> PreviewSource:
             crop = self.fine_crop if size == self.fine_crop.size else self.crop.resize(size)
-            return prepare_source(to_float(crop.image), self.own_view, self.geometry.rig)
+            return render.prepare_source(to_float(crop.image), self.own_view, self.geometry.rig)
 
         return self.sources.get(size, read)
 
     def draft(self, parameters: FaceParameters, size: int | None = None) -> Preview:
         """The mesh-driven warp of the photo towards `parameters`, on a crop of `size` pixels (default: the photo's own resolution)."""
-        return preview_of(self.preview_source(size), self.geometry.view(parameters))
+        return render.preview_of(self.preview_source(size), self.geometry.view(parameters))
 
     def preview(self, parameters: FaceParameters) -> Image.Image:
         """The draft of an edit as a PIL image of the crop: instant, no network."""

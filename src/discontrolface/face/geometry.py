@@ -7,23 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from discontrolface import render  # its names load when they are used: reading needs no preview
 from discontrolface.common.tensors import to_network
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.cameras import ndc_to_pixels, project
-from discontrolface.render.rig import PreviewRig
 from discontrolface.render.snapshot import Snapshot, render_snapshot
-from discontrolface.render.warp import Preview, View
 
 if TYPE_CHECKING:
     from discontrolface.face.paper import PaperFace
     from discontrolface.face.regress import Codes
+    from discontrolface.render.rig import PreviewRig
+    from discontrolface.render.warp import Preview, View
 
 
 class Surface(NamedTuple):
@@ -40,12 +42,11 @@ class Geometry:
     """A head model and its preview rig."""
 
     head: HeadModel
-    rig: PreviewRig
 
-    @classmethod
-    def of(cls, head: HeadModel) -> Geometry:
-        """Of a head model."""
-        return Geometry(head, PreviewRig.of(head))
+    @cached_property
+    def rig(self) -> PreviewRig:
+        """What previews need of the head model alone; made when the first preview is."""
+        return render.PreviewRig.of(self.head)
 
     @property
     def label(self) -> str:
@@ -65,7 +66,7 @@ class Geometry:
     def view(self, parameters: FaceParameters, vertices: torch.Tensor | None = None) -> View:
         """The posed head in the crop, as the preview takes it. vertices: `vertices(parameters)`, if computed before."""
         vertices = self.vertices(parameters) if vertices is None else vertices
-        return View(project(vertices, parameters.tensors()["camera"])[0].numpy(), parameters.light, parameters.albedo)
+        return render.View(project(vertices, parameters.tensors()["camera"])[0].numpy(), parameters.light, parameters.albedo)
 
     def snapshot(
         self,
@@ -99,15 +100,20 @@ class Geometry:
 class DetailGeometry(Geometry):
     """FLAME with the wrinkles of the person whose codes these are."""
 
+    plain: Geometry  # the same head without wrinkles, which keeps the rig
     face: PaperFace
     codes: Codes
+
+    @cached_property
+    def rig(self) -> PreviewRig:
+        return self.plain.rig
 
     @property
     def label(self) -> str:
         return f"{self.head.name}+detail"
 
     def coarse(self) -> Geometry:
-        return Geometry(self.head, self.rig)
+        return self.plain
 
     def snapshot(
         self,

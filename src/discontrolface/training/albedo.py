@@ -37,7 +37,7 @@ def draw_albedo(block: Path, output: Path) -> None:
     from discontrolface.synthetic.portraits import picture_backgrounds
 
     pairs = np.load(block, mmap_mode="r", allow_pickle=False)
-    geometry, pictures = Geometry.of(HeadModel.open()), picture_backgrounds()
+    geometry, pictures = Geometry(HeadModel.open()), picture_backgrounds()
     size, first = pairs.shape[-1], first_seed(block)
     maps = np.empty((len(pairs), sum(ALBEDO.values()), size, size), np.uint8)
     for k in range(len(pairs)):

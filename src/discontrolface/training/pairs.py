@@ -87,7 +87,7 @@ def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, floa
 
     torch.set_num_threads(1)
     begin = time.monotonic()
-    geometry = Geometry.of(HeadModel.open())
+    geometry = Geometry(HeadModel.open())
     pictures = synthetic.picture_backgrounds()
     block = np.empty((count, CHANNELS, size, size), np.uint8)
     for k in range(count):

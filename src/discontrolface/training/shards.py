@@ -200,4 +200,4 @@ class ShardDataset:
 @functools.lru_cache(maxsize=1)
 def geometry() -> Geometry:
     """The open head, loaded once in each process."""
-    return Geometry.of(HeadModel.open())
+    return Geometry(HeadModel.open())

@@ -363,7 +363,7 @@ def _write_manifest(folder: Path, manifest: Mapping[str, Mapping[str, str]]) -> 
 
 
 def _write_preset(folder: Path) -> None:
-    """preset.json, once both networks are there (weights/preset.py). A file that is there already stays: the user may have changed it."""
+    """preset.json, once both networks are there (manifest.py). A file that is there already stays: the user may have changed it."""
     if (folder / "preset.json").exists() or not all((folder / part).is_dir() for part in ("diffae", "exp_facenet")):
         return
     # The paper's inference: from random noise, 20 steps, all of them.

@@ -1,10 +1,7 @@
-"""A preset: a folder with the two networks and the way they like to be used.
+"""The networks of a preset: a folder with the two of them and the way they like to be used (manifest.py).
 
-preset.json      {"name", "head", "start", "strength", "steps"}, and "temperature" and "one_shot", which may be left out
 diffae/          the backbone (any class of nets/backbone.py), in the layout of diffusers (nets/network.py)
 exp_facenet/     the control network
-
-"open" is the folder in the package, "paper" the folder of imported assets (assets.py), anything else a folder of the user's.
 """
 
 from __future__ import annotations
@@ -12,19 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.folders import default_folder
 from discontrolface.diffusion.settings import Sampling
-from discontrolface.face.heads.registry import head_names
 from discontrolface.nets.backbone import Backbone, backbone_class
 from discontrolface.nets.exp_facenet import ExpFaceNet
-from discontrolface.weights.assets import paper_missing
+from discontrolface.weights.manifest import read_description
 
 
 @dataclass(frozen=True)
@@ -39,46 +33,15 @@ class Preset:
     one_shot: Mapping[str, Any] = field(default_factory=dict)  # fields of `OneShot` that differ from the paper's
 
 
-def open_folder() -> Path:
-    """The open preset's folder inside the package."""
-    return Path(str(files("discontrolface") / "assets" / "open"))
-
-
-def preset_folder(preset: str | Path, assets: str | Path | None = None) -> Path:
-    """Where a preset lies: "open", "paper", or a folder.
-
-    assets: the folder of imported assets, for "paper"; None: the user's. Raises UserError that lists every asset the paper preset lacks.
-    """
-    if preset == "open":
-        return open_folder()
-    if preset != "paper":
-        return Path(preset)
-    folder = default_folder() if assets is None else Path(assets)
-    missing = paper_missing(folder)
-    if missing:
-        raise UserError(f"the paper preset is not complete in {folder}: {'; '.join(missing)}. See `discontrolface assets`.")
-    return folder
-
-
-def preset_head(preset: str | Path) -> str:
-    """The head model of a preset, without looking for its networks."""
-    return {"open": "open", "paper": "flame"}.get(str(preset)) or str(read_manifest(Path(preset))["head"])
-
-
 def read_manifest(folder: Path) -> dict[str, Any]:
     """preset.json as the fields of `Preset` that it holds. Raises UserError that names what is missing or wrong."""
-    manifest = folder / "preset.json"
-    if not manifest.is_file():
-        raise UserError(f"no preset.json in {folder}; give 'open', 'paper' or a folder with preset.json, diffae/ and exp_facenet/")
+    read, manifest = read_description(folder), folder / "preset.json"
     try:
-        read: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-        values: dict[str, Any] = {"name": str(read["name"]), "head": str(read["head"]), "one_shot": dict(read.get("one_shot", {}))}
+        values: dict[str, Any] = {"name": read["name"], "head": read["head"], "one_shot": dict(read.get("one_shot", {}))}
         chosen: dict[str, Any] = {"start": str(read["start"]), "strength": float(read["strength"]), "steps": int(read["steps"])}
         chosen["temperature"] = float(read.get("temperature", 1.0))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{manifest} is not a preset's description ({error})") from error
-    if values["head"] not in head_names():
-        raise UserError(f"{manifest}: head {values['head']!r} is not known; choose one of {', '.join(head_names())}")
     try:
         return values | {"sampling": Sampling(**chosen)}
     except UserError as error:
@@ -96,7 +59,7 @@ def load_preset(folder: Path, device: str = "cpu") -> Preset:
 
 
 def saved_class(folder: Path) -> str:
-    """The name of the class whose weights lie in a folder that diffusers saved. UserError if its config.json does not say."""
+    """The name of the class whose weights lie in a folder. UserError if its config.json does not say."""
     try:
         return str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -60,4 +60,4 @@ class Head:
 
     def geometry(self, options: HeadOptions | None = None) -> Geometry:
         """The head model and its preview rig: what draws snapshots and previews."""
-        return Geometry.of(self.model(options or HeadOptions()))
+        return Geometry(self.model(options or HeadOptions()))

@@ -18,7 +18,7 @@ class FlameReader:
 
     def __init__(self, face: PaperFace, detail: bool = True, regressor: bool = True) -> None:
         self.face = face
-        self.geometry = Geometry.of(face.head)
+        self.geometry = Geometry(face.head)
         self.detail = detail and face.detail is not None
         self.regressor = regressor
 
@@ -34,7 +34,7 @@ class FlameReader:
     def _geometry(self, codes: Codes | None) -> Geometry:
         if not self.detail or codes is None or codes.detail is None:
             return self.geometry
-        return DetailGeometry(self.geometry.head, self.geometry.rig, self.face, codes)
+        return DetailGeometry(self.geometry.head, self.geometry, self.face, codes)
 
 
 def load_model(options: HeadOptions) -> HeadModel:

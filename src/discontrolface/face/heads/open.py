@@ -17,7 +17,7 @@ class FittedReader:
     """Reads faces by the landmark fit, with any head model whose landmarks are MediaPipe's 468."""
 
     def __init__(self, head: HeadModel) -> None:
-        self.geometry = Geometry.of(head)
+        self.geometry = Geometry(head)
 
     def read(self, crop: Crop, landmarks: Landmarks, like: FaceReading | None = None) -> FaceReading:
         """See HeadReader."""
