@@ -152,12 +152,12 @@ def predicted_then_refined(
     """
     count = sampling.predictions
 
-    def tell(offset: int) -> Callable[[Step], None] | None:
+    def shifted(offset: int) -> Callable[[Step], None] | None:
         if callback is None:
             return None
         return lambda step: callback(replace(step, index=step.index + offset, count=count))
 
-    first = sample(model, noise, steps=1, condition=condition, callback=tell(0))
+    first = sample(model, noise, steps=1, condition=condition, callback=shifted(0))
     again = white_noise(model, generators, str(noise.device)).expand_as(first)
     return sample(
         model,
@@ -167,7 +167,7 @@ def predicted_then_refined(
         start=first,
         strength=sampling.strength,
         solver=sampling.solver,
-        callback=tell(1),
+        callback=shifted(1),
     )
 
 

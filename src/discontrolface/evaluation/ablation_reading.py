@@ -58,8 +58,8 @@ def item_figures(picture: Array, item: Item, readings: Readings, reader: Reader)
     """All figures of one variant's picture; None where something cannot be measured."""
     out: dict[str, float | None] = {}
     if item.truth is not None:
-        found = truth_figures(picture, item.truth, item.edit.preview.visibility)
-        out |= {name: None if value is None else round(value, 5) for name, value in found.items()}
+        estimates = truth_figures(picture, item.truth, item.edit.preview.visibility)
+        out |= {name: None if value is None else round(value, 5) for name, value in estimates.items()}
         square = 4000 * (picture - item.truth).astype(np.float64) ** 2
         out["off_face"] = round(float(square[item.off_face].mean()), 4) if item.off_face.any() else None
         out["detail"] = round(detail_correlation(picture, item.truth, item.face), 5) if item.face.any() else None

@@ -118,11 +118,11 @@ def fits(variant: Variant, editor: Editor) -> bool:
 
 def checked_experiment(name: str, editor: Editor, sizes: Sizes, people: Sequence[Person], weights: Mapping[str, Any]) -> Experiment:
     """The experiment with the variants that this preset can show. UserError that says what is needed if it cannot be run at all."""
-    found = experiment(name, sizes, tuple(weights) if name == "maps" else ())
+    plan = experiment(name, sizes, tuple(weights) if name == "maps" else ())
     if weights and name != "maps":
         raise UserError(f"--weights {', '.join(weights)} are compared by `ablate maps`, not by `ablate {name}`; leave them out")
     head = editor.reader.geometry.head.name
-    if found.on_photos:
+    if plan.on_photos:
         if head == "open":
             raise UserError(
                 "`ablate detail` compares control with and without EMOCA's detail vector, and the open head has none; "
@@ -140,10 +140,10 @@ def checked_experiment(name: str, editor: Editor, sizes: Sizes, people: Sequence
         raise UserError(
             f"the held-out pairs are drawn with the open head, and preset {editor.preset.name!r} is controlled by {head!r}; give --preset open"
         )
-    variants = tuple(v for v in found.variants if fits(v, editor))
+    variants = tuple(v for v in plan.variants if fits(v, editor))
     names = {v.name for v in variants}
-    claims = tuple(c for c in found.claims if all({x.variant, x.against} <= names for x in c.comparisons))
-    return replace(found, variants=variants, claims=claims)
+    claims = tuple(c for c in plan.claims if all({x.variant, x.against} <= names for x in c.comparisons))
+    return replace(plan, variants=variants, claims=claims)
 
 
 def load_controls(given: Mapping[str, Path], editor: Editor) -> dict[str, Any]:
@@ -152,17 +152,17 @@ def load_controls(given: Mapping[str, Path], editor: Editor) -> dict[str, Any]:
     for name, folder in given.items():
         inner = folder / "exp_facenet"
         control = load_network(ExpFaceNet, inner if inner.is_dir() else folder, editor.device)
-        wanted, found = editor.preset.control.config, control.config
+        own, theirs = editor.preset.control.config, control.config
         for key in ("image_size", "patch", "model_channels", "channel_mult", "num_res_blocks", "z_channels"):
-            if tuple(np.atleast_1d(found[key])) != tuple(np.atleast_1d(wanted[key])):
+            if tuple(np.atleast_1d(theirs[key])) != tuple(np.atleast_1d(own[key])):
                 raise UserError(
-                    f"--weights {name}: {folder} has {key} {found[key]}, the preset's network {wanted[key]}; they need one backbone"
+                    f"--weights {name}: {folder} has {key} {theirs[key]}, the preset's network {own[key]}; they need one backbone"
                 )
         controls[name] = control
     return controls
 
 
-def settings_of(found: Experiment, maker: Maker, people: Sequence[Person]) -> dict[str, Any]:
+def settings_of(plan: Experiment, maker: Maker, people: Sequence[Person]) -> dict[str, Any]:
     """Everything that the figures depend on, as JSON holds it. A record of other settings is not continued."""
     editor = maker.editor
     given: dict[str, Any] = {
@@ -170,18 +170,18 @@ def settings_of(found: Experiment, maker: Maker, people: Sequence[Person]) -> di
         "weights": editor.base_id,
         "other weights": {name: weights_id(network) for name, network in maker.weights.items()},
         "steps": maker.sizes.steps,
-        "variants": {v.name: repr(v) for v in found.variants},
-        "tasks": list(found.tasks),
+        "variants": {v.name: repr(v) for v in plan.variants},
+        "tasks": list(plan.tasks),
         "first seed of the pairs": HELD_OUT,
         "seed of photos": SEED,
         "photos": [p.photo.sha256 for p in people],
         "device": editor.device,
         "versions": {name: version(name) for name in ("discontrolface", "torch", "numpy")} | {"python": platform.python_version()},
     }
-    if any(v.sampled(maker.sampling).start == "draft" for v in found.variants):
+    if any(v.sampled(maker.sampling).start == "draft" for v in plan.variants):
         given["steps from the draft"] = maker.sampling.refinement
         given["strength of the draft"] = maker.sampling.strength
-    if found.axis == "iterations":
+    if plan.axis == "iterations":
         given["one-shot"] = repr(maker.one_shot)
     return dict(json.loads(json.dumps(given)))
 
@@ -218,7 +218,7 @@ def begin_record(path: Path, name: str, settings: dict[str, Any], overwrite: boo
 class Run:
     """One ablation under way."""
 
-    found: Experiment
+    plan: Experiment
     maker: Maker
     people: Sequence[Person]
     pairs: int
@@ -228,46 +228,46 @@ class Run:
 
     def items(self, shown: bool) -> Iterator[Item]:
         """The items of the picture, or those that are measured."""
-        kinds, editor, maps = self.found.tasks, self.maker.editor, self.maker.maps
-        if not self.found.on_photos:
+        kinds, editor, maps = self.plan.tasks, self.maker.editor, self.maker.maps
+        if not self.plan.on_photos:
             for number in range(min(self.maker.sizes.rows, self.pairs) if shown else self.pairs):
                 if shown or not self.measured(number):
                     yield from pair_items(number, kinds, editor, maps)
-        if self.found.on_photos or shown:
+        if self.plan.on_photos or shown:
             for person in self.people:
                 yield from photo_items(person, SEED, kinds, editor, maps)
 
     def measured(self, number: int) -> bool:
         """Whether all of a pair's figures are there, so that it need not be drawn."""
-        done = [self.record["items"].get(f"{HELD_OUT + number} {kind}", {"variants": {}}) for kind in self.found.tasks]
-        return all(v.name in entry["variants"] for entry in done for v in self.found.variants)
+        done = [self.record["items"].get(f"{HELD_OUT + number} {kind}", {"variants": {}}) for kind in self.plan.tasks]
+        return all(v.name in entry["variants"] for entry in done for v in self.plan.variants)
 
     def counts(self, item: Item) -> bool:
         """Whether the item's figures belong to the tables: of pairs, or of photos in an experiment on photos."""
-        return self.found.on_photos == item.on_photo
+        return self.plan.on_photos == item.on_photo
 
     def entry(self, item: Item) -> dict[str, Any]:
         """The item's place in the record."""
-        made: dict[str, Any] = self.record["items"].setdefault(item.key, {"task": item.kind, "edit": item.label, "variants": {}})
-        return made
+        entry: dict[str, Any] = self.record["items"].setdefault(item.key, {"task": item.kind, "edit": item.label, "variants": {}})
+        return entry
 
     def save(self) -> None:
         """The record so far."""
         write_atomically(self.path, json.dumps(self.record, indent=1).encode(), True)
 
-    def tell(self) -> None:
+    def report_progress(self) -> None:
         """Progress, in measured edits."""
         if self.progress is not None:
             done = sum(len(entry["variants"]) for entry in self.record["items"].values())
-            of_photo = (len(PHOTO_EDITS) if EDITING in self.found.tasks else 0) + (RECONSTRUCTION in self.found.tasks)
-            items = len(self.people) * of_photo if self.found.on_photos else self.pairs * len(self.found.tasks)
-            self.progress(done, max(items * len(self.found.variants), done))
+            of_photo = (len(PHOTO_EDITS) if EDITING in self.plan.tasks else 0) + (RECONSTRUCTION in self.plan.tasks)
+            items = len(self.people) * of_photo if self.plan.on_photos else self.pairs * len(self.plan.tasks)
+            self.progress(done, max(items * len(self.plan.variants), done))
 
     def measure(self, item: Item, keep: bool) -> dict[str, Array]:
         """Every variant of an item that is not measured yet; with `keep` all of them, and their pictures."""
         pictures: dict[str, Array] = {}
         entry = self.entry(item) if self.counts(item) else {"variants": {}}
-        missing = [v for v in self.found.variants if keep or v.name not in entry["variants"]]
+        missing = [v for v in self.plan.variants if keep or v.name not in entry["variants"]]
         readings = Readings.of(item, self.maker.editor.reader) if missing and self.counts(item) else None
         for variant in missing:
             picture, seconds = self.maker.make(item, variant)
@@ -277,7 +277,7 @@ class Run:
                 figures = item_figures(picture, item, readings, self.maker.editor.reader)
                 entry["variants"][variant.name] = {**figures, "seconds": round(seconds, 3)}
                 self.save()
-                self.tell()
+                self.report_progress()
         return pictures
 
     def draw(self) -> None:
@@ -287,10 +287,10 @@ class Run:
         for item in self.items(shown=True):
             pictures = self.measure(item, keep=True)
             row: list[tuple[str, Array]] = [(f"for: {item.label}", item.source)]
-            if not self.found.on_photos:
+            if not self.plan.on_photos:
                 row.append(("", np.ones_like(item.source)) if item.truth is None else ("truth", item.truth))
-            if self.found.snapshots:
-                row += [(f"normals {v.name}", normals(self.maker.item_for(item, v))) for v in self.found.variants]
+            if self.plan.snapshots:
+                row += [(f"normals {v.name}", normals(self.maker.item_for(item, v))) for v in self.plan.variants]
             row += list(pictures.items())
             tiles += [(label, Image.fromarray(to_uint8(picture))) for label, picture in row]
             columns = len(row)
@@ -312,7 +312,7 @@ def normals(item: Item) -> Array:
 def run_ablation(
     name: str,  # one of ablations.NAMES
     editor: Editor,
-    output: Path,  # a folder; made if it is not there
+    output: Path,  # a folder; created if it does not exist
     sizes: Sizes = FULL,
     people: Sequence[Person] = (),  # photos for the picture; for `detail` also for the figures
     weights: Mapping[str, Any] | None = None,  # other Exp-FaceNets for `maps`, see load_controls
@@ -320,24 +320,24 @@ def run_ablation(
     progress: Progress | None = None,
 ) -> Section:
     """Run an ablation, or carry on with it, and write its files. UserError if the preset cannot show it or files of another run are there."""
-    found = checked_experiment(name, editor, sizes, people, weights or {})
+    plan = checked_experiment(name, editor, sizes, people, weights or {})
     maker = Maker(editor, sizes, weights or {})
     path = output / f"{name}.json"
-    record = begin_record(path, name, settings_of(found, maker, people), overwrite)
+    record = begin_record(path, name, settings_of(plan, maker, people), overwrite)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {output}: {error.strerror}; choose another -o") from error
-    pairs = 0 if found.on_photos else sizes.of(name)
-    run = Run(found, maker, people, pairs, path, record, progress)
+    pairs = 0 if plan.on_photos else sizes.of(name)
+    run = Run(plan, maker, people, pairs, path, record, progress)
     picture = path.with_suffix(".png")
     if not (record["figure"] and picture.is_file()):
         run.draw()
     for item in run.items(shown=False):
         run.measure(item, keep=False)
-    record["summary"] = summary_of(found, record["items"])
+    record["summary"] = summary_of(plan, record["items"])
     run.save()
-    section = section_of(found, record, picture_of(picture))
+    section = section_of(plan, record, picture_of(picture))
     write_atomically(path.with_suffix(".md"), section_markdown(section, picture.name if picture.is_file() else None).encode(), True)
     return section
 

@@ -176,11 +176,11 @@ class TrialMeter:
             return float(network(to_network(picture), to_network(truth))[0])
 
     def _read(self, picture: NDArray[np.uint8], source: Person, asked: Look) -> Figures:
-        found = read_picture(self.meter.reader, picture, source)
-        if found is None:
+        again = read_picture(self.meter.reader, picture, source)
+        if again is None:
             return {"found": 0.0}
-        out: Figures = {"found": 1.0, **look_errors(look_of(self.meter.reader, found), asked)}
-        faces = (self.source, source.landmarks), (picture, found.landmarks)
+        out: Figures = {"found": 1.0, **look_errors(look_of(self.meter.reader, again), asked)}
+        faces = (self.source, source.landmarks), (picture, again.landmarks)
         if self.meter.identity is not None:
             # without jitter: that depends on what was measured before, and a run that was interrupted would give other figures
             out["identity"] = self.meter.identity.distance(*faces, jitters=0)

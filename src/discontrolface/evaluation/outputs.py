@@ -2,9 +2,9 @@
 
 INPUTS/index.json         format, kind, size, and the list of edits: name, kinds, the change in a user's units
 INPUTS/NAME/source.png    the crop before the edit
-INPUTS/NAME/source.json   its face parameters; target.json: those that are wanted
+INPUTS/NAME/source.json   its face parameters; target.json: those that are asked for
 INPUTS/NAME/guide.json    what methods with other head models can use: angles in degrees, light, the 68 iBUG landmarks before and after, in pixels
-INPUTS/NAME/head.png      normals and Lambertian rendering of the wanted head, side by side
+INPUTS/NAME/head.png      normals and Lambertian rendering of the head that is asked for, side by side
 
 OUTPUTS/NAME.png (or .jpg) the method's picture: square; another size than the source's is resampled. docs/evaluation.md says more.
 The true results are not among the inputs.
@@ -75,12 +75,12 @@ def write_inputs(trials: Trials, bench: Bench, folder: Path, progress: Callable[
 def check_index(path: Path, about: dict[str, Any]) -> None:
     """UserError unless an index.json was begun for the same edits."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        other = next((key for key, value in about.items() if found[key] != value), None)
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        other = next((key for key, value in about.items() if kept[key] != value), None)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not the index of an evaluation's inputs; give a new folder") from error
     if other is not None:
-        raise UserError(f"{path} was written for another {other} ({found[other]!r}, now {about[other]!r}); give a new folder")
+        raise UserError(f"{path} was written for another {other} ({kept[other]!r}, now {about[other]!r}); give a new folder")
 
 
 def write_input(trial: Trial, geometry: Geometry, folder: Path) -> None:
@@ -114,18 +114,18 @@ def looks(parameters: FaceParameters, geometry: Geometry, size: int) -> dict[str
 
 def parse_outputs(texts: list[str]) -> dict[str, Path]:
     """`NAME=FOLDER`, each; the names that tables show. UserError for another form, a name twice, a folder that is not there."""
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for text in texts:
         name, equals, folder = text.partition("=")
         name = name.strip()
         if not equals or not name or not folder:
             raise UserError(f"--outputs {text!r} is not of the form NAME=FOLDER")
-        if name in found or name in method_table():
+        if name in folders or name in method_table():
             raise UserError(f"--outputs {text!r}: the name {name!r} is taken; choose another")
         if not Path(folder).is_dir():
             raise UserError(f"--outputs {text!r}: {folder} is not a folder")
-        found[name] = Path(folder)
-    return found
+        folders[name] = Path(folder)
+    return folders
 
 
 def read_output(folder: Path, name: str, size: int) -> NDArray[np.uint8] | None:

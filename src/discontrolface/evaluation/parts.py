@@ -2,7 +2,7 @@
 
 OUT.parts/settings.json what all figures depend on: the edits, the preset, the versions
 OUT.parts/000012.json   a batch: of which pictures its methods' figures are, and the figures
-OUT.parts/000012.npz    Inception features of its pictures, where they are wanted
+OUT.parts/000012.npz    Inception features of its pictures, where they are asked for
 OUT.parts/first.npz     the first pictures of each method, for the sheet; sheet.png: the sheet
 """
 
@@ -34,18 +34,18 @@ class Batch:
         self.left_out: list[dict[str, Any]] = []
         if path.is_file():
             try:
-                found = json.loads(path.read_text())
-                self.methods, self.edits, self.left_out = dict(found["methods"]), list(found["edits"]), list(found["left_out"])
+                content = json.loads(path.read_text())
+                self.methods, self.edits, self.left_out = dict(content["methods"]), list(content["edits"]), list(content["left_out"])
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise UserError(f"{path} is not a batch of figures; remove it and run the same command again") from error
 
-    def lacks(self, wanted: Mapping[str, Identity]) -> list[str]:
+    def lacks(self, asked: Mapping[str, Identity]) -> list[str]:
         """The methods that are not measured, or were with other pictures."""
-        return [name for name, identity in wanted.items() if self.methods.get(name) != identity]
+        return [name for name, identity in asked.items() if self.methods.get(name) != identity]
 
-    def check(self, wanted: Mapping[str, Identity]) -> None:
+    def check(self, asked: Mapping[str, Identity]) -> None:
         """UserError when a method was measured with other weights or pictures."""
-        for name, identity in wanted.items():
+        for name, identity in asked.items():
             before = self.methods.get(name, identity)
             changed = next((key for key in {**before, **identity} if before.get(key) != identity.get(key)), None)
             if changed is not None:

@@ -1,4 +1,4 @@
-"""Read the edited picture again: how far is what it shows from what was wanted? ("Re-inference error".)
+"""Read the edited picture again: how far is what it shows from what was asked? ("Re-inference error".)
 
 Everything is read in the crop, as it is, with the source's identity held (and once more with it free, for the shape). What is wanted:
 
@@ -84,18 +84,18 @@ def angle_between(a: Array, b: Array) -> float:
     return math.degrees(math.acos(float(np.clip((np.trace(a.T @ b) - 1) / 2, -1, 1))))
 
 
-def look_errors(read: Look, wanted: Look) -> dict[str, float]:
+def look_errors(read: Look, asked: Look) -> dict[str, float]:
     """How far two looks are apart; the units are in metrics.py. All are 0 for the same."""
-    angles = [abs(x - y) for x, y in zip(head_angles(read.rotation), head_angles(wanted.rotation), strict=True)]
-    same_set = read.landmarks.shape == wanted.landmarks.shape
+    angles = [abs(x - y) for x, y in zip(head_angles(read.rotation), head_angles(asked.rotation), strict=True)]
+    same_set = read.landmarks.shape == asked.landmarks.shape
     return {
-        "head": angle_between(read.rotation, wanted.rotation),
+        "head": angle_between(read.rotation, asked.rotation),
         **dict(zip(("yaw", "pitch", "roll"), angles, strict=True)),
-        "gaze": float(np.linalg.norm(read.gaze - wanted.gaze)),
-        "expression": _rms(read.expression - wanted.expression),
-        "shape": _rms(read.shape - wanted.shape),
-        "light": _rms(read.light - wanted.light),
-        **({"landmarks": landmark_error(read.landmarks, wanted.landmarks)[1]} if same_set else {}),
+        "gaze": float(np.linalg.norm(read.gaze - asked.gaze)),
+        "expression": _rms(read.expression - asked.expression),
+        "shape": _rms(read.shape - asked.shape),
+        "light": _rms(read.light - asked.light),
+        **({"landmarks": landmark_error(read.landmarks, asked.landmarks)[1]} if same_set else {}),
     }
 
 

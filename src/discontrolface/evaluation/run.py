@@ -349,14 +349,14 @@ def with_only(setup: Setup, names: Sequence[str]) -> Setup:
 
 
 def set_figures(jobs: Sequence[Job], setup: Setup) -> dict[str, Any]:
-    """FID and KID of each method, as the fields of `Figure`."""
+    """FID and KID of each method, as the fields of `Estimate`."""
     if setup.measures.inception is None:
         return {}
     loaded = [np.load(job.features, allow_pickle=False) for job in jobs if job.features.is_file()]
     out: dict[str, Any] = {}
     for name in setup.names if loaded else ():
-        reference, made = (np.concatenate([arrays[key] for arrays in loaded]) for key in ("reference", f"method {name}"))
-        there = np.isfinite(made).all(1)
-        figures = {kind: with_interval(distance, made[there], reference[there]) for kind, distance in (("fid", fid), ("kid", kid))}
+        reference, pictures = (np.concatenate([arrays[key] for arrays in loaded]) for key in ("reference", f"method {name}"))
+        there = np.isfinite(pictures).all(1)
+        figures = {kind: with_interval(distance, pictures[there], reference[there]) for kind, distance in (("fid", fid), ("kid", kid))}
         out[name] = {kind: asdict(figure) for kind, figure in figures.items()}
     return out

@@ -36,13 +36,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path, what: str) -> None:
     """Give a network its weights; every one must be there in its shape, others in the file do not matter. Then frozen, in evaluation mode.
 
-    UserError names the first that is missing or of another shape; `what` says which file was wanted.
+    UserError names the first that is missing or of another shape; `what` says which file was asked for.
     """
-    wanted = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
-    for key, value in wanted.items():
+    expected = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
+    for key, value in expected.items():
         if key not in state:
             raise UserError(f"{path} is not {what}: it has no {key}")
         if state[key].shape != value.shape:
             raise UserError(f"{path} is not {what}: {key} is {list(state[key].shape)}, not {list(value.shape)}")
-    network.load_state_dict({key: state[key].to(torch.float32) for key in wanted}, strict=False)
+    network.load_state_dict({key: state[key].to(torch.float32) for key in expected}, strict=False)
     network.eval().requires_grad_(False)
