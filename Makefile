@@ -40,7 +40,7 @@ types: install-dev
 	$(BIN)/mypy
 
 bench: install-dev
-	for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+	$(BIN)/discontrolface benchmark
 
 # The tables of docs/results.md: some hours on a small machine; stopped, it carries on. RIG: weights of the DiffusionRig baseline, which are not shipped
 # (discontrolface train diffusionrig --config configs/baseline_diffusionrig.yaml); without them the table has no such row.
@@ -58,10 +58,10 @@ results-docs: install-dev
 	$(BIN)/python scripts/check_report.py out/pairs.html --screenshot docs/report.png --size 1280x3800 --colours 128
 
 # The table and plots of docs/benchmark.md, on this machine: run it when nothing else runs. With Chromium also a picture of the page.
-benchmark-docs: install
+benchmark-docs: install-dev
 	mkdir -p docs/benchmark out
 	$(BIN)/discontrolface benchmark --full-size -o docs/benchmark/results.json --report out/benchmark.html --overwrite
-	$(BIN)/python scripts/check_report.py out/benchmark.html --screenshot docs/benchmark/report.png --size 1280x3800 --colours 128
+	$(BIN)/python scripts/check_report.py out/benchmark.html --screenshot docs/benchmark/report.png --size 1280x2000 --colours 64
 
 # docs/controls.md, from the table in face/controls.py
 controls-docs: install

@@ -304,7 +304,7 @@ def test_one_shot_is_plotted_by_iterations() -> None:
     plot, gaps = section.plots
     assert isinstance(plot, Plot)
     assert isinstance(gaps, IntervalPlot)
-    assert "100 iterations" in gaps.rows
+    assert "100 iterations" in [row[0] for row in gaps.table.rows]
     assert plot.series[0].x == (0.0, 25.0, 50.0, 100.0)
     assert plot.series[0].y[3] < plot.series[0].y[0] - 2
     assert "better: `100 iterations`" in section.text

@@ -14,10 +14,13 @@ import torch
 from typer.testing import CliRunner
 
 from discontrolface.bench import benchmark as bench
-from discontrolface.bench.benchmark import Benchmark, Measured, Plan, from_json, measure, to_json
+from discontrolface.bench.benchmark import Benchmark, Measured, Plan, from_json, measure, run_benchmark, to_json
+from discontrolface.bench.groups import GROUPS, USUAL, group_names
 from discontrolface.bench.machine import Effort, check_device, count_operations, peak_growth, peak_speed, times_ms
+from discontrolface.bench.network_stages import network_stages
+from discontrolface.bench.other_stages import run_command
 from discontrolface.bench.report import benchmark_report, memory_verdict, time_verdict
-from discontrolface.bench.stages import Stage, network_stages
+from discontrolface.bench.stage import NotMeasured, Stage
 from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
 from discontrolface.nets.diffae import DiffAE
@@ -194,7 +197,7 @@ def test_the_comparison_says_what_changed() -> None:
 
 
 def test_json_round_trip_and_what_is_refused() -> None:
-    measured = whole(timed(1.0, 2.0, 4.0), Measured("n", "", 0, (3.0,), None, 12), peak=8e3)
+    measured = replace(whole(timed(1.0, 2.0, 4.0), Measured("n", "", 0, (3.0,), None, 12), peak=8e3), missing=("cold: it failed",))
     text = to_json(measured)
     assert from_json(text, "x") == measured
     row = json.loads(text)["stages"][1]
@@ -215,7 +218,7 @@ def test_scaling_is_per_picture_and_busy_machines_are_named() -> None:
     stages = [Measured("U-Net", "batch", b, (10.0 * b, 10.0 * b), operations=100) for b in (1, 2, 4)]
     quiet = whole(*stages, Measured("read", "", 0, (5.0,)))
     report = benchmark_report(quiet)
-    (plot,) = report.sections[-1].plots
+    (plot,) = report.sections[0].plots
     assert (plot.series[0].x, plot.series[0].y) == ((1.0, 2.0, 4.0), (10.0, 10.0, 10.0))
     assert report.summary == "P, threads: 2, device: cpu.\n\nReading a photo takes 5 ms."
     busy = replace(quiet, settings=quiet.settings | {"load before": 3.0})
@@ -223,6 +226,37 @@ def test_scaling_is_per_picture_and_busy_machines_are_named() -> None:
     unsteady = replace(quiet, settings=quiet.settings | {"steadiness": 0.4})
     assert "0.40 of what it was at the other" in benchmark_report(unsteady).summary
     assert bench.steadiness([{"a": 2.0, "b": 8.0}, {"a": 5.0, "b": 4.0}]) == 0.625
+
+
+def test_a_batch_of_edits_beside_single_ones() -> None:
+    stages = Measured("edit, one after the other", "targets", 8, (400.0,)), Measured("edit_many", "targets", 8, (300.0,))
+    report = benchmark_report(replace(whole(*stages), missing=("cold: it failed",)))
+    assert "8 edits as one batch 0.75 of the time of as many edits one after the other" in report.summary.lower()
+    assert report.missing == ("cold: it failed",)
+
+
+def test_groups_by_name(preset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert group_names(None) == USUAL
+    assert set(GROUPS) - set(USUAL) == {"full-size"}, "which needs 4 GB"
+    assert group_names("cold, read,cold") == ("cold", "read")
+
+    def fails(w: object) -> None:
+        raise NotMeasured("no such thing here")
+
+    monkeypatch.setitem(GROUPS, "toy", lambda w: iter([Stage("toy", lambda: None)]))
+    monkeypatch.setitem(GROUPS, "lost", fails)
+    told: list[tuple[int, int]] = []
+    plan = Plan(Effort(0.0, 1, 1), peak_seconds=0.02, groups=("lost", "toy"))
+    measured = run_benchmark(plan, preset, progress=lambda done, total: told.append((done, total)))
+    assert [m.stage for m in measured.stages] == ["toy"]
+    assert measured.missing == ("lost: no such thing here",)
+    assert told == [(0, 2), (1, 2)]
+
+
+def test_a_command_in_a_process_of_its_own() -> None:
+    assert run_command(["--help"]) > 5, "MB"
+    with pytest.raises(NotMeasured, match=r"`discontrolface nonsense` ended with 2: .*nonsense"):
+        run_command(["nonsense"])
 
 
 # ---- all of it
@@ -233,13 +267,18 @@ def run(preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command on tiny networks: a folder with b.json, b.md, b.html."""
     folder = tmp_path_factory.mktemp("run")
     tiny = Plan(Effort(0.0, 1, 1), (1,), (32, 48), (1,), peak_seconds=0.02)
+    asked = ("--stages", ",".join(name for name in USUAL if name not in ("cold", "large-photo")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench, "QUICK", tiny)
-        arguments = ["benchmark", "--quick", "--preset", str(preset), "-o", str(folder / "b.json"), "--report", str(folder / "b.html")]
+        arguments = ["benchmark", "--quick", "--preset", str(preset), *asked, "-o", str(folder / "b.json"), "--report"]
+        arguments.append(str(folder / "b.html"))
         result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     (folder / "said.txt").write_text(result.output)
     return folder
+
+
+RENDERING = ("rasterize", "rasterize both sides", "interpolate 3 channels", "visible vertices")
 
 
 def test_every_stage_is_there(run: Path) -> None:
@@ -247,16 +286,26 @@ def test_every_stage_is_there(run: Path) -> None:
     keys = [m.key for m in measured.stages]
     assert keys == [
         ("load the networks", "", 0),
-        *((f"read: {part}", "", 0) for part in ("find faces", "landmarks", "crop", "fit", "light")),
+        *(
+            (f"read: {part}", "", 0)
+            for part in ("load the landmark models", "find faces", "landmarks", "crop", "landmark basis", "fit", "light")
+        ),
         ("read", "", 0),
+        *(("head model", "batch", n) for n in (1, 64)),
+        ("render: vertex normals", "", 0),
+        *((f"render: {part}", "pixels", n) for n in (32, 48) for part in RENDERING),
         *((part, "pixels", size) for part in ("preview", "snapshot") for size in (32, 48)),
+        *((f"preview: {part}", "pixels", 32) for part in ("read the photo", "smile", "jaw open", "yaw 15", "all")),
         *((part, "batch", 1) for part in ("encoder", "U-Net", "Exp-FaceNet")),
         ("personalize: pair of pictures", "", 0),
         ("personalize: iteration", "batch", 1),
         ("edit from noise", "steps", 1),
         ("edit from draft, strength 0.5", "steps", 2),
+        ("edit, one after the other", "targets", 8),
+        ("edit_many", "targets", 8),
+        *((f"synthetic: {part}", "pixels", n) for n in (32, 48) for part in ("scene", "portrait of it", "pair")),
     ]
-    assert len(keys) == Plan(Effort(0, 1, 1), (1,), (32, 48), (1,)).count
+    assert measured.missing == ()
     assert all(t > 0 for m in measured.stages for t in m.times)
     operations = {m.stage: m.operations for m in measured.stages}
     step = sum(operations[name] for name in ("encoder", "U-Net", "Exp-FaceNet"))  # type: ignore[misc]
@@ -269,7 +318,7 @@ def test_the_files_say_the_same(run: Path) -> None:
     page, text, said = (run / "b.html").read_text(), (run / "b.md").read_text(), (run / "said.txt").read_text()
     measured = from_json((run / "b.json").read_text(), "b.json")
     for m in measured.stages:
-        assert f"{m.stage}</th>" in page
+        assert f"{m.stage}</span></th>" in page
         assert f"| {m.stage} |" in text
         assert f"{m.median:,.1f}" in said
     assert "(b-drawing-by-resolution.svg)" in text
@@ -288,6 +337,7 @@ def test_what_the_command_refuses(run: Path, tmp_path: Path) -> None:
     assert "must end in .json" in refused("-o", tmp_path / "b.txt")
     assert "not a benchmark" in refused("--compare", tmp_path / "not.json")
     assert "does not exist" in refused("--compare", tmp_path / "missing.json")
+    assert "there are no stages 'reed'; choose from load, read" in refused("--stages", "read,reed")
     assert "cannot be used here" in refused("--device", "nonsense")
     assert "no preset.json" in refused("--preset", tmp_path)
     assert not list(tmp_path.glob("b.*"))

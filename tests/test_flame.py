@@ -214,7 +214,7 @@ def test_gradients_of_skinning_and_projection_agree_with_finite_differences() ->
 
 
 def test_a_thousand_heads_a_second() -> None:
-    """Of processor time, so that a busy machine does not fail it; benchmarks/bench_heads.py measures the wall."""
+    """Of processor time, so that a busy machine does not fail it; `discontrolface benchmark --stages heads` measures the wall."""
     head = HeadModel.open()
     generator = torch.Generator().manual_seed(4)
     shape, expression = torch.randn(64, 80, generator=generator), torch.rand(64, 52, generator=generator)

@@ -20,8 +20,8 @@ from PIL import Image
 from discontrolface.common.errors import UserError
 from discontrolface.common.statistics import Estimate
 from discontrolface.reports import render, to_html, write_html, write_markdown
-from discontrolface.reports.cells import markdown_text
-from discontrolface.reports.content import Picture, Plot, Report, Section, Series, Table, interval_plot
+from discontrolface.reports.cells import markdown_text, numeric_columns
+from discontrolface.reports.content import IntervalPlot, Picture, Plot, Report, Section, Series, Table
 from discontrolface.reports.layout import PAGE_WIDTH, column_width, layout
 from discontrolface.reports.plots import plot_svg
 
@@ -203,10 +203,10 @@ def test_intervals_are_drawn_a_panel_an_estimate() -> None:
     table = Table(
         "t", ("", "a", "b", "is"), (("x", Estimate(1.0, 0.5, 2.0, 9), Estimate(None), "?"), ("y", Estimate(3.0), Estimate(4.0), "?"))
     )
-    drawn = interval_plot(table, 0.0)
-    assert (drawn.rows, [panel.title for panel in drawn.panels]) == (("x", "y"), ["a", "b"])
+    drawn = IntervalPlot(table, 0.0)
+    assert [(name, [e.value for e in estimates]) for name, estimates in drawn.panels] == [("a", [1.0, 3.0]), ("b", [None, 4.0])]
     assert {"a", "b", "x", "y"} <= set(texts(ElementTree.fromstring(plot_svg(drawn)[0])))
-    assert plot_svg(replace(drawn, rows=(), panels=()))[0]
+    assert plot_svg(IntervalPlot(Table("t", ("",), ())))[0]
 
 
 def test_the_same_plot_is_the_same_file_in_every_thread_and_no_setting_is_changed() -> None:
@@ -233,7 +233,7 @@ def test_a_wide_table_goes_on_in_pieces() -> None:
     columns = {name: tuple(row[k] for row in table.rows) for k, name in enumerate(table.columns)}
     for piece in laid.pieces:
         assert piece.columns[0] == "method", "each piece names its rows"
-        need = [column_width(n, columns[n], number, table.digits) for n, number in zip(piece.columns, piece.numeric, strict=True)]
+        need = [column_width(n, columns[n], number, table.digits) for n, number in zip(piece.columns, numeric_columns(piece), strict=True)]
         assert sum(need) <= PAGE_WIDTH
     style = "".join(text for _, text in Page(to_html(Report("r", "", (Section("s", tables=(table,)),)))).of("style"))
     assert re.search(r"table \{[^}]*max-width: 100%", style)

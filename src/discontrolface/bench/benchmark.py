@@ -1,37 +1,29 @@
 """How long everything takes on this machine, and how much memory: `discontrolface benchmark`.
 
-Every stage runs once to compile and to warm the caches (its operations are counted then), once for its memory, then as often as the effort says.
+Every stage (groups.py) runs once to compile and to warm the caches (its operations are counted then), once for its memory, then as often as the
+effort says.
 The machine's own best speed in float32 is measured before and after, and the better of the two counts.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from discontrolface.bench.groups import GROUPS, USUAL
 from discontrolface.bench.machine import Effort, check_device, describe, load_average, peak_growth, peak_speed
-from discontrolface.bench.stages import (
-    BATCHES,
-    SIZES,
-    STEPS,
-    Stage,
-    drawing_stages,
-    drawn_photo,
-    edit_stages,
-    full_size_networks,
-    network_stages,
-    personal_stages,
-    reading_stages,
-)
+from discontrolface.bench.stage import BATCHES, SIZES, STEPS, NotMeasured, Stage, Workload, drawn_photo
 from discontrolface.common.errors import UserError
+from discontrolface.common.images import load_photo
+from discontrolface.editing.editor import Editor
+from discontrolface.weights.manifest import preset_folder
 
 FORMAT = "discontrolface benchmark 1"
-FULL_SIZE = "full size: "  # before the names of the paper's networks
 
 
 @dataclass(frozen=True)
@@ -43,17 +35,12 @@ class Plan:
     sizes: Sequence[int] = SIZES
     steps: Sequence[int] = STEPS
     peak_seconds: float = 2.0  # for the machine's best speed, each of two times
-    full_size: bool = False  # also one forward of each of the paper's networks
-
-    @property
-    def count(self) -> int:
-        """How many stages that makes with the open preset; for a progress bar."""
-        return 9 + 2 * len(self.sizes) + 4 * len(self.batches) + len(self.steps) + 3 * self.full_size
+    groups: Sequence[str] = USUAL
 
 
 FULL = Plan(Effort(seconds=4.0, least=5, most=100))
 QUICK = Plan(Effort(seconds=0.2, least=2, most=10), (1, 2), (128, 256), (1, 2), peak_seconds=0.3)
-"""For CI: that everything runs, with rough figures."""
+"""For CI: that everything runs, with rough times."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +82,7 @@ class Benchmark:
     settings: dict[str, str | int | float]
     peak: dict[str, float]
     stages: tuple[Measured, ...]
+    missing: tuple[str, ...] = ()  # groups that could not be measured here, and why
 
     @property
     def best_speed(self) -> float:
@@ -117,35 +105,16 @@ def measure(stage: Stage, effort: Effort) -> Measured:
         stage.work()
     else:
         operations = stage.operations()
-    memory = peak_growth(stage.work, stage.device)
+    memory = peak_growth(stage.work, stage.device) if stage.memory is None else stage.memory()
     return Measured(stage.name, stage.kind, stage.amount, tuple(stage.run(effort)), memory, operations)
 
 
-def all_stages(plan: Plan, preset: str | Path, device: str, photo: Path | None, assets: Path | None) -> Iterator[tuple[Stage, Effort]]:
-    """Every stage with its effort, made when it is its turn."""
-    from discontrolface.common.images import load_photo
-    from discontrolface.editing.editor import Editor
-    from discontrolface.weights.manifest import preset_folder
-    from discontrolface.weights.preset import load_preset
-
+def workload(plan: Plan, preset: str | Path, device: str, photo: Path | None, assets: Path | None) -> Workload:
+    """What the stages work on. UserError for a preset or photo that cannot be used."""
     folder = preset_folder(preset, assets)
-    yield Stage("load the networks", lambda: load_preset(folder, device), device=device), plan.effort
     editor = Editor.load(folder, device, assets=assets)
     picture = drawn_photo() if photo is None else load_photo(photo)
-    person = editor.read(picture)
-    maps = editor.preset.control.config["snapshot_maps"]
-    for stages in (
-        reading_stages(editor, picture),
-        drawing_stages(person, maps, plan.sizes),
-        network_stages(editor.preset.model, editor.preset.control, plan.batches, device),
-        personal_stages(editor, person, plan.batches),
-        edit_stages(editor, person, plan.steps),
-    ):
-        for stage in stages:
-            yield stage, plan.effort
-    if plan.full_size:
-        for stage in network_stages(*full_size_networks(device), (1,), device, FULL_SIZE):
-            yield stage, Effort(0, 1, 1)
+    return Workload(folder, editor, picture, editor.read(picture), plan.batches, plan.sizes, plan.steps, assets)
 
 
 def run_benchmark(
@@ -154,17 +123,23 @@ def run_benchmark(
     device: str = "cpu",
     photo: Path | None = None,  # None: a drawn portrait, the same everywhere
     assets: Path | None = None,  # the folder of imported files, for the paper preset
-    progress: Callable[[str], None] | None = None,  # told each stage's name before it runs
+    progress: Callable[[int, int], None] | None = None,  # told (groups done, of)
 ) -> Benchmark:
     """Measure everything. UserError for a device, preset or photo that cannot be used."""
     check_device(device)
     load = load_average()
     peaks = [peak_speed(device, plan.peak_seconds)]
-    measured = []
-    for stage, effort in all_stages(plan, preset, device, photo, assets):
+    work = workload(plan, preset, device, photo, assets)
+    measured: list[Measured] = []
+    missing = []
+    for done, name in enumerate(plan.groups):
         if progress is not None:
-            progress(f"{stage.name} {stage.amount or ''}".strip())
-        measured.append(measure(stage, effort))
+            progress(done, len(plan.groups))
+        try:
+            for stage in GROUPS[name](work):
+                measured.append(measure(stage, plan.effort))
+        except NotMeasured as why:
+            missing.append(f"{name}: {why}")
     peaks.append(peak_speed(device, plan.peak_seconds))
     peak = {name: max(p[name] for p in peaks) for name in peaks[0]}
     settings: dict[str, str | int | float] = {
@@ -175,7 +150,7 @@ def run_benchmark(
         "load before": load,  # programs that wanted a core
         "steadiness": round(steadiness(peaks), 3),
     }
-    return Benchmark(describe(device), settings, peak, tuple(measured))
+    return Benchmark(describe(device), settings, peak, tuple(measured), tuple(missing))
 
 
 def steadiness(peaks: Sequence[dict[str, float]]) -> float:
@@ -206,7 +181,7 @@ def to_json(benchmark: Benchmark) -> str:
     ]
     head: dict[str, object] = {"format": FORMAT, "machine": benchmark.machine, "settings": benchmark.settings}
     head |= {"peak_operations_per_second": benchmark.peak}
-    return json.dumps(head | {"stages": rows}, indent=1)
+    return json.dumps(head | {"stages": rows, "not_measured": list(benchmark.missing)}, indent=1)
 
 
 def from_json(text: str, source: str) -> Benchmark:
@@ -228,8 +203,9 @@ def from_json(text: str, source: str) -> Benchmark:
         )
         peak = {str(name): float(value) for name, value in read["peak_operations_per_second"].items()}
         if not peak or not all(m.times for m in stages):
-            raise ValueError("it has no figures")
-        benchmark = Benchmark(dict(read["machine"]), dict(read["settings"]), peak, stages)
+            raise ValueError("it has no times")
+        missing = tuple(map(str, read.get("not_measured", ())))
+        benchmark = Benchmark(dict(read["machine"]), dict(read["settings"]), peak, stages, missing)
         float(benchmark.settings["load before"]) + float(benchmark.settings["steadiness"]) + float(benchmark.machine["cores"])
         return benchmark
     except (ValueError, KeyError, TypeError, AttributeError) as error:

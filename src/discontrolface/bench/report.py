@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from discontrolface.bench.benchmark import FULL_SIZE, Benchmark, Measured
+from discontrolface.bench.benchmark import Benchmark, Measured
+from discontrolface.bench.network_stages import PAPER
 from discontrolface.common.statistics import Estimate
 from discontrolface.reports.content import Cell, Plot, Report, Section, Series, Table
 
-UNITS = {"": "", "batch": "batch {}", "pixels": "{} px", "steps": "{} steps"}
+UNITS = {"": "", "batch": "batch {}", "pixels": "{} px", "steps": "{} steps", "targets": "{} targets"}
 COLUMNS = ("stage", "size", "time, ms", "runs", "memory, MB", "GFLOP", "GFLOP/s", "share of peak, %")
 WITHIN_NOISE = "within noise"
 MEMORY_NOISE = (0.1, 5.0)  # a change of memory counts when it is larger than this share and than so many MB
 STEADY = 0.8  # best speeds before and after that differ more are worth a warning too
+COLD = "cold start: "
 BUSY = 0.5  # a load before the start of more than this share of the cores is worth a warning
 
 
@@ -22,10 +24,10 @@ def size_text(m: Measured) -> str:
 
 
 def stage_row(benchmark: Benchmark, m: Measured) -> tuple[Cell, ...]:
-    """A line of the table; no figure where none was counted."""
+    """A line of the table; nothing where operations were not counted."""
     share = benchmark.share(m)
     return (
-        m.stage.removeprefix(FULL_SIZE),
+        m.stage.removeprefix(PAPER),
         size_text(m),
         Estimate(m.median, m.percentile(5), m.percentile(95), len(m.times)),
         len(m.times),
@@ -42,13 +44,15 @@ def stage_tables(benchmark: Benchmark) -> tuple[Table, ...]:
         "Time: the median run, lightly the 5th and 95th percentile. Memory: what the stage needs at most beyond what was in use. "
         "GFLOP: matrix products, convolutions and attentions; a multiply-add counts as two."
     )
-    own = tuple(stage_row(benchmark, m) for m in benchmark.stages if not m.stage.startswith(FULL_SIZE))
-    full = tuple(stage_row(benchmark, m) for m in benchmark.stages if m.stage.startswith(FULL_SIZE))
-    title = f"Preset {benchmark.settings['preset']}"
-    tables = [Table(title, COLUMNS, own, note, digits=1)]
-    if full:
-        tables.append(Table("The paper's networks, 256 px, random weights, one forward", COLUMNS, full, digits=1))
-    return tuple(tables)
+    full = [m for m in benchmark.stages if m.stage.startswith(PAPER)]
+    own = [m for m in benchmark.stages if m not in full]
+    groups = {
+        f"Preset {benchmark.settings['preset']}: networks and edits": [m for m in own if m.operations is not None],
+        "Reading, drawing and the rest": [m for m in own if m.operations is None],
+        "The paper's networks, 256 px, random weights, one forward": full,
+    }
+    shown = [(title, tuple(stage_row(benchmark, m) for m in stages)) for title, stages in groups.items() if stages]
+    return tuple(Table(title, COLUMNS, rows, note if rows is shown[-1][1] else "", digits=1) for title, rows in shown)
 
 
 def peak_table(benchmark: Benchmark) -> Table:
@@ -60,31 +64,36 @@ def peak_table(benchmark: Benchmark) -> Table:
 def scaling_plots(benchmark: Benchmark) -> tuple[Plot, ...]:
     """Time per picture by batch, time by pixels, time by steps: of every stage that was measured at two sizes or more."""
 
-    def series(kind: str, per_item: bool, unit: float, wanted: bool | None = None) -> tuple[Series, ...]:
-        names = dict.fromkeys(m.stage for m in benchmark.stages if m.kind == kind)
-        if wanted is not None:
-            names = {name: None for name in names if name.startswith("personalize") is wanted}
+    def series(kind: str, by: Callable[[Measured], float], choose: Callable[[Measured], bool]) -> tuple[Series, ...]:
+        stages = [m for m in benchmark.stages if m.kind == kind and choose(m)]
         out = []
-        for name in names:
-            rows = [m for m in benchmark.stages if m.stage == name and m.kind == kind]
-            if len(rows) < 2:
-                continue
-            by = [unit * (m.amount if per_item else 1) for m in rows]
-            low, middle, high = (tuple(m.percentile(p) / b for m, b in zip(rows, by, strict=True)) for p in (5, 50, 95))
-            out.append(Series(name, tuple(float(m.amount) for m in rows), middle, low, high))
+        for name in dict.fromkeys(m.stage for m in stages):
+            rows = [m for m in stages if m.stage == name]
+            if len(rows) > 1:
+                low, middle, high = (tuple(m.percentile(p) / by(m) for m in rows) for p in (5, 50, 95))
+                out.append(Series(name, tuple(float(m.amount) for m in rows), middle, low, high))
         return tuple(out)
 
+    def network(m: Measured) -> bool:
+        return m.operations is not None and not tuned(m)
+
+    def amount(m: Measured) -> float:
+        return float(m.amount)
+
+    def tuned(m: Measured) -> bool:
+        return m.stage.startswith("personalize")
+
     plots = (
-        Plot("Networks by batch size", "pictures in a batch", "ms per picture", series("batch", True, 1.0, False)),
-        Plot("Personalizing by batch size", "pictures in a batch", "ms per picture", series("batch", True, 1.0, True)),
-        Plot("Drawing by resolution", "pixels a side", "ms", series("pixels", False, 1.0)),
-        Plot("Edits by number of steps", "denoising steps", "seconds", series("steps", False, 1000.0)),
+        Plot("Networks by batch size", "pictures in a batch", "ms per picture", series("batch", amount, network)),
+        Plot("Personalizing by batch size", "pictures in a batch", "ms per picture", series("batch", amount, tuned)),
+        Plot("Drawing by resolution", "pixels a side", "ms", series("pixels", lambda m: 1.0, lambda m: ":" not in m.stage)),
+        Plot("Edits by number of steps", "denoising steps", "seconds", series("steps", lambda m: 1000.0, lambda m: True)),
     )
     return tuple(plot for plot in plots if plot.series)
 
 
 def summary(benchmark: Benchmark) -> str:
-    """The figures that a user asks for first; before them, whether they can be believed."""
+    """The times that a user asks for first; before them, whether they can be believed."""
     out = []
     cores, load = float(benchmark.machine["cores"]), float(benchmark.settings["load before"])
     if load > BUSY * cores:
@@ -102,6 +111,14 @@ def summary(benchmark: Benchmark) -> str:
     said += [f"an {m.stage} ({size_text(m)}) {seconds_text(m.median)}" for m in edits[-2:]]
     if (m := benchmark.find("personalize: iteration", 4)) is not None:
         said.append(f"an iteration of personalizing (batch 4) {seconds_text(m.median)}")
+    one, many = benchmark.find("edit, one after the other"), benchmark.find("edit_many")
+    if one is not None and many is not None:
+        said.append(f"{many.amount} edits as one batch {many.median / one.median:.2f} of the time of as many edits one after the other")
+    said += [
+        f"`discontrolface {m.stage.removeprefix(COLD)}` from its start {seconds_text(m.median)}"
+        for m in benchmark.stages
+        if m.stage.startswith(COLD)
+    ]
     if said:
         out.append(f"{benchmark.machine['processor']}, threads: {benchmark.machine['threads']}, device: {benchmark.machine['device']}.")
         words = ", ".join(said)
@@ -183,7 +200,7 @@ def benchmark_report(benchmark: Benchmark, others: Sequence[tuple[str, Benchmark
     """The report; others: earlier runs by name, to compare with."""
     settings = benchmark.machine | benchmark.settings
     sections = [comparison(before, benchmark, name) for name, before in others]
-    sections.append(Section("Stages", "", (*stage_tables(benchmark), peak_table(benchmark))))
     if plots := scaling_plots(benchmark):
         sections.append(Section("Scaling", "Bands: 5th to 95th percentile of the runs.", plots=plots))
-    return Report("Benchmark", summary(benchmark), tuple(sections), settings)
+    sections.append(Section("Stages", "", (*stage_tables(benchmark), peak_table(benchmark))))
+    return Report("Benchmark", summary(benchmark), tuple(sections), settings, benchmark.missing)

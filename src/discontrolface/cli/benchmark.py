@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,17 +12,20 @@ from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption
 from discontrolface.cli.source import AssetsOption
 
 if TYPE_CHECKING:
-    from discontrolface.bench.benchmark import Benchmark
+    from discontrolface.bench.benchmark import Benchmark, Plan
     from discontrolface.reports.content import Report
 
 
 def benchmark(
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write every figure to this .json; the tables go to a .md beside it.")
+        Path | None, typer.Option("-o", "--output", help="Write every time to this .json; the tables go to a .md beside it.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write one self-contained page with tables and plots (.html).")] = None,
     compare: Annotated[Path | None, typer.Option(help="An earlier run's .json: show ratios, and which differ beyond noise.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Few runs and sizes: that everything works, with rough figures.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Few runs and sizes: that everything works, with rough times.")] = False,
+    stages: Annotated[
+        str | None, typer.Option(help="Only these groups of stages, with commas: see docs/benchmark.md. [default: all but full-size]")
+    ] = None,
     full_size: Annotated[
         bool, typer.Option("--full-size", help="Also one forward of the paper's networks, random weights (4 GB of memory).")
     ] = False,
@@ -48,16 +52,19 @@ def benchmark(
 
         import torch
 
-        from discontrolface.bench.benchmark import from_json
+        from discontrolface.bench.benchmark import FULL, QUICK, from_json
+        from discontrolface.bench.groups import FULL_SIZE, group_names
         from discontrolface.bench.report import benchmark_report
 
+        groups = tuple(dict.fromkeys((*group_names(stages), *([FULL_SIZE] if full_size else []))))
+        plan = replace(QUICK if quick else FULL, groups=groups)
         others = [] if compare is None or text is None else [(compare.name, from_json(text, str(compare)))]
         if threads is not None:
             torch.set_num_threads(threads)
-        measured = run_with_progress(quick, full_size, preset, device, photo, assets_dir, quiet)
+        measured = run_with_progress(plan, preset, device, photo, assets_dir, quiet)
         page = benchmark_report(measured, others)
         if output is not None and tables is not None:
-            write_figures(measured, page, output, tables, overwrite)
+            write_results(measured, page, output, tables, overwrite)
         if report is not None:
             from discontrolface.reports import write_html
 
@@ -65,26 +72,15 @@ def benchmark(
         print_report(page)
 
 
-def run_with_progress(
-    quick: bool, full_size: bool, preset: str, device: str, photo: Path | None, assets: Path | None, quiet: bool
-) -> Benchmark:
-    """The benchmark, with a line that says what is being measured."""
-    from dataclasses import replace
+def run_with_progress(plan: Plan, preset: str, device: str, photo: Path | None, assets: Path | None, quiet: bool) -> Benchmark:
+    """The benchmark, with a line that says how far it is."""
+    from discontrolface.bench.benchmark import run_benchmark
 
-    from discontrolface.bench.benchmark import FULL, QUICK, run_benchmark
-
-    plan = replace(QUICK if quick else FULL, full_size=full_size)
-    done: list[str] = []
     with progress_bar("measuring", quiet) as update:
-
-        def progress(name: str) -> None:
-            done.append(name)
-            update(len(done) - 1, plan.count)
-
-        return run_benchmark(plan, preset, device, photo, assets, progress)
+        return run_benchmark(plan, preset, device, photo, assets, update)
 
 
-def write_figures(measured: Benchmark, page: Report, output: Path, tables: Path, overwrite: bool) -> None:
+def write_results(measured: Benchmark, page: Report, output: Path, tables: Path, overwrite: bool) -> None:
     """The JSON first: what was measured for minutes is then safe whatever happens to the rest."""
     from discontrolface.bench.benchmark import to_json
     from discontrolface.common.text_files import write_text
@@ -102,7 +98,7 @@ def print_report(page: Report) -> None:
     from discontrolface.reports.cells import cell_text, numeric_columns
 
     console = Console()
-    console.print(page.summary, markup=False)
+    console.print("\n".join([page.summary, *(f"not measured: {line}" for line in page.missing)]), markup=False)
     for section in page.sections:
         if section.text and section.tables:
             console.print(f"\n{section.text}", markup=False)

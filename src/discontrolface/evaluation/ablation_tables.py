@@ -9,7 +9,7 @@ from typing import Any
 from discontrolface.common.statistics import Estimate, bootstrap_mean, paired_difference
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.evaluation.ablations import FIGURES, LEGEND, Claim, Comparison, Experiment
-from discontrolface.reports.content import Cell, IntervalPlot, Picture, Plot, Section, Series, Table, interval_plot
+from discontrolface.reports.content import Cell, IntervalPlot, Picture, Plot, Section, Series, Table
 
 ENOUGH = 8  # pairs; with fewer an interval says little, and nothing is concluded
 
@@ -214,5 +214,5 @@ def section_of(experiment: Experiment, record: Mapping[str, Any], picture: Pictu
         tables.insert(0, claim_table(experiment.claims, columns))
     last = experiment.tasks[-1]
     plots: list[Plot | IntervalPlot] = [plot_of(experiment, columns[last], last)] if experiment.axis else []
-    plots += [interval_plot(gaps[last], 0.0)]
+    plots += [IntervalPlot(gaps[last], 0.0)]
     return Section(experiment.title, text, tuple(tables), () if picture is None else (picture,), tuple(plots))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from discontrolface.common.statistics import LEVEL, Estimate, bootstrap_mean, paired_difference
 from discontrolface.evaluation.metrics import METRICS, PERSON, READ, STAYS, TRUTH
 from discontrolface.evaluation.trials import PAIRS, PHOTOS
-from discontrolface.reports.content import Picture, Report, Section, Table, interval_plot
+from discontrolface.reports.content import IntervalPlot, Picture, Report, Section, Table
 
 WEIGHTS, NEVER, NO_PICTURES = "weights missing", "not possible in any of the edits", "no pictures"
 WHY: Mapping[str, str] = {
@@ -114,7 +114,7 @@ def shortcomings(result: Mapping[str, Any]) -> Section | None:
     note = "Positive is more. Worse: the interval does not hold 0. Edits that lack either picture or reading are left out."
     rows = tuple((result["labels"][name], *estimates.values()) for name, estimates in gaps.items())
     table = Table("Differences to the mesh warp, edit by edit", ("method", *map(heading, compared)), rows, note)
-    return Section("What fell short", "\n\n".join(sentences), (table,), plots=(interval_plot(table, 0.0),))
+    return Section("What fell short", "\n\n".join(sentences), (table,), plots=(IntervalPlot(table, 0.0),))
 
 
 def measured(result: Mapping[str, Any]) -> set[str]:

@@ -48,7 +48,7 @@ def part_sections(title: str, report: Report, sheet: Path) -> list[Section]:
     pictures = (
         (Picture(f"{title}: {SHEET.lower()}", np.asarray(Image.open(sheet).convert("RGB")), name=slug(title)),) if sheet.is_file() else ()
     )
-    plots = tuple(replace(plot, title=f"{title}: {plot.title.lower()}") for section in report.sections for plot in section.plots)
+    plots = tuple(replace(plot, name=f"{slug(title)}-differences") for section in report.sections for plot in section.plots)
     settings = "; ".join(f"{name}: {value}" for name, value in report.settings.items())
     out = [Section(title, f"{report.summary}\n\nMeasured with: {settings}.", (), pictures, plots)]
     for section in report.sections:

@@ -73,6 +73,8 @@ def markdown_text(text: str) -> str:
     return "".join(part if CODE.fullmatch(part) else plain(part) for part in CODE.split(text))
 
 
-def markdown_cell(text: str) -> str:
-    """`markdown_text` on one line, also without a bar inside of `code`."""
-    return " ".join("".join(p.replace("|", "\\|") if CODE.fullmatch(p) else markdown_text(p) for p in CODE.split(text)).split())
+def markdown_cell(cell: Cell, digits: int = 3) -> str:
+    """A cell on one line; words are `markdown_text`, without a bar inside of `code` too."""
+    if not isinstance(cell, str):
+        return cell_text(cell, digits)
+    return " ".join("".join(p.replace("|", "\\|") if CODE.fullmatch(p) else markdown_text(p) for p in CODE.split(cell)).split())

@@ -62,34 +62,26 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """The same estimate of several rows."""
-
-    title: str
-    estimates: tuple[Estimate, ...]  # one a row
-
-
-@dataclass(frozen=True)
 class IntervalPlot:
-    """Estimates as points with their intervals: rows share the vertical axis, each panel has its own scale."""
+    """A table's columns of estimates as points with their intervals: a panel a column, the rows from top to bottom."""
 
-    title: str
-    rows: tuple[str, ...]
-    panels: tuple[Panel, ...]
+    table: Table
     reference: float | None = None  # a line in every panel: 0 for differences
     note: str = ""
     name: str = ""
 
+    @property
+    def title(self) -> str:
+        """The table's."""
+        return self.table.title
 
-def interval_plot(table: Table, reference: float | None = None) -> IntervalPlot:
-    """The columns of estimates of a table as panels."""
-    columns = {name: [row[k] for row in table.rows] for k, name in enumerate(table.columns)}
-    panels = tuple(
-        Panel(name, tuple(cell for cell in cells if isinstance(cell, Estimate)))
-        for name, cells in columns.items()
-        if cells and all(isinstance(cell, Estimate) for cell in cells)
-    )
-    return IntervalPlot(table.title, tuple(str(row[0]) for row in table.rows), panels, reference)
+    @property
+    def panels(self) -> list[tuple[str, list[Estimate]]]:
+        """(name, an estimate a row) of each column that holds nothing else."""
+        columns = [(name, [row[k] for row in self.table.rows]) for k, name in enumerate(self.table.columns)]
+        return [
+            (name, [c for c in cells if isinstance(c, Estimate)]) for name, cells in columns if all(isinstance(c, Estimate) for c in cells)
+        ]
 
 
 Image = Picture | Plot | IntervalPlot

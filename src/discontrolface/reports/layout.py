@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from discontrolface.common.statistics import Estimate
 from discontrolface.reports.cells import NOTHING, interval_of, is_missing, numeric_columns, value_text
@@ -14,28 +14,11 @@ WORDS_WIDTH = 130  # pixels of a column of words, which wraps
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A cell. interval: both ends, or None."""
-
-    value: str
-    interval: tuple[str, str] | None
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Some columns of a table, the first one, which names the rows, among them."""
-
-    columns: tuple[str, ...]
-    numeric: tuple[bool, ...]
-    rows: tuple[tuple[Shown, ...], ...]
-
-
-@dataclass(frozen=True)
 class Layout:
-    """A table in pieces. notes: its own note, then why something is missing."""
+    """A table in pieces, each with the first column, which names the rows. notes: its own note, then why something is missing."""
 
     title: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Table, ...]
     notes: tuple[str, ...]
 
 
@@ -43,35 +26,23 @@ def layout(table: Table, width: float = PAGE_WIDTH) -> Layout:
     """Columns without any value go, the others are laid out in pieces of at most `width` pixels."""
     columns = [tuple(row[k] for row in table.rows) for k in range(len(table.columns))]
     kept = [k for k, cells in enumerate(columns) if k == 0 or not cells or not all(map(is_missing, cells))]
-    gone = {reason(columns[k], table.columns[k]): None for k in range(len(columns)) if k not in kept}
-    some = {f"{NOTHING}: {cell.text()}": None for k in kept for cell in columns[k] if isinstance(cell, Estimate) and cell.value is None}
-    numeric = numeric_columns(table)
-    pieces: list[list[int]] = [kept[:1]]
-    taken = first = column_width(table.columns[0], columns[0], numeric[0], table.digits)
+    reasons = {k: dict.fromkeys(c.text() for c in cells if isinstance(c, Estimate) and is_missing(c)) for k, cells in enumerate(columns)}
+    gone = [f"{table.columns[k]}: {', '.join(why)}" for k, why in reasons.items() if why and k not in kept]
+    some = dict.fromkeys(f"{NOTHING}: {why}" for k in kept for why in reasons[k])
+    widths = [column_width(*column, table.digits) for column in zip(table.columns, columns, numeric_columns(table), strict=True)]
+    pieces = [kept[:1]]
     for k in kept[1:]:
-        own = column_width(table.columns[k], columns[k], numeric[k], table.digits)
-        if taken + own > width and len(pieces[-1]) > 1:
+        if sum(widths[j] for j in (*pieces[-1], k)) > width and len(pieces[-1]) > 1:
             pieces.append(kept[:1])
-            taken = first
         pieces[-1].append(k)
-        taken += own
-    return Layout(
-        table.title,
-        tuple(piece_of(table, piece, numeric) for piece in pieces),
-        tuple(filter(None, (table.note, *gone, *some))),
-    )
+    notes = tuple(filter(None, (table.note, *gone, *some)))
+    return Layout(table.title, tuple(with_columns(table, piece) for piece in pieces), notes)
 
 
-def piece_of(table: Table, columns: list[int], numeric: list[bool]) -> Piece:
-    """These columns of the table, as text."""
-    rows = tuple(tuple(Shown(value_text(row[k], table.digits), interval_of(row[k], table.digits)) for k in columns) for row in table.rows)
-    return Piece(tuple(table.columns[k] for k in columns), tuple(numeric[k] for k in columns), rows)
-
-
-def reason(cells: tuple[Cell, ...], name: str) -> str:
-    """Why a column is not there; nothing to say of cells that were left empty."""
-    reasons = dict.fromkeys(cell.text() for cell in cells if isinstance(cell, Estimate))
-    return f"{name}: {', '.join(reasons)}" if reasons else ""
+def with_columns(table: Table, columns: list[int]) -> Table:
+    """Some columns of the table."""
+    rows = tuple(tuple(row[k] for k in columns) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[k] for k in columns), rows=rows)
 
 
 def column_width(name: str, cells: tuple[Cell, ...], numeric: bool, digits: int) -> float:

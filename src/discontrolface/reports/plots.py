@@ -6,10 +6,12 @@ import io
 import math
 import textwrap
 import threading
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from discontrolface.reports.content import IntervalPlot, Panel, Plot
+from discontrolface.common.statistics import Estimate
+from discontrolface.reports.content import IntervalPlot, Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +21,8 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "font.size": 9,
     "text.parse_math": False,
+    "axes.titlesize": 9,
+    "xtick.labelsize": 8,
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.top": False,
@@ -43,7 +47,7 @@ def plot_svg(plot: Plot | IntervalPlot) -> tuple[bytes, int, int]:
     from matplotlib.figure import Figure
 
     with _settings, matplotlib.rc_context(STYLE):
-        size = (6.4, 3.6) if isinstance(plot, Plot) else interval_size(plot)
+        size = (5.8, 3.4) if isinstance(plot, Plot) else interval_size(plot)
         figure, out = Figure(size, layout="constrained"), io.BytesIO()
         if isinstance(plot, Plot):
             draw_lines(figure.subplots(), plot)
@@ -75,36 +79,27 @@ def draw_lines(axes: Axes, plot: Plot) -> None:
 
 def interval_size(plot: IntervalPlot) -> tuple[float, float]:
     """(width, height) in inches."""
-    return 11.8, (0.7 + 0.3 * len(plot.rows)) * max(1, math.ceil(len(plot.panels) / PANELS))
+    return 11.8, (0.7 + 0.3 * len(plot.table.rows)) * max(1, math.ceil(len(plot.panels) / PANELS))
 
 
 def draw_intervals(figure: Any, plot: IntervalPlot) -> None:
-    """A panel an estimate; the rows from top to bottom."""
-    lines = math.ceil(len(plot.panels) / PANELS)
-    if not lines:
-        return
-    grid = figure.subplots(lines, min(PANELS, len(plot.panels)), sharey=True, squeeze=False)
-    for axes, panel in zip(grid.flat, plot.panels, strict=False):
-        draw_panel(axes, panel, plot.reference)
-    for axes in list(grid.flat)[len(plot.panels) :]:
-        axes.set_visible(False)
-    for axes in grid[:, 0]:
-        axes.set_yticks(range(len(plot.rows)), [textwrap.shorten(name, 44, placeholder=" …") for name in plot.rows])
-        axes.set_ylim(len(plot.rows) - 0.5, -0.5)
+    """A panel an estimate, PANELS side by side."""
+    panels, names = plot.panels, [textwrap.shorten(str(row[0]), 44, placeholder=" …") for row in plot.table.rows]
+    for k, (title, estimates) in enumerate(panels):
+        axes = figure.add_subplot(math.ceil(len(panels) / PANELS), min(PANELS, len(panels)), k + 1, title=title)
+        axes.set_yticks(range(len(names)), names if k % PANELS == 0 else [])
+        axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
+        draw_estimates(axes, estimates)
+        if plot.reference is not None:
+            axes.axvline(plot.reference, color="#5b6675", linewidth=1)
 
 
-def draw_panel(axes: Axes, panel: Panel, reference: float | None) -> None:
+def draw_estimates(axes: Axes, estimates: Sequence[Estimate]) -> None:
     """Points with their intervals; a row without an estimate stays empty."""
-    axes.set_title(panel.title, fontsize=9)
-    axes.tick_params(axis="x", labelsize=8)
-    if reference is not None:
-        axes.axvline(reference, color="#5b6675", linewidth=1)
-    for place, estimate in enumerate(panel.estimates):
-        if estimate.value is None or not math.isfinite(estimate.value):
-            continue
-        low, high = (estimate.value if end is None else end for end in (estimate.low, estimate.high))
-        axes.plot((low, high), (place, place), color=COLOURS[0], linewidth=1.5)
-        axes.plot(estimate.value, place, "o", color=COLOURS[0], markersize=4)
+    for place, e in enumerate(estimates):
+        if e.value is not None and math.isfinite(e.value):
+            axes.plot([e.value if end is None else end for end in (e.low, e.high)], [place, place], color=COLOURS[0])
+            axes.plot(e.value, place, "o", color=COLOURS[0], markersize=4)
 
 
 def label(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomically
 from discontrolface.common.text_files import check_text_output, write_text
-from discontrolface.reports.cells import CODE, markdown_cell, markdown_text, paragraphs, slug
+from discontrolface.reports.cells import CODE, interval_of, markdown_cell, markdown_text, numeric_columns, paragraphs, slug, value_text
 from discontrolface.reports.content import Image, Report
 from discontrolface.reports.layout import layout
 from discontrolface.reports.pictures import KINDS, encode
@@ -98,7 +98,8 @@ def fill(template: str, report: Report, place: Callable[[Image], dict[str, Any] 
         keep_trailing_newline=True,
     )
     environment.filters |= {"text": html_text, "md": markdown_text, "cell": markdown_cell}
-    environment.filters |= {"paragraphs": paragraphs, "slug": slug, "layout": layout}
+    environment.filters |= {"paragraphs": paragraphs, "slug": slug, "layout": layout, "numeric": numeric_columns}
+    environment.filters |= {"value": value_text, "interval": interval_of}
     return environment.get_template(template).render(report=report, place=place, **more)
 
 

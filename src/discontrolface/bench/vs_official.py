@@ -1,7 +1,7 @@
 """Ours beside the official Diff-AE code, in one process, the same weights, interleaved: time, memory, agreement.
 
-    python benchmarks/vs_official.py PATH_TO_DIFFAE_CHECKOUT --network ffhq256 --rounds 5 --threads 2 --output table.md
-    python benchmarks/vs_official.py PATH_TO_DIFFAE_CHECKOUT --network tiny          # a minute, to see that it works
+    python -m discontrolface.bench.vs_official PATH_TO_DIFFAE_CHECKOUT --network ffhq256 --rounds 5 --threads 2 --output table.md
+    python -m discontrolface.bench.vs_official PATH_TO_DIFFAE_CHECKOUT --network tiny          # a minute, to see that it works
 
 PATH is a checkout of github.com/phizaz/diffae (its `model/` and `diffusion/` are imported; nothing of it is in this repository).
 Weights are random, the same for both. One forward: every round runs each official case and then ours, or the other way round in every second round;
@@ -10,18 +10,22 @@ fair to all three; the median step times the number of steps is reported, with t
 resident size during one call (Linux). `--open` adds the open preset's quality table.
 """
 
+from __future__ import annotations
+
 import argparse
 import importlib
-import itertools
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from discontrolface.bench.machine import peak_growth
@@ -29,6 +33,8 @@ from discontrolface.diffusion import EditCondition, sample
 from discontrolface.diffusion.sampling import denoise
 from discontrolface.diffusion.schedule import denoising_timesteps
 from discontrolface.nets import DiffAE, ExpFaceNet
+from discontrolface.reports import to_markdown
+from discontrolface.reports.content import Cell, Report, Section, Table
 from discontrolface.weights import import_diffae
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -118,24 +124,26 @@ def in_turn(runs: dict[str, Iterator[Tensor]]) -> tuple[dict[str, Tensor], dict[
     """The last picture of each run, and the seconds of each of its steps; the runs take turns, in the other order at every second step."""
     last: dict[str, Tensor] = {}
     paces: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in itertools.count():
-        for name in runs if turn % 2 == 0 else reversed(runs):
+    order = list(runs)
+    while True:
+        for name in order:
             start = time.perf_counter()
             picture = next(runs[name], None)
             if picture is None:
                 return last, paces
             paces[name].append(time.perf_counter() - start)
             last[name] = picture
+        order.reverse()
 
 
 @torch.inference_mode()
-def measure(args: argparse.Namespace) -> list[str]:
+def measure(args: argparse.Namespace) -> Table:
     network = NETWORKS[args.network]
     official = Official(args.checkout, network, args.steps)
     fill(official.model)
-    theirs = official.model.eval()
-    ours: DiffAE = import_diffae(dict(theirs.state_dict()), image_size=network["image_size"])
-    control = ExpFaceNet.from_backbone(ours).eval()
+    theirs: Any = official.model.eval()
+    ours: Any = import_diffae(dict(theirs.state_dict()), image_size=network["image_size"])
+    control: Any = ExpFaceNet.from_backbone(ours).eval()
     fill(control)
     ours, control = (m.to(memory_format=torch.channels_last) for m in (ours, control))
 
@@ -168,19 +176,12 @@ def measure(args: argparse.Namespace) -> list[str]:
     edit = EditCondition(ours, control, x0, snapshot, args.steps, generator=torch.Generator().manual_seed(2))
     finals, paces = in_turn({"official": official_steps(), "decode": our_steps(lambda *_: (z, None)), "edit": our_steps(edit)})
     errors["decode"] = (finals["official"] - finals["decode"]).abs().max().item()
-    memory = {
-        name: tuple(statistics.median(peak_growth(call) for _ in range(3)) for call in forward[name])
-        for name in ("U-Net forward", "encoder")
-    }
+    memory = {name: [statistics.median(peak_growth(call) or 0.0 for _ in range(3)) for call in calls] for name, calls in forward.items()}
 
-    lines = [
-        f"{args.network}: {size} px, batch 1, float32, {args.threads} threads, torch {torch.__version__}, median of {args.rounds} interleaved runs",
-        "",
-        "| case | official | ours | ours / official | largest difference |",
-        "|---|---|---|---|---|",
-    ]
+    columns = ("case", "official", "ours", "ours / official", "largest difference")
+    rows: list[tuple[Cell, ...]] = []
     for name, (a, b) in times.items():
-        lines.append(f"| {name} | {a:.3f} s | {b:.3f} s | {b / a:.2f} | {f'{errors[name]:.1e}' if name in errors else ''} |")
+        rows.append((name, f"{a:.3f} s", f"{b:.3f} s", f"{b / a:.2f}", f"{errors[name]:.1e}"))
     for name, words in (
         ("decode", f"decode, {args.steps} steps"),
         ("edit", f"edit, {args.steps} steps, beside the official decode"),
@@ -188,17 +189,21 @@ def measure(args: argparse.Namespace) -> list[str]:
         ratios = [mine / theirs for mine, theirs in zip(paces[name], paces["official"], strict=True)]
         a, b = (args.steps * statistics.median(paces[which]) for which in ("official", name))
         spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        lines.append(f"| {words} | {a:.1f} s | {b:.1f} s | {spread} | {f'{errors[name]:.1e}' if name in errors else ''} |")
+        rows.append((words, f"{a:.1f} s", f"{b:.1f} s", spread, f"{errors[name]:.1e}" if name in errors else None))
     for name, (a, b) in memory.items():
-        lines.append(f"| {name}, peak memory | {a:.0f} MB | {b:.0f} MB | {b / a:.2f} | |")
-    return lines
+        rows.append((f"{name}, peak memory", f"{a:.0f} MB", f"{b:.0f} MB", f"{b / a:.2f}", None))
+    how = f"{size} px, batch 1, float32, {args.threads} threads, torch {torch.__version__}, median of {args.rounds} interleaved runs"
+    return Table(f"{args.network}: {how}", columns, tuple(rows))
 
 
 def ssim(a: Tensor, b: Tensor) -> float:
     """Mean structural similarity of pictures in [-1, 1]: 11x11 Gaussian window, sigma 1.5 (Wang et al., 2004)."""
     g = torch.exp(-(torch.arange(11.0) - 5).square() / (2 * 1.5**2))
     window = (g[:, None] * g[None] / g.sum() ** 2).expand(3, 1, 11, 11)
-    blur = lambda x: torch.nn.functional.conv2d(x, window, groups=3)  # noqa: E731
+
+    def blur(x: Tensor) -> Tensor:
+        return torch.nn.functional.conv2d(x, window, groups=3)
+
     ma, mb = blur(a), blur(b)
     va, vb, cov = blur(a * a) - ma * ma, blur(b * b) - mb * mb, blur(a * b) - ma * mb
     c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
@@ -206,25 +211,17 @@ def ssim(a: Tensor, b: Tensor) -> float:
 
 
 @torch.inference_mode()
-def quality(folder: Path, pictures: list[Path]) -> list[str]:
+def quality(folder: Path, pictures: list[Path]) -> Table:
     """How close cheaper settings come to 20-step DDIM, with trained weights (the open preset's backbone) and given crops."""
-    import numpy as np
-    from PIL import Image
-
-    model = DiffAE.from_pretrained(folder).eval().to(memory_format=torch.channels_last)
+    model: Any = DiffAE.from_pretrained(folder)
+    model = model.eval().to(memory_format=torch.channels_last)
     size = model.image_size
     crops = [np.asarray(Image.open(p).convert("RGB").resize((size, size), Image.Resampling.LANCZOS)) for p in pictures]
     x0 = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
     z = model.encode(x0)
     reference = sample(model, noise, z, 20)
-    lines = [
-        f"{folder.name}, {len(crops)} crops: similarity to the 20-step DDIM result from the same noise",
-        "",
-        "| setting | SSIM | time / 20-step DDIM |",
-        "|---|---|---|",
-    ]
-    base = statistics.median(seconds(lambda: sample(model, noise, z, 20)) for _ in range(3))
+    base = statistics.median(seconds(partial(sample, model, noise, z, 20)) for _ in range(3))
     settings: dict[str, dict[str, Any]] = {
         "DDIM, 10 steps": {"steps": 10},
         "DPM-Solver++, 10 steps": {"steps": 10, "solver": "dpm++"},
@@ -233,10 +230,12 @@ def quality(folder: Path, pictures: list[Path]) -> list[str]:
         "DDIM, 20 steps, deep features every 3rd step": {"steps": 20, "deep_every": 3},
         "DDIM, 20 steps, all but the lowest level, every 2nd step": {"steps": 20, "deep_every": 2, "deep_depth": model.unet.levels - 1},
     }
+    rows = []
     for name, options in settings.items():
-        cost = statistics.median(seconds(lambda options=options: sample(model, noise, z, **options)) for _ in range(3))
-        lines.append(f"| {name} | {ssim(sample(model, noise, z, **options), reference):.4f} | {cost / base:.2f} |")
-    return lines
+        cost = statistics.median(seconds(partial(sample, model, noise, z, **options)) for _ in range(3))
+        rows.append((name, f"{ssim(sample(model, noise, z, **options), reference):.4f}", f"{cost / base:.2f}"))
+    title = f"{folder.name}, {len(crops)} crops: similarity to the 20-step DDIM result from the same noise"
+    return Table(title, ("setting", "SSIM", "time / 20-step DDIM"), tuple(rows))
 
 
 def main() -> None:
@@ -251,14 +250,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="Markdown file; without it the table is printed only")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    lines = measure(args)
-    if args.open is not None:
-        if not args.crops:
-            parser.error("--open needs --crops, pictures to rebuild")
-        lines += ["", *quality(args.open, args.crops)]
-    print("\n".join(lines))
+    if args.open is not None and not args.crops:
+        parser.error("--open needs --crops, pictures to rebuild")
+    tables = [measure(args), *([] if args.open is None else [quality(args.open, args.crops)])]
+    text = to_markdown(Report("", "", (Section("Beside the official code", tables=tuple(tables)),)), lambda image: None)
+    print(text)
     if args.output is not None:
-        args.output.write_text("\n".join(lines) + "\n")
+        args.output.write_text(text)
 
 
 if __name__ == "__main__":
