@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from discontrolface.bench.stages import edit_stages, personal_stages, reading_stages
 from helpers.networks import write_networks
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -16,7 +17,6 @@ from typer.testing import CliRunner, Result
 from discontrolface import Editor, UserError
 from discontrolface.bench.benchmark import measure
 from discontrolface.bench.machine import Effort
-from discontrolface.bench.stages import edit_stages, personal_stages, reading_stages
 from discontrolface.cli.app import app
 from discontrolface.common.provenance import read_provenance
 from discontrolface.editing.person import Person
