@@ -1,5 +1,8 @@
 """Landmarks on the example photo: turned, mirrored, shrunk, padded, grey, cut tight. Tolerances are parts of the face's width."""
 
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.images import load_photo
 from discontrolface.face import landmark_sets as sets
 from discontrolface.face.landmarks import FaceLandmarker, Landmarks, Region, eye_opening
 from discontrolface.geometry.affine import apply_affine, invert_affine, sample_affine
@@ -163,3 +167,31 @@ def test_region_and_sampling_agree_on_pixels() -> None:
         where = apply_affine(to_photo, np.stack(np.meshgrid(np.arange(24) + 0.5, np.arange(24) + 0.5), axis=-1))
         assert np.abs(out - (where[..., 0] * 0.5 + where[..., 1] * 0.8)).max() < 1.6
         assert np.allclose(apply_affine(invert_affine(to_photo), apply_affine(to_photo, where)), where)
+
+
+def test_eight_threads_on_one_landmarker_find_what_one_finds(landmarker: FaceLandmarker, photo: NDArray[np.uint8]) -> None:
+    """Photos of other sizes, turned and mirrored, all at once: every bit as in turn."""
+    small = np.asarray(Image.fromarray(photo).resize((384, 384)))
+    photos = [
+        np.ascontiguousarray(p)
+        for p in (photo, photo[:, ::-1], small, small[:, ::-1], photo[20:, 30:], np.rot90(photo), small[9:], photo[3:])
+    ]
+    serial = [landmarker.find_face(p) for p in photos]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(2):
+            for alone, together in zip(serial, pool.map(landmarker.find_face, photos), strict=True):
+                for name in ("points", "iris", "eyes", "score"):
+                    assert np.array_equal(getattr(alone, name), getattr(together, name))
+
+
+def test_nothing_of_the_process_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither file descriptors nor warning filters, which other threads share."""
+
+    def refuse(*arguments: object, **named: object) -> None:
+        raise AssertionError("state of the whole process")
+
+    with monkeypatch.context() as patch:  # pytest itself needs them afterwards
+        for module, name in ((os, "dup2"), (warnings, "catch_warnings"), (warnings, "simplefilter"), (warnings, "filterwarnings")):
+            patch.setattr(module, name, refuse)
+        score = FaceLandmarker().find_face(load_photo(PHOTO).array).score
+    assert score > 0.9

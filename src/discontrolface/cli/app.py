@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 
 import typer
 
@@ -36,6 +37,7 @@ def main() -> None:
     the end, takes a fifth of the time that `read` takes. So the collector runs more rarely, and what is there at the end is left to the system.
     """
     gc.set_threshold(50_000, 20, 20)
+    warnings.filterwarnings("ignore", module="PIL")  # its remarks on odd metadata
     try:
         app()
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -120,6 +121,26 @@ def check_outputs(pictures: list[Path | None], texts: list[Path | None], overwri
         check_output(picture, overwrite)
     for text in filter(None, texts):
         check_text_output(text, overwrite)
+
+
+@contextmanager
+def without_native_messages() -> Iterator[None]:
+    """Nothing that libraries in C++ write to standard error: LiteRT says when it makes its first interpreter, and has no switch for it.
+
+    This turns the file descriptor of the whole process, which at this door is the command's own and has no other thread yet.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # no standard error at all
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 @contextmanager

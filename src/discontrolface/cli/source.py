@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from discontrolface.cli.common import parse_numbers
+from discontrolface.cli.common import parse_numbers, without_native_messages
 
 if TYPE_CHECKING:
     from discontrolface.editing.editor import Editor
@@ -41,7 +41,8 @@ class Source:
         from discontrolface.weights.manifest import preset_head, preset_size
 
         head, size = self.head or preset_head(self.preset), preset_size(self.preset, self.assets_dir)
-        return Reader.load(head, size, self.assets_dir, self.detail, device=device)
+        with without_native_messages():
+            return Reader.load(head, size, self.assets_dir, self.detail, device=device)
 
     def read(self, reader: Reader, photo: Path) -> Person:
         """The person of the chosen face."""

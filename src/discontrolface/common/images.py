@@ -3,10 +3,9 @@
 import hashlib
 import io
 import os
-import re
 import stat
-import warnings
-from collections.abc import Mapping
+import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -61,24 +60,22 @@ class Photo:
 def load_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
     """Read a photo: EXIF orientation applied, any colour mode and depth turned into 8-bit sRGB, the first frame of an animation.
 
+    Pillow's remarks on odd metadata are Python warnings, as always; nothing of the process is changed here, so that threads may read at once.
     Raises UserError when the file is missing, a folder, not a picture, damaged, smaller than 32 pixels a side or larger than
     `max_pixels` (known from its header, before any pixel is decoded).
     """
     path = Path(path)
     data = _read_bytes(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is the stricter one and has the better words
-        warnings.filterwarnings("ignore", module="PIL")  # remarks on odd metadata
-        image = _open(path, data, max_pixels)
-        try:
-            image.seek(0)
-            image.load()
-            array, alpha = _to_srgb(image)
-            turn = _TURNS.get(_orientation(image))
-        except MemoryError as error:
-            raise UserError(f"{path} ({image.width}x{image.height}) does not fit into memory; make it smaller") from error
-        except Exception as error:  # decoders fail in many ways on damaged files: OSError, SyntaxError, ValueError, zlib.error, ...
-            raise UserError(f"{path} is damaged or cut off and cannot be decoded ({error}); try to export it again") from error
+    image = _open(path, data, max_pixels)
+    try:
+        image.seek(0)
+        image.load()
+        array, alpha = _to_srgb(image)
+        turn = _TURNS.get(_orientation(image))
+    except MemoryError as error:
+        raise UserError(f"{path} ({image.width}x{image.height}) does not fit into memory; make it smaller") from error
+    except Exception as error:  # decoders fail in many ways on damaged files: OSError, SyntaxError, ValueError, zlib.error, ...
+        raise UserError(f"{path} is damaged or cut off and cannot be decoded ({error}); try to export it again") from error
     if turn is not None:
         array = np.asarray(Image.fromarray(array).transpose(turn))
         alpha = None if alpha is None else np.asarray(Image.fromarray(alpha).transpose(turn))
@@ -106,23 +103,42 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _open(path: Path, data: bytes, max_pixels: int) -> Image.Image:
+    """The picture's header, checked. No pixel is decoded."""
     Image.init()
     formats: list[str] = [name for name in READABLE if name in Image.OPEN]
     limit = f"more than the limit of {max_pixels / 1e6:g} megapixels; make it smaller first"
     try:
-        image = Image.open(io.BytesIO(data), formats=formats)
-    except Image.DecompressionBombError as error:  # Pillow's own guard, when the header promises 179 megapixels or more
-        pixels = re.search(r"\d+", str(error))
-        raise UserError(f"{path} has {int(pixels[0]) / 1e6:.0f} megapixels, {limit}" if pixels else f"{path} has {limit}") from error
-    except Exception as error:  # not only UnidentifiedImageError: header parsers raise what they like
+        image = _identified(data, formats)
+    except Image.DecompressionBombError as error:  # some of Pillow's decoders have a guard of their own
+        raise UserError(f"{path} has {limit}") from error
+    except Exception:  # header parsers raise what they like
+        image = None
+    if image is None:
         known = ", ".join(name for name in formats if name != "MPO")
-        raise UserError(f"{path} is not a picture that can be read (known: {known}); convert it to JPEG or PNG") from error
+        raise UserError(f"{path} is not a picture that can be read (known: {known}); convert it to JPEG or PNG")
     width, height = image.size
     if width * height > max_pixels:
         raise UserError(f"{path} is {width}x{height}, {width * height / 1e6:.0f} megapixels, {limit}")
     if min(width, height) < MIN_SIDE:
         raise UserError(f"{path} is {width}x{height}, smaller than {MIN_SIDE} pixels; use a larger photo")
     return image
+
+
+def _identified(data: bytes, formats: Sequence[str]) -> Image.Image | None:
+    """The picture as the first of Pillow's formats that knows it, None if none does.
+
+    This is `Image.open` without its guard against large pictures: that warns through, and is set for, the whole process, and `max_pixels` is
+    the stricter limit.
+    """
+    for name in formats:
+        factory, accept = Image.OPEN[name]
+        try:
+            known = accept is None or accept(data[:16])
+            if known and not isinstance(known, str):  # a string says which decoder is not installed
+                return factory(io.BytesIO(data), "")
+        except (SyntaxError, IndexError, TypeError, struct.error):  # another format, as `Image.open` understands it
+            continue
+    return None
 
 
 def _orientation(image: Image.Image) -> int:

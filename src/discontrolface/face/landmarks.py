@@ -9,9 +9,7 @@ Monocular Video on Mobile GPUs" (2019), "Real-time Pupil Tracking from Monocular
 Coordinates are continuous photo pixels, a pixel's centre at +0.5 (docs/conventions.md).
 """
 
-import contextlib
 import math
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -110,7 +108,9 @@ class Landmarks:
 
 
 class FaceLandmarker:
-    """BlazeFace, the face mesh and the iris model, loaded once. Safe to share between threads (calls take turns)."""
+    """BlazeFace, the face mesh and the iris model, loaded once. Safe to share between threads: they take turns at the models, which are
+    LiteRT's and not safe themselves; what lies between two models runs at once. The first one of a process makes LiteRT write a line to
+    standard error, which it has no switch for."""
 
     def __init__(self, num_threads: int = 1) -> None:
         self._lock = threading.Lock()
@@ -286,27 +286,10 @@ class FaceLandmarker:
 def _load(name: str, num_threads: int) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
-    with as_file(files("discontrolface") / "assets" / "landmarks" / name) as path, _quiet_stderr():
+    with as_file(files("discontrolface") / "assets" / "landmarks" / name) as path:
         interpreter = Interpreter(model_content=path.read_bytes(), num_threads=num_threads)
         interpreter.allocate_tensors()
     return interpreter
-
-
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """LiteRT writes a line to the process's standard error when it builds an interpreter, and has no switch for it."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # no standard error at all
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def _run(interpreter: Any, pixels: NDArray[np.uint8], scale: float, shift: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
