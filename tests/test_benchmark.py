@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from typer.testing import CliRunner
 from discontrolface.bench import benchmark as bench
 from discontrolface.bench.benchmark import Benchmark, Measured, Plan, from_json, measure, run_benchmark, to_json
 from discontrolface.bench.groups import GROUPS, USUAL, group_names
-from discontrolface.bench.machine import Effort, check_device, count_operations, peak_growth, peak_speed, times_ms
+from discontrolface.bench.machine import Effort, check_device, count_operations, peak_growth, peak_speed, process_peak, times_ms
 from discontrolface.bench.network_stages import network_stages
 from discontrolface.bench.other_stages import run_command
 from discontrolface.bench.report import benchmark_report, memory_verdict, time_verdict
@@ -115,6 +117,16 @@ def test_memory_of_a_known_size() -> None:
     assert grown == pytest.approx(megabytes, abs=3)
     kept = np.ones(megabytes * 2**20, np.uint8)
     assert peak_growth(lambda: kept.sum()) < 4, "what was in use before does not count"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux's way of measuring memory")
+def test_memory_of_another_process() -> None:
+    """Its own: what this one has does not count."""
+    held = np.ones(300 * 2**20, np.uint8)
+    code = "import time; held = bytearray(b'x') * (64 * 2**20); time.sleep(0.1)"
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        assert 64 < (process_peak(process) or 0) < 128
+    assert held[-1] == 1
 
 
 def test_memory_of_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +266,8 @@ def test_groups_by_name(preset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_command_in_a_process_of_its_own() -> None:
-    assert run_command(["--help"]) > 5, "MB"
+    assert run_command(["--help"]) == 0
+    assert (run_command(["--help"], process_peak) or 0) > 5, "MB"
     with pytest.raises(NotMeasured, match=r"`discontrolface nonsense` ended with 2: .*nonsense"):
         run_command(["nonsense"])
 

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,9 +86,20 @@ def peak_growth(work: Work, device: str = "cpu") -> float | None:
     return max(0, _resident("VmHWM:") - before) / 1024
 
 
-def _resident(name: str) -> int:
-    """A line of /proc/self/status, kB."""
-    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+def _resident(name: str, process: int | str = "self") -> int:
+    """A line of a process's status, kB. OSError or StopIteration where the system tells none, or the process has ended."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def process_peak(process: subprocess.Popen[bytes]) -> float | None:
+    """Wait for a process; MB (2^20 bytes) that it had in memory at most, to the last hundredth of a second. None where that cannot be measured."""
+    highest = None
+    while process.poll() is None:
+        with contextlib.suppress(OSError, StopIteration):
+            highest = _resident("VmHWM:", process.pid) / 1024
+        time.sleep(0.01)
+    return highest
 
 
 def _device_growth(work: Work, device: str) -> float | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from discontrolface.bench.machine import Effort
+from discontrolface.bench.machine import Effort, process_peak
 from discontrolface.bench.stage import SEED, NotMeasured, Stage, Workload
 from discontrolface.synthetic.portraits import make_pair, make_scene, random_parameters, render_scene
 
@@ -60,17 +59,19 @@ def cold_stages(w: Workload) -> Iterator[Stage]:
             "edit PHOTO --no-personal": ["edit", str(photo), "-o", str(out), "--no-personal", "--yaw", "10", "--overwrite", *preset],
         }
         for name, arguments in commands.items():
-            yield Stage(f"cold start: {name}", partial(run_command, arguments), memory=partial(run_command, arguments), effort=COLD)
+            memory = partial(run_command, arguments, process_peak)
+            yield Stage(f"cold start: {name}", partial(run_command, arguments), memory=memory, effort=COLD)
 
 
-def run_command(arguments: Sequence[str]) -> float:
-    """Run the command; MB (2^20 bytes) that its process had at most. NotMeasured if it fails."""
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen([sys.executable, "-m", "discontrolface", *arguments], stdout=log, stderr=log)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+def run_command(arguments: Sequence[str], wait: Callable[[subprocess.Popen[bytes]], float | None] = subprocess.Popen.wait) -> float | None:
+    """Run the command; what `wait` says of its process. NotMeasured if it fails."""
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen([sys.executable, "-m", "discontrolface", *arguments], stdout=log, stderr=log) as process,
+    ):
+        result = wait(process)
         if process.returncode:
             log.seek(0)
             said = re.sub("[─│╭╮╰╯]", " ", log.read().decode(errors="replace"))
             raise NotMeasured(f"`discontrolface {arguments[0]}` ended with {process.returncode}: {' '.join(said.split())[-300:]}")
-    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+    return result

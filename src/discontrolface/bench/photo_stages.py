@@ -59,16 +59,14 @@ def reading_stages(w: Workload) -> Iterator[Stage]:
 def pasting_stages(w: Workload) -> Iterator[Stage]:
     """A large photo in, a crop back into it: detection, crop, the photo's detail, pasting."""
     large = np.asarray(Image.fromarray(w.photo.array).resize((LARGE, LARGE), Image.Resampling.BICUBIC))
-    landmarker = w.editor.reader.landmarker
-    landmarks = landmarker.find_face(large)
-    native = make_crop(large, landmarks, 256)
-    native = native.resize(native.native_size)
-    picture, everywhere = to_float(native.image), np.ones((native.size, native.size))
+    person = w.editor.read(replace(w.photo, array=large, alpha=None, stored_size=(LARGE, LARGE)))
+    landmarker, fine = w.editor.reader.landmarker, person.fine_crop
+    picture, everywhere = to_float(fine.image), np.ones((fine.size, fine.size))
     works: dict[str, Work] = {
         "find faces": lambda: landmarker.detect(large),
-        "crop": lambda: make_crop(large, landmarks, 256),
-        "carry detail over": lambda: fuse_detail(down(picture, 256), picture, everywhere),
-        "paste back": lambda: paste_back(large, picture, native, everywhere),
+        "crop": lambda: make_crop(large, person.landmarks, w.editor.size),
+        "carry detail over": lambda: fuse_detail(down(picture, w.editor.size), picture, everywhere),
+        "paste back": lambda: paste_back(large, picture, fine, everywhere),
     }
     for name, work in works.items():
         yield Stage(f"large photo: {name}", work, "pixels", LARGE)

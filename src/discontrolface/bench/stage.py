@@ -34,7 +34,7 @@ class Stage:
     device: str = "cpu"  # where its memory is counted
     operations: Callable[[], int] | None = None  # counts them; None where PyTorch does little of the work
     times: Callable[[Effort], list[float]] | None = None  # milliseconds of each run, for stages that are not one call of `work` a run
-    memory: Callable[[], float] | None = None  # MB at most, for work that other processes do
+    memory: Callable[[], float | None] | None = None  # MB at most, for work that other processes do
     effort: Effort | None = None  # None: the plan's
 
     def run(self, effort: Effort) -> list[float]:

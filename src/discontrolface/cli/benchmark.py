@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,13 +97,14 @@ def print_report(page: Report) -> None:
     from rich.table import Table
 
     from discontrolface.reports.cells import cell_text, numeric_columns
+    from discontrolface.reports.layout import layout
 
     console = Console()
     console.print("\n".join([page.summary, *(f"not measured: {line}" for line in page.missing)]), markup=False)
     for section in page.sections:
         if section.text and section.tables:
             console.print(f"\n{section.text}", markup=False)
-        for table in section.tables:
+        for table in (piece for whole in section.tables for piece in layout(whole, math.inf).pieces):
             shown = Table(title=table.title)
             for name, numeric in zip(table.columns, numeric_columns(table), strict=True):
                 shown.add_column(name, justify="right" if numeric else "left")

@@ -1,4 +1,4 @@
-"""`discontrolface evaluate`: methods side by side on the same edits, by the same figures."""
+"""`discontrolface evaluate`: methods side by side on the same edits, measured alike."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def evaluate(
             )
             return
         if output is None:
-            raise UserError("give -o OUT.json, where the figures go, or --write-inputs FOLDER")
+            raise UserError("give -o OUT.json, where the results go, or --write-inputs FOLDER")
         check_installed()
         check_outputs(output, report, overwrite)
         run_evaluation(setup, output, report, processes or (cores() if device == "cpu" else 1), overwrite, quiet)
