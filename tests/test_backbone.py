@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from discontrolface.common.errors import UserError
 from discontrolface.diffusion import EditCondition, diffusion_loss, invert, sample
+from discontrolface.diffusion.decoding import Decoding
 from discontrolface.diffusion.interpolation import interpolate
 from discontrolface.nets import ExpFaceNet
 from discontrolface.nets.backbone import BACKBONES, Backbone, Space, backbone_class, make_backbone, register_backbone
@@ -141,7 +142,7 @@ def test_inverting_undoes_sampling_and_interpolation_gives_pictures() -> None:
     z = model.encode(x)
     noise = invert(model, model.to_space(x), z, steps=100)
     assert (sample(model, noise, z, steps=100) - model.to_space(x)).abs().mean() < 0.05
-    assert interpolate(model, x[:1], x[1:], [0.0, 0.5], steps=2, inversion_steps=2).shape == (2, 3, 32, 32)
+    assert interpolate(model, x[:1], x[1:], [0.0, 0.5], Decoding("inverted", steps=2, inversion_steps=2)).shape == (2, 3, 32, 32)
     cached = sample(model, noise, z, steps=4, deep_every=2, deep_depth=1)
     assert cached.shape == noise.shape
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from discontrolface.common.errors import UserError
 from discontrolface.diffusion import EditCondition, denoising_timesteps, diffusion_loss, invert, sample
-from discontrolface.diffusion.attributes import AttributeDirections, train_attributes
+from discontrolface.diffusion.attributes import AttributeDirections, edit_attributes, train_attributes
+from discontrolface.diffusion.decoding import Decoding, usual_start
 from discontrolface.diffusion.interpolation import interpolate, slerp
 from discontrolface.diffusion.inversion import invert_controlled
 from discontrolface.diffusion.latent import latent_loss, sample_faces, sample_latent
@@ -293,10 +294,31 @@ def test_slerp() -> None:
 def test_interpolation_ends_at_the_photos_own_reconstructions(pair: tuple[DiffAE, ExpFaceNet]) -> None:
     model, _ = pair
     x = torch.rand(2, 3, 32, 32, generator=seeded()) * 2 - 1
-    frames = interpolate(model, x[:1], x[1:], [0.0, 0.5, 1.0], steps=5, inversion_steps=5)
+    frames = interpolate(model, x[:1], x[1:], [0.0, 0.5, 1.0], Decoding("inverted", steps=5, inversion_steps=5))
     z = model.encode(x)
     own = sample(model, invert(model, x, z, 5), z, 5)
     torch.testing.assert_close(frames[[0, 2]], own, atol=1e-4, rtol=1e-4)
+
+
+def test_decoding_of_codes_that_are_not_the_pictures_own(pair: tuple[DiffAE, ExpFaceNet]) -> None:
+    model, _ = pair
+    x = torch.rand(2, 3, 32, 32, generator=seeded()) * 2 - 1
+    assert usual_start(model) == ("draft" if model.noise_process.prediction_type == "sample" else "inverted")
+    for start in ("draft", "noise", "inverted"):
+        decoding = Decoding(start, 0.5, 4, 4)
+        frames = interpolate(model, x[:1], x[1:], [0.0, 1.0], decoding, seeded())
+        assert torch.equal(frames, interpolate(model, x[:1], x[1:], [0.0, 1.0], decoding, seeded()))
+        z = torch.randn(40, 16, generator=seeded(3))
+        directions = train_attributes(["hat"], z, (z[:, :1] > 0).int())
+        same = edit_attributes(model, x[:1], directions, {"hat": 0.0}, decoding, seeded())
+        torch.testing.assert_close(same, frames[:1], atol=1e-4, rtol=1e-4)  # the same code and x_T
+        assert not torch.allclose(edit_attributes(model, x[:1], directions, {"hat": 3.0}, decoding, seeded()), same, atol=1e-4)
+    draft = Decoding("draft", 0.05, 20)  # one step at t = 0: the picture comes back but for the network's own error
+    assert draft.pictures(model, model.encode(x), torch.zeros_like(x), x).shape == x.shape
+    with pytest.raises(UserError, match="'photo' is not known"):
+        Decoding("photo")
+    with pytest.raises(UserError, match="codes of 8 numbers, this backbone's have 16"):
+        edit_attributes(model, x[:1], train_attributes(["hat"], z[:, :8], (z[:, :1] > 0).int()), {"hat": 1.0}, draft)
 
 
 def test_attributes_find_the_direction_and_move_along_it(tmp_path) -> None:

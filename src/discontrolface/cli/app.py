@@ -9,13 +9,16 @@ import typer
 
 from discontrolface.cli.ablate import ablate
 from discontrolface.cli.assets import assets_app
+from discontrolface.cli.attributes import attributes_app
 from discontrolface.cli.benchmark import benchmark
 from discontrolface.cli.edit import edit
 from discontrolface.cli.evaluate import evaluate
 from discontrolface.cli.export import export
+from discontrolface.cli.interpolate import interpolate
 from discontrolface.cli.personalize import personalize
 from discontrolface.cli.prepare import prepare
 from discontrolface.cli.read import read
+from discontrolface.cli.sample import sample
 from discontrolface.cli.train import train
 
 app = typer.Typer(
@@ -26,7 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(assets_app, name="assets")
-for command in (read, personalize, edit, export, prepare, train, ablate, benchmark, evaluate):
+app.add_typer(attributes_app, name="attributes")
+for command in (read, personalize, edit, export, sample, interpolate, prepare, train, ablate, benchmark, evaluate):
     app.command()(command)
 
 

@@ -11,13 +11,15 @@ from discontrolface.cli.common import plain_errors
 
 
 def train(
-    stage: Annotated[str, typer.Argument(help="diffae, expfacenet or oneshot.")],
+    stage: Annotated[str, typer.Argument(help="diffae, expfacenet, latent or oneshot.")],
     config: Annotated[Path, typer.Option(help="A YAML file, see configs/.")],
-    data: Annotated[Path | None, typer.Option(help="A folder of pairs, or of shards (`prepare`).")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of pairs, or of shards (`prepare`); for latent also of aligned crops.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where all goes; to resume, run the same command. [default: runs/CONFIG]")
     ] = None,
-    backbone: Annotated[Path | None, typer.Option(help="The trained backbone's folder, for expfacenet.")] = None,
+    backbone: Annotated[Path | None, typer.Option(help="The trained backbone's folder, for expfacenet and latent.")] = None,
     start_from: Annotated[Path | None, typer.Option(help="Weights of an earlier run of the same network to start with.")] = None,
     photo: Annotated[Path | None, typer.Option(help="The photo, for oneshot.")] = None,
     preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open",
@@ -27,12 +29,16 @@ def train(
     pictures: Annotated[int, typer.Option(help="Steps between pictures in TensorBoard; 0: no TensorBoard.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
 ) -> None:
-    """Train the backbone, Exp-FaceNet, or one person's weights. Many processes: `accelerate launch -m discontrolface train ...`."""
+    """Train the backbone, Exp-FaceNet, the latent DPM, or one person's weights. Many processes: `accelerate launch -m discontrolface train ...`."""
     with plain_errors():
         if stage == "oneshot":
             from discontrolface.training.oneshot import run_one_shot
 
             typer.echo(run_one_shot(config, photo, preset, output, device or "cpu", threads, dry_run, typer.echo))
+        elif stage == "latent":
+            from discontrolface.training.latent import run_latent
+
+            typer.echo(f"weights in {run_latent(config, data, output, backbone, preset, device or 'cpu', typer.echo)}")
         elif dry_run:
             from discontrolface.training.cost import describe
             from discontrolface.training.run import stage_config

@@ -1,6 +1,6 @@
 """What every written picture says about itself: that it was edited, by what, how, and from which photo.
 
-The record is JSON. It is written twice: in full (PNG: iTXt chunk "discontrolface"; JPEG and WebP: EXIF UserComment, beside
+The record is JSON. It is written twice: in full (PNG: iTXt chunk "discontrolface"; GIF: the comment; JPEG and WebP: EXIF UserComment, beside
 ImageDescription and Software), and as an XMP packet with IPTC's DigitalSourceType, the field that other programs and sites look at.
 Metadata of the source photo (GPS position, camera, owner, thumbnail) is *not* copied: an edited portrait should not tell where its
 subject lives, and a thumbnail would show the unedited face.
@@ -23,6 +23,11 @@ KEY: Final = "discontrolface"  # of the PNG chunk
 STATEMENT: Final = "This picture was edited: the face was changed by software and does not show the scene as photographed."
 # https://cv.iptc.org/newscodes/digitalsourcetype/: a photo with parts made by a trained model
 SOURCE_TYPE: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+# fields of the record of a picture that shows nobody, or nobody as photographed
+DRAWN: Final = {
+    "statement": "This picture was drawn by a trained model; it shows no photographed person.",
+    "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+}
 MAX_RECORD_BYTES: Final = 48_000  # EXIF has to fit into one 64 KB segment of a JPEG
 
 _ASCII_COMMENT: Final = b"ASCII\0\0\0"  # EXIF 2.3: the first 8 bytes of UserComment name its character code
@@ -60,13 +65,15 @@ def make_record(
 
 
 def metadata_options(record: Mapping[str, Any], file_format: str) -> dict[str, Any]:
-    """Arguments for Pillow's `Image.save` that embed the record. file_format: PNG, JPEG or WEBP.
+    """Arguments for Pillow's `Image.save` that embed the record. file_format: PNG, JPEG, WEBP or GIF (in full, in its comment; GIF has no XMP here).
 
     Raises ValueError when the record is not JSON or larger than 48 kB.
     """
     text = json.dumps(record, ensure_ascii=True, allow_nan=False, sort_keys=True)
     if len(text) > MAX_RECORD_BYTES:
         raise ValueError(f"the provenance record has {len(text)} bytes, more than {MAX_RECORD_BYTES}")
+    if file_format == "GIF":
+        return {"comment": text.encode("ascii")}
     software = f"{record.get('software', SOFTWARE)} {record.get('version', '')}".strip()
     statement = str(record.get("statement", STATEMENT))
     packet = _xmp(software, statement, str(record.get("digital_source_type", SOURCE_TYPE)))
@@ -87,10 +94,10 @@ def metadata_options(record: Mapping[str, Any], file_format: str) -> dict[str, A
 def read_provenance(path: str | Path) -> dict[str, Any] | None:
     """The record of a picture written by this package; None when it carries none. Raises UserError when it is not a picture."""
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
+        with Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF")) as image:
             text = _find_text(image)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is not a PNG, JPEG or WebP picture of a readable size, so it carries no record") from error
+        raise UserError(f"{path} is not a PNG, JPEG, WebP or GIF picture of a readable size, so it carries no record") from error
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist") from error
     except OSError as error:
@@ -108,6 +115,9 @@ def _find_text(image: Image.Image) -> str | None:
     if image.format == "PNG":
         text = image.info.get(KEY)
         return text if isinstance(text, str) else None
+    if image.format == "GIF":
+        comment = image.info.get("comment")
+        return comment.decode("ascii", "replace") if isinstance(comment, bytes) else None
     try:
         comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
     except Exception:  # damaged EXIF fails in many ways inside Pillow; all of them mean: no record of ours

@@ -1,7 +1,7 @@
 """Attribute directions on z_sem: a linear classifier on labelled codes; its weight vector is the direction to move along (Diff-AE, Section 5.3)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomic
+from discontrolface.diffusion.decoding import Decoding
+from discontrolface.nets.backbone import Backbone
 
 
 class AttributeDirections:
@@ -25,6 +27,10 @@ class AttributeDirections:
             )
         self.names = tuple(names)
         self.weight, self.bias, self.mean, self.std = weight, bias, mean, std
+
+    def to(self, device: torch.device | str) -> "AttributeDirections":
+        """On another device."""
+        return AttributeDirections(self.names, *(x.to(device) for x in (self.weight, self.bias, self.mean, self.std)))
 
     def row(self, name: str) -> int:
         if name not in self.names:
@@ -86,3 +92,25 @@ def train_attributes(
         F.binary_cross_entropy_with_logits(F.linear(normalized, weight, bias), target).backward()
         optimizer.step()
     return AttributeDirections(names, weight.detach(), bias.detach(), mean, std)
+
+
+@torch.no_grad()
+def edit_attributes(
+    model: Backbone,
+    picture: Tensor,  # (1,3,H,W) in [-1, 1]
+    directions: AttributeDirections,
+    amounts: Mapping[str, float],  # by attribute, see `AttributeDirections.move`
+    decoding: Decoding,
+    generator: torch.Generator | None = None,  # where noise comes from that is not inverted
+) -> Tensor:
+    """The picture with its code moved along the directions, its x_T kept (official `manipulate.ipynb`): (1,3,H,W)."""
+    z = model.encode(picture)
+    if z.shape[1] != directions.mean.numel():
+        raise UserError(
+            f"the directions are for codes of {directions.mean.numel()} numbers, this backbone's have {z.shape[1]}; train them with it."
+        )
+    noise = decoding.noise(model, picture, z, generator)
+    moved = z
+    for name, amount in amounts.items():
+        moved = directions.move(moved, name, amount)
+    return decoding.pictures(model, moved, noise, picture)

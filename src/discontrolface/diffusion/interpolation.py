@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from discontrolface.diffusion.inversion import invert
-from discontrolface.diffusion.sampling import sample
+from discontrolface.diffusion.decoding import Decoding
 from discontrolface.nets.backbone import Backbone
 
 
@@ -25,21 +24,21 @@ def slerp(a: Tensor, b: Tensor, weight: float | Tensor) -> Tensor:
     return weight_a * a + weight_b * b
 
 
+@torch.no_grad()
 def interpolate(
     model: Backbone,
     first: Tensor,  # (1,3,H,W) in [-1, 1]
     second: Tensor,  # (1,3,H,W)
     weights: list[float],  # where on the way, 0: first, 1: second
-    steps: int = 20,  # of every decoding
-    inversion_steps: int = 250,  # of the two inversions (official: 250)
+    decoding: Decoding,
+    generator: torch.Generator | None = None,  # where noise comes from that is not inverted
 ) -> Tensor:
-    """One picture per weight: (len(weights),3,H,W)."""
+    """One picture per weight: (len(weights),3,H,W). With start "draft" the drafts are the two pictures, mixed."""
     both = torch.cat([first, second])
-    with torch.no_grad():
-        z = model.encode(both)
-    x_t = invert(model, model.to_space(both), z, inversion_steps)
+    z = model.encode(both)
+    noise = decoding.noise(model, both, z, generator)
     w = torch.tensor(weights, dtype=both.dtype, device=both.device)
     n = len(weights)
     codes = z[:1] + w[:, None] * (z[1:] - z[:1])  # (n,Z)
-    noise = slerp(x_t[:1].expand(n, -1, -1, -1), x_t[1:].expand(n, -1, -1, -1), w)
-    return model.from_space(sample(model, noise, codes, steps))
+    between = slerp(noise[:1].expand(n, -1, -1, -1), noise[1:].expand(n, -1, -1, -1), w)
+    return decoding.pictures(model, codes, between, first + w[:, None, None, None] * (second - first))

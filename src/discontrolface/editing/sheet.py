@@ -39,6 +39,16 @@ def contact_sheet(tiles: Sequence[tuple[str, Image.Image]], columns: int, tile: 
     return sheet
 
 
+def picture_grid(pictures: Sequence[Image.Image], columns: int) -> Image.Image:
+    """Pictures of one size edge to edge, in rows of `columns`."""
+    width, height = pictures[0].size
+    columns = min(columns, len(pictures))
+    grid = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height), PAPER)
+    for k, picture in enumerate(pictures):
+        grid.paste(picture, (k % columns * width, k // columns * height))
+    return grid
+
+
 def mesh_overlay(person: Person, parameters: FaceParameters, size: int = 512) -> Image.Image:
     """The crop with the edges of the mesh's visible triangles drawn over it."""
     view, faces = person.geometry.view(parameters), person.geometry.rig.faces

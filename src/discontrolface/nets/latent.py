@@ -65,6 +65,11 @@ class MLPSkipNet(Network):
         self.mean: Tensor
         self.std: Tensor
 
+    def set_statistics(self, codes: Tensor) -> None:
+        """Take mean and standard deviation from the codes (N,Z) that the network will be trained on."""
+        self.mean.copy_(codes.mean(0))
+        self.std.copy_(codes.std(0).clamp(min=1e-6))
+
     def normalize(self, z: Tensor) -> Tensor:
         """z_sem -> what the network works on: (B,Z)."""
         return (z - self.mean) / self.std
