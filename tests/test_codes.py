@@ -15,16 +15,22 @@ from discontrolface.face.codes import from_gif, from_parameters, lost, read_code
 from discontrolface.face.deca_crop import cut_deca, deca_crop, move_camera
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.landmark_sets import IBUG_68
+from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regress import Codes
 from discontrolface.geometry.affine import apply_affine
 from discontrolface.geometry.cameras import ndc_to_pixels, project
 from discontrolface.geometry.meshes import vertex_normals
-from discontrolface.render.shade import sh_shading
+from discontrolface.geometry.rotations import about_z
+from discontrolface.render.shade import rotate_sh, sh_shading
 
 
 @pytest.fixture(scope="module")
 def head(golden_flame: Path) -> HeadModel:
-    return HeadModel.from_flame(golden_flame, shape_count=100, expression_count=50)
+    """The golden's skinning weights are in half precision and sum to 1 +- 4e-4, so a turn about the root would bend the head a little (up to
+    0.011 px and 0.002 in shading at 140 degrees). FLAME's own sum to 1, and so do these."""
+    model = HeadModel.from_flame(golden_flame, shape_count=100, expression_count=50)
+    model.weights /= model.weights.sum(1, keepdim=True)
+    return model
 
 
 def some_codes(count: int = 2, detail: bool = True) -> Codes:
@@ -144,28 +150,51 @@ def test_the_crop_is_decas() -> None:
         deca_crop(points[:5])
 
 
+def turned_crop(degrees: float, zoom: float = 1.3, x: float = 40.0) -> np.ndarray:
+    c, s = zoom * np.cos(np.radians(degrees)), zoom * np.sin(np.radians(degrees))
+    return np.array([[c, -s, x], [s, c, -7.0]])
+
+
+def apart(codes: Codes, parameters: FaceParameters, head: HeadModel, index: int, affine: np.ndarray) -> tuple[float, float]:
+    """The largest distance of a vertex, in pixels of the crop of 256 pixels, and the largest difference of its shading between codes in their crop,
+    carried over by `affine`, and parameters in theirs."""
+    theirs = head(codes.shape, codes.exp, codes.head_pose()).vertices[index : index + 1]
+    p = parameters.tensors()
+    ours = head(p["shape"], p["expression"], p["pose"]).vertices
+    there = ndc_to_pixels(project(theirs, codes.cam[index : index + 1]), 224, 224)[0].numpy() + 0.5  # DECA counts pixels at their centres
+    here = ndc_to_pixels(project(ours, p["camera"]), 256, 256)[0].numpy()
+    faces = head.faces_tensor
+    lit = [sh_shading(vertex_normals(v, faces), l) for v, l in ((theirs, codes.light[index : index + 1]), (ours, p["light"]))]
+    return float(np.abs(apply_affine(affine, there) - here).max()), float((lit[0] - lit[1]).abs().max())
+
+
+# What float32 leaves (measured: 1.1e-4 px and 1.3e-5, at every angle; in float64 3e-5 px, from the stored parameters, and 7e-7)
+PIXELS, SHADING = 5e-4, 5e-5
+
+
 @pytest.mark.parametrize("degrees", [0.0, 25.0, -140.0])
 def test_codes_show_the_same_head_in_another_crop(head: HeadModel, degrees: float) -> None:
-    codes = some_codes()
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    affine = np.array([[1.3 * c, -1.3 * s, 40.0], [1.3 * s, 1.3 * c, -7.0]])
+    codes, affine = some_codes(), turned_crop(degrees)
     for index in range(2):
         parameters = to_parameters(codes, head, index, affine, 256)
-        theirs = head(codes.shape, codes.exp, codes.head_pose()).vertices[index : index + 1]
-        p = parameters.tensors()
-        ours = head(p["shape"], p["expression"], p["pose"]).vertices
-        there = (
-            ndc_to_pixels(project(theirs, codes.cam[index : index + 1]), 224, 224)[0].numpy() + 0.5
-        )  # DECA counts pixels at their centres
-        here = ndc_to_pixels(project(ours, p["camera"]), 256, 256)[0].numpy()
-        assert np.abs(apply_affine(affine, there) - here).max() < 0.03
-        faces = head.faces_tensor
-        lit = [sh_shading(vertex_normals(v, faces), l) for v, l in ((theirs, codes.light[index : index + 1]), (ours, p["light"]))]
-        torch.testing.assert_close(lit[0], lit[1], atol=2e-3, rtol=0)
+        pixels, shading = apart(codes, parameters, head, index, affine)
+        assert pixels < PIXELS
+        assert shading < SHADING
 
         back = from_parameters(parameters, head, affine, 256, like=Codes(*(t[index : index + 1] for t in vars(codes).values())))
-        torch.testing.assert_close(back.flat(), codes.flat()[index : index + 1], atol=2e-4, rtol=0)
+        torch.testing.assert_close(back.flat(), codes.flat()[index : index + 1], atol=2e-5, rtol=0)
         assert torch.equal(back.detail, codes.detail[index : index + 1])  # type: ignore[index, arg-type]
+
+
+def test_the_bounds_catch_a_wrong_crop_and_light(head: HeadModel) -> None:
+    """A hundredth of a degree, a hundredth of a pixel and a ten-thousandth of the scale show in the pixels; a light that did not turn along by a
+    hundredth of a degree shows in the shading."""
+    codes, affine = some_codes(), turned_crop(-140.0)
+    right = to_parameters(codes, head, 0, affine, 256)
+    for wrong in (turned_crop(-140.01), turned_crop(-140.0, x=40.01), turned_crop(-140.0, zoom=1.3001)):
+        assert apart(codes, to_parameters(codes, head, 0, wrong, 256), head, 0, affine)[0] > 4 * PIXELS
+    light = rotate_sh(torch.tensor(right.light), torch.from_numpy(about_z(np.radians(0.01))).float()).numpy()
+    assert apart(codes, right.with_(light=light), head, 0, affine)[1] > 2 * SHADING
 
 
 def test_an_edit_of_the_head_goes_into_codes_without_moving_the_face(head: HeadModel) -> None:
