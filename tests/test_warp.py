@@ -13,8 +13,10 @@ from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.cameras import project
 from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.geometry.similarity import Similarity
-from discontrolface.render.extend import extend_motion, membrane, pivot
+from discontrolface.render.anchors import Anchors
+from discontrolface.render.extend import Turn, extend_motion, pivot
 from discontrolface.render.fill import diffuse_over_mesh
+from discontrolface.render.membrane import membrane
 from discontrolface.render.raster import interpolate, rasterize
 from discontrolface.render.rig import EYE, MOUTH, SKIN, TONGUE, PreviewRig
 from discontrolface.render.shade import sh_from_direction, sh_shading
@@ -300,10 +302,10 @@ def test_similarity_and_pivot_recover_a_known_motion() -> None:
     rotation = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     fixed = np.array([0.3, -0.2, 0.7])
     moved = 1.1 * (points - fixed) @ rotation.T + fixed
-    matrix, shift = Similarity.between(points, moved)
-    assert np.allclose(matrix, 1.1 * rotation)
-    assert np.allclose(matrix @ fixed + shift, fixed)
-    assert np.allclose(pivot(matrix, shift, np.zeros(3)), fixed, atol=1e-6)
+    found = Similarity.between(points, moved)
+    assert np.allclose(found.matrix, 1.1 * rotation)
+    assert np.allclose(found(fixed), fixed)
+    assert np.allclose(pivot(found, np.zeros(3)), fixed, atol=1e-6)
 
 
 def test_membrane_is_harmonic_between_its_anchors() -> None:
@@ -322,10 +324,11 @@ def test_motion_off_the_mesh_is_zero_without_motion_and_on_the_border() -> None:
     depth[10:22, 10:22] = 0.2
     weight = np.where(np.isfinite(depth), 20, 0).astype(np.float32)
     anchor = np.zeros((size, size, 5), np.float32)
-    still = extend_motion(anchor, weight, depth, 0.0, np.eye(3), np.zeros(3), 6.0)
+    anchors = Anchors(value=anchor, weight=weight, depth=depth)
+    still = extend_motion(anchors, Turn(skull=Similarity(np.eye(3), np.zeros(3)), floor=0.0, radius=6.0))
     assert not still.any()
     anchor[..., 0] = 0.05
-    moved = extend_motion(anchor, weight, depth, 0.0, np.eye(3), np.array([0.05, 0, 0]), 6.0)
+    moved = extend_motion(anchors, Turn(skull=Similarity(np.eye(3), np.array([0.05, 0, 0])), floor=0.0, radius=6.0))
     assert np.abs(moved[16, 16, 0] - 0.05) < 2e-3
     assert np.abs(moved[[0, -1]]).max() < 5e-3
     assert np.abs(moved[:, [0, -1]]).max() < 5e-3

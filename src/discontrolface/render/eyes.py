@@ -5,11 +5,15 @@ An eye is, nearly, a function of the angle to its axis: pupil, iris, limbus, scl
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from discontrolface.render.pixels import relit, sample
-from discontrolface.render.raster import compiled
+from discontrolface.render.compiled import compiled, inlined
+from discontrolface.render.raster import FloatArray
 from discontrolface.render.rig import EYE
+from discontrolface.render.sampling import brightest, relit, sample
+from discontrolface.render.surface import channel, point_at
 
 BINS = 32  # of the angle to the axis,
 WIDEST = 64.0  # from 0 to this many degrees
@@ -18,12 +22,12 @@ IRIS_COLOUR = (0.30, 0.21, 0.15)
 
 
 @compiled
-def angle_sums(image, triangle, barycentric, faces, direction, owner, cover, eye):  # type: ignore[no-untyped-def]
-    """The photo's pixels of one eye by the angle to its axis: sums of colours (BINS, 3), and of their weights (BINS,).
+def angle_sums(image, surface, cover, direction, owner, eye):  # type: ignore[no-untyped-def]
+    """The photo's pixels of one eye (1 or 2) by the angle to its axis: sums of colours (BINS, 3), and of their weights (BINS,).
 
-    direction: (V, 3) of eyeball vertices, unit, in the eye's own axes (z is where it looks). owner: (V,) 1 or 2, whose eyeball. cover: (H, W)
-    soft mask of the openings.
+    cover: (H, W) soft mask of the openings. direction: (V, 3), owner: (V,) as `PreviewRig.eye_axes`.
     """
+    triangle = surface.triangle
     height, width = triangle.shape
     total = np.zeros((BINS, 3), np.float32)
     weight = np.zeros(BINS, np.float32)
@@ -32,11 +36,11 @@ def angle_sums(image, triangle, barycentric, faces, direction, owner, cover, eye
             f = triangle[i, j]
             if f < 0 or cover[i, j] < 0.75:
                 continue
-            a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-            if owner[a] != eye or owner[b] != eye or owner[c] != eye:
+            point = point_at(surface, i, j)
+            if owner[point.a] != eye or owner[point.b] != eye or owner[point.c] != eye:
                 continue
             w = (cover[i, j] - np.float32(0.7)) ** 2
-            k = angle_bin(barycentric[i, j], direction, a, b, c)
+            k = angle_bin(point, direction)
             n = min(int(k), BINS - 1)
             if k * np.float32(WIDEST / BINS) > IRIS + 2.0:  # among the white, the brightest pixels: not lashes, not the lids' shadow
                 light = image[i, j, 0] + image[i, j, 1] + image[i, j, 2]
@@ -76,40 +80,40 @@ def angle_profile(total, weight, lit, sclera):  # type: ignore[no-untyped-def]
     return out
 
 
-@compiled
-def angle_bin(weights, direction, a, b, c):  # type: ignore[no-untyped-def]
+@inlined
+def angle_bin(point, direction):  # type: ignore[no-untyped-def]
     """Where a point on an eyeball's triangle lies among the bins (float)."""
-    x = weights[0] * direction[a, 0] + weights[1] * direction[b, 0] + weights[2] * direction[c, 0]
-    y = weights[0] * direction[a, 1] + weights[1] * direction[b, 1] + weights[2] * direction[c, 1]
-    z = weights[0] * direction[a, 2] + weights[1] * direction[b, 2] + weights[2] * direction[c, 2]
+    x, y, z = channel(direction, 0, point), channel(direction, 1, point), channel(direction, 2, point)
     angle = np.arctan2(np.sqrt(x * x + y * y), z) * np.float32(57.29578)
     return angle * np.float32(BINS / WIDEST)
 
 
-# fmt: off
-@compiled
-def draw_eyes(  # type: ignore[no-untyped-def]
-    image, layer, triangle, barycentric, faces, mesh_flow, skin_flow, trust, light, cover, room, direction, owner, profiles,
-    layer_before, top, left, inside, seen, touched, drawn,
-):
-    # fmt: on
-    """Colours of all target pixels that show an eyeball, in the window that starts at top, left: into `inside` (h, w, 3); visibility, change
-    and where, into seen, touched, drawn.
+class Eyeballs(NamedTuple):
+    """direction: (V, 3), owner: (V,) as `PreviewRig.eye_axes`. profiles: (3, BINS, 3), rows 1 and 2 are the `angle_profile` of the two eyes."""
 
-    cover, room: soft masks of the openings in the photo and in the target (the eye is darker close to its lids). profiles: (3, BINS, 3), rows
-    1 and 2 are those of the two eyes. Otherwise as `mouth.draw_mouth`.
-    """
-    height, width = triangle.shape
+    direction: FloatArray
+    owner: np.ndarray
+    profiles: FloatArray
+
+
+@compiled
+def draw_eyes(opening, eyeballs, canvas):  # type: ignore[no-untyped-def]
+    """Draw all target pixels that show an eyeball on the canvas. opening: Opening. An eye is darker close to its lids."""
+    image, surface, cover, room, photo_layer = opening.image, opening.surface, opening.cover, opening.room, opening.photo_layer
+    layer, light, trust = opening.mesh.layer, opening.moved.light, opening.mesh.sighted
+    mesh_flow, skin_flow = opening.mesh.flow, opening.moved.flow
+    profiles, owner, direction = eyeballs.profiles, eyeballs.owner, eyeballs.direction
+    inside, seen, touched, drawn, top, left = canvas.inside, canvas.seen, canvas.touched, canvas.drawn, canvas.top, canvas.left
+    height, width = layer.shape
     one, zero = np.float32(1.0), np.float32(0.0)
-    model, photo = np.empty(3, np.float32), np.empty(3, np.float32)
+    model = np.empty(3, np.float32)
     for i in range(top, top + drawn.shape[0]):
         for j in range(left, left + drawn.shape[1]):
             if layer[i, j] != EYE:
                 continue
-            f = triangle[i, j]
-            a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-            which = owner[a]
-            k = min(max(angle_bin(barycentric[i, j], direction, a, b, c) - np.float32(0.5), zero), np.float32(BINS - 1.001))
+            point = point_at(surface, i, j)
+            which = owner[point.a]
+            k = min(max(angle_bin(point, direction) - np.float32(0.5), zero), np.float32(BINS - 1.001))
             n = int(k)
             share = k - np.float32(n)
             shade = np.float32(0.7) + np.float32(0.3) * min(max((room[i, j] - np.float32(0.35)) * np.float32(1.8), zero), one)
@@ -122,21 +126,20 @@ def draw_eyes(  # type: ignore[no-untyped-def]
             if 1 <= x < width - 2 and 1 <= y < height - 2 and trust[i, j] > 0:
                 row, col = int(y + np.float32(0.5)), int(x + np.float32(0.5))
                 known = min(max(cover[row, col] * np.float32(3.0) - np.float32(1.5), zero), one)
-                if moved + abs(skin_flow[i, j, 0]) + abs(skin_flow[i, j, 1]) < np.float32(0.5) and layer_before[row, col] == EYE:
+                if moved + abs(skin_flow[i, j, 0]) + abs(skin_flow[i, j, 1]) < np.float32(0.5) and photo_layer[row, col] == EYE:
                     known = one
                 if known > 0:
-                    photo[0], photo[1], photo[2] = sample(image, x, y)
-                    for m in range(3):
-                        model[m] += known * (photo[m] - model[m])
+                    for m, value in enumerate(sample(image, x, y)):
+                        model[m] += known * (value - model[m])
             drawn[i - top, j - left] = True
             seen[i - top, j - left] = known
-            brightest = max(abs(light[i, j, 0] - one), abs(light[i, j, 1] - one), abs(light[i, j, 2] - one))
+            glow = brightest(light, i, j)
             for m in range(3):
                 inside[i - top, j - left, m] = min(max(relit(model[m], light[i, j, m]), zero), one)
             touched[i - top, j - left] = min(
                 max(
                     (moved - np.float32(0.04)) * np.float32(4.0),
-                    (brightest - np.float32(0.004)) * np.float32(50.0),
+                    (glow - np.float32(0.004)) * np.float32(50.0),
                     (one - known) * np.float32(2.0),
                     zero,
                 ),

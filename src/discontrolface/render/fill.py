@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from discontrolface.render.raster import FloatArray, IntArray, compiled
+from discontrolface.render.compiled import compiled, inlined
+from discontrolface.render.raster import FloatArray, IntArray
 
 
 def diffuse_over_mesh(value: FloatArray, weight: FloatArray, neighbours: IntArray, starts: IntArray, sweeps: int = 12) -> FloatArray:
@@ -16,12 +17,17 @@ def diffuse_over_mesh(value: FloatArray, weight: FloatArray, neighbours: IntArra
     total = float(weight.sum())
     mean = (value * weight[:, None]).sum(0) / max(total, 1e-9) if total > 1e-6 else value.mean(0)
     out = np.ascontiguousarray(np.broadcast_to(mean, value.shape), np.float32).copy()
-    _march(out, np.ascontiguousarray(value, np.float32), weight, neighbours, starts)
-    _smooth(out, np.ascontiguousarray(value, np.float32), weight, neighbours, starts, sweeps)
+    _spread(out, np.ascontiguousarray(value, np.float32), weight, neighbours, starts, sweeps)
     return out
 
 
 @compiled
+def _spread(out, value, weight, neighbours, starts, sweeps):  # type: ignore[no-untyped-def]
+    _march(out, value, weight, neighbours, starts)
+    _smooth(out, value, weight, neighbours, starts, sweeps)
+
+
+@inlined
 def _march(out, value, weight, neighbours, starts):  # type: ignore[no-untyped-def]
     count, channels = value.shape
     order = np.empty(count, np.int32)
@@ -56,7 +62,7 @@ def _march(out, value, weight, neighbours, starts):  # type: ignore[no-untyped-d
                     out[n, k] /= known
 
 
-@compiled
+@inlined
 def _smooth(out, value, weight, neighbours, starts, sweeps):  # type: ignore[no-untyped-def]
     count, channels = value.shape
     for sweep in range(sweeps):

@@ -6,101 +6,102 @@ from typing import NamedTuple
 
 import numpy as np
 
-from discontrolface.render.eyes import BINS, angle_profile, draw_eyes
-from discontrolface.render.mouth import draw_mouth, mouth_tones
-from discontrolface.render.openings import bounds, lay_under, soft_mask
-from discontrolface.render.raster import FloatArray, Raster
+from discontrolface.geometry.similarity import Similarity
+from discontrolface.render.compose import Colours
+from discontrolface.render.eyes import BINS, Eyeballs, angle_profile, draw_eyes
+from discontrolface.render.join import Moved
+from discontrolface.render.motion import MeshMotion
+from discontrolface.render.mouth import Teeth, draw_mouth, mouth_tones
+from discontrolface.render.openings import Canvas, Opening, bounds, lay_under, soft_mask
+from discontrolface.render.raster import FloatArray
 from discontrolface.render.rig import EYE, MOUTH, TONGUE, UPPER_TEETH
 from discontrolface.render.source import PreviewSource
+from discontrolface.render.surface import Surface
 
 
 class Scene(NamedTuple):
-    """Everything about one preview that the inside needs. Arrays as in `warp.render_preview`."""
+    """Everything about one preview that the inside needs.
+
+    after: (V, 3) ndc in the target. surface, mesh, moved: of the target. shading: (V, 3), albedo: (R, 3) in the target. skull: in ndc, from the
+    target to the photo. overall: (3,) how many times brighter the target's light is on the whole face. calm: the lips have not moved on the skull.
+    """
 
     source: PreviewSource
-    after: FloatArray  # (V, 3) ndc in the target
-    raster: Raster  # of the target
-    layer: np.ndarray  # (H, W) of the target
-    flow: FloatArray  # (H, W, 2) the mesh's own motion
-    skin_flow: FloatArray  # (H, W, 2) the final motion of the skin, continued over openings
-    sighted: FloatArray  # (H, W) whether the photo shows the point
-    light: FloatArray  # (H, W, 3) ratio of shadings
-    shading: FloatArray  # (V, 3) in the target
-    albedo: FloatArray  # (R, 3)
-    matrix: np.ndarray  # (3, 3), (3,): the skull from target to photo, ndc
-    shift: np.ndarray
-    overall: FloatArray  # (3,) how many times brighter the target's light is on the whole face
-    calm: bool  # the lips have not moved on the skull
+    after: FloatArray
+    surface: Surface
+    mesh: MeshMotion
+    moved: Moved
+    shading: FloatArray
+    albedo: FloatArray
+    skull: Similarity
+    overall: FloatArray
+    calm: bool
 
 
-def plane_affine(matrix: np.ndarray, shift: np.ndarray, depth: float, height: int, width: int) -> FloatArray:
-    """(2, 3) from target pixel (column, row; centres at integers) to photo pixel, for points at this ndc depth that move by matrix, shift."""
+def plane_affine(skull: Similarity, depth: float, height: int, width: int) -> FloatArray:
+    """(2, 3) from target pixel (column, row; centres at integers) to photo pixel, for points at this ndc depth that move with the skull."""
     to_ndc = np.array([[2.0 / width, 0.0, 1.0 / width - 1.0], [0.0, -2.0 / height, 1.0 - 1.0 / height], [0.0, 0.0, depth]])
-    moved = matrix @ to_ndc + np.array([[0.0, 0.0, 1.0]]) * shift[:, None]
+    moved = skull.matrix @ to_ndc + np.array([[0.0, 0.0, 1.0]]) * skull.shift[:, None]
     back = np.array([[0.5 * width, 0.0, 0.5 * width - 0.5], [0.0, -0.5 * height, 0.5 * height - 0.5]])
     return (back[:, :2] @ moved[:2] + back[:, 2:] * np.array([[0.0, 0.0, 1.0]])).astype(np.float32)
 
 
-def draw_inside(scene: Scene, picture: FloatArray, visibility: FloatArray, change: FloatArray) -> None:
-    """Draw mouth and eyes into `picture`, `visibility` and `change`, which change in place."""
-    radius = max(1, round(len(scene.layer) / 256))
+def draw_inside(scene: Scene, colours: Colours) -> None:
+    """Draw mouth and eyes into `colours`, in place."""
+    layer, source = scene.mesh.layer, scene.source
+    radius = max(1, round(len(layer) / 256))
     lit = _lit(scene)
-    for low, high, draw, cover in ((MOUTH, TONGUE, _mouth, scene.source.mouth), (EYE, EYE, _eyes, scene.source.eyes)):
-        opening = (scene.layer >= low) & (scene.layer <= high)
-        box = bounds(opening, 2 * radius + 1)
+    for low, high, draw, cover in ((MOUTH, TONGUE, _mouth, source.mouth), (EYE, EYE, _eyes, source.eyes)):
+        shown = (layer >= low) & (layer <= high)
+        box = bounds(shown, 2 * radius + 1)
         if box is None:
             continue
-        shape = (box.bottom - box.top, box.right - box.left)
-        canvas = Canvas(
-            box.top,
-            box.left,
-            np.zeros((*shape, 3), np.float32),
-            np.zeros(shape, np.float32),
-            np.zeros(shape, np.float32),
-            np.zeros(shape, np.bool_),
+        opening = Opening(
+            image=source.image,
+            photo_layer=source.layer,
+            cover=cover,
+            surface=scene.surface,
+            mesh=scene.mesh,
+            moved=scene.moved,
+            room=soft_mask(shown, 2 * radius),
         )
-        draw(scene, canvas, lit, cover, soft_mask(opening, 2 * radius))
-        lay_under(picture, visibility, change, canvas.inside, canvas.seen, canvas.touched, canvas.drawn, box.top, box.left, radius)
+        canvas = Canvas.blank(box)
+        draw(scene, opening, canvas, lit)
+        lay_under(colours, canvas, radius)
 
 
-class Canvas(NamedTuple):
-    """What `draw_mouth` and `draw_eyes` draw on: a window from row top and column left on; colour (h, w, 3), visibility, change, and where."""
-
-    top: int
-    left: int
-    inside: FloatArray
-    seen: FloatArray
-    touched: FloatArray
-    drawn: np.ndarray
-
-
-def _mouth(scene: Scene, canvas: Canvas, lit: FloatArray, cover: FloatArray, room: FloatArray) -> None:
-    source, rig, raster = scene.source, scene.source.rig, scene.raster
-    height, width = scene.layer.shape
+def _mouth(scene: Scene, opening: Opening, canvas: Canvas, lit: FloatArray) -> None:
+    source, rig = scene.source, scene.source.rig
+    height, width = opening.room.shape
     lips = rig.region == rig.region_names.index("lips")
     front_teeth = (rig.vertex_layer == UPPER_TEETH) & (np.abs(rig.teeth[:, 0]) < 15.0)
-    skull = plane_affine(scene.matrix, scene.shift, float(scene.after[front_teeth, 2].mean()), height, width)
     tones = mouth_tones(scene.albedo, rig.region_names, lit)
     if source.teeth_colour is not None:
         tones[1] = source.teeth_colour * scene.overall
         tones[2] = 0.9 * tones[1]
-    draw_mouth(
-        source.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, scene.light, skull,
-        source.layer, cover, rig.teeth, raster.depth, float(scene.after[lips, 2].mean()), float(np.ptp(scene.after[lips, 0])), tones,
-        source.upper_teeth, source.lower_teeth, max(2, round(0.022 * height)), room, scene.overall, scene.calm, *canvas,
-    )  # fmt: skip
+    teeth = Teeth(
+        place=rig.teeth,
+        upper=source.upper_teeth,
+        lower=source.lower_teeth,
+        skull_flow=plane_affine(scene.skull, float(scene.after[front_teeth, 2].mean()), height, width),
+        front=float(scene.after[lips, 2].mean()),
+        width=float(np.ptp(scene.after[lips, 0])),
+        tones=tones,
+        overall=scene.overall,
+        reach=max(2, round(0.022 * height)),
+        calm=scene.calm,
+    )
+    draw_mouth(opening, teeth, canvas)
 
 
-def _eyes(scene: Scene, canvas: Canvas, lit: FloatArray, cover: FloatArray, room: FloatArray) -> None:
-    source, rig, raster = scene.source, scene.source.rig, scene.raster
+def _eyes(scene: Scene, opening: Opening, canvas: Canvas, lit: FloatArray) -> None:
+    source, rig = scene.source, scene.source.rig
     sclera = scene.albedo[rig.region_names.index("eyes")] if "eyes" in rig.region_names else np.full(3, 0.8, np.float32)
     profiles = np.zeros((3, BINS, 3), np.float32)
     for eye, sums in enumerate(source.iris, start=1):
         profiles[eye] = angle_profile(*sums, lit, np.ascontiguousarray(sclera, np.float32))
-    draw_eyes(
-        source.image, scene.layer, raster.triangle, raster.barycentric, rig.faces, scene.flow, scene.skin_flow, scene.sighted, scene.light, cover,
-        room, *rig.eye_axes, profiles, source.layer, *canvas,
-    )  # fmt: skip
+    direction, owner = rig.eye_axes
+    draw_eyes(opening, Eyeballs(direction=direction, owner=owner, profiles=profiles), canvas)
 
 
 def _lit(scene: Scene) -> FloatArray:

@@ -5,11 +5,14 @@ Closing lids are painted with the skin around (a photo of an open eye hardly sho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from discontrolface.render.raster import FloatArray, compiled
+from discontrolface.geometry.similarity import Similarity
+from discontrolface.render.compiled import compiled
+from discontrolface.render.compose import Colours
+from discontrolface.render.raster import FloatArray
 from discontrolface.render.rig import PreviewRig
 from discontrolface.render.smoothstep import smoothstep
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from discontrolface.render.inside import Scene
 
 
-def closing_lids(before: FloatArray, after: FloatArray, matrix: np.ndarray, shift: np.ndarray, rig: PreviewRig) -> FloatArray:
+def closing_lids(before: FloatArray, after: FloatArray, skull: Similarity, rig: PreviewRig) -> FloatArray:
     """(V,) 0..1: how far a vertex of a lid has moved over the eyeball, downwards on the upper lid (1: by 40 % of the eyeball's radius)."""
     out = np.zeros(len(before), np.float32)
     lids = np.flatnonzero(rig.lids)
@@ -25,28 +28,28 @@ def closing_lids(before: FloatArray, after: FloatArray, matrix: np.ndarray, shif
         return out
     eye = rig.eyes[0]
     radius = float(np.linalg.norm(after[eye] - after[eye].mean(0), axis=1).mean())
-    moved = np.linalg.norm((after[lids] @ matrix.T + shift - before[lids])[:, :2], axis=1) / max(radius, 1e-6)
+    moved = np.linalg.norm((skull(after[lids]) - before[lids])[:, :2], axis=1) / max(radius, 1e-6)
     out[lids] = rig.lids[lids] * smoothstep((moved - 0.12) / 0.28)
     return out
 
 
-def moving_lips(before: FloatArray, after: FloatArray, matrix: np.ndarray, shift: np.ndarray, rig: PreviewRig) -> FloatArray:
+def moving_lips(before: FloatArray, after: FloatArray, skull: Similarity, rig: PreviewRig) -> FloatArray:
     """(V,) 0..1: how far a vertex of the lips has moved on the skull (0 below 1.5 %, 1 above 3 % of the mouth's width); 0 off the lips."""
     out = np.zeros(len(before), np.float32)
     lips = np.flatnonzero(rig.lips)
     if len(lips):
         width = float(np.ptp(after[lips, 0]))
-        moved = np.linalg.norm((after[lips] @ matrix.T + shift - before[lips])[:, :2], axis=1) / max(width, 1e-6)
+        moved = np.linalg.norm((skull(after[lips]) - before[lips])[:, :2], axis=1) / max(width, 1e-6)
         out[lips] = np.clip(moved * 67.0 - 1.0, 0.0, 1.0)
     return out
 
 
-def draw_lashes(scene: Scene, picture: FloatArray, change: FloatArray, closed: FloatArray) -> None:
-    """Draw the upper lids' lashes where lids have closed, (V,) `closed`. picture and change are changed in place."""
+def draw_lashes(scene: Scene, closed: FloatArray, colours: Colours) -> None:
+    """Draw the upper lids' lashes into `colours`, in place, where lids have closed, (V,) `closed`."""
     rig = scene.source.rig
     if not len(rig.lid_edges) or not closed.any():
         return
-    height, width = change.shape
+    height, width = colours.change.shape
     upper = _upper_edges(rig)
     strength = closed[upper].mean(1)
     upper, strength = upper[strength > 0.02], strength[strength > 0.02]
@@ -55,7 +58,10 @@ def draw_lashes(scene: Scene, picture: FloatArray, change: FloatArray, closed: F
     points = np.stack([(scene.after[:, 0] + 1.0) * 0.5 * width - 0.5, (1.0 - scene.after[:, 1]) * 0.5 * height - 0.5], 1).astype(np.float32)
     eye = rig.eyes[0]
     radius = float(np.linalg.norm(scene.after[eye] - scene.after[eye].mean(0), axis=1).mean()) * 0.5 * height
-    _lines(picture, change, points, upper, strength.astype(np.float32), _lash_colour(scene, upper), np.float32(radius))
+    lashes = Lashes(
+        points=points, edges=upper, strength=strength.astype(np.float32), colour=_lash_colour(scene, upper), radius=np.float32(radius)
+    )
+    _lines(lashes, colours)
 
 
 def _upper_edges(rig: PreviewRig) -> np.ndarray:
@@ -84,9 +90,21 @@ def _lash_colour(scene: Scene, edges: np.ndarray) -> FloatArray:
     return np.minimum(dark, 0.35).astype(np.float32)
 
 
+class Lashes(NamedTuple):
+    """points: (V, 2) vertices in pixels, centres at integers. edges: (L, 2) vertices; strength: (L,) 0..1. radius: of the eyeball in pixels."""
+
+    points: FloatArray
+    edges: np.ndarray
+    strength: FloatArray
+    colour: FloatArray
+    radius: np.float32
+
+
 @compiled
-def _lines(picture, change, points, edges, strength, colour, radius):  # type: ignore[no-untyped-def]
+def _lines(lashes, colours):  # type: ignore[no-untyped-def]
     """Dark soft lines along the edges, thin above and fading out below (lashes hang down). Lines of one eye do not add up: the darkest counts."""
+    picture, change = colours.picture, colours.change
+    points, edges, strength, colour, radius = lashes.points, lashes.edges, lashes.strength, lashes.colour, lashes.radius
     height, width, _ = picture.shape
     above, below = np.float32(0.035) * radius + np.float32(0.35), np.float32(0.07) * radius + np.float32(0.35)
     reach = int(below * np.float32(2.5)) + 1

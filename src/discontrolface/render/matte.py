@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from discontrolface.render.raster import FloatArray, compiled
+from discontrolface.render.compiled import compiled
+from discontrolface.render.raster import FloatArray
 from discontrolface.render.smoothstep import rising, smoothstep
 
 SAMPLES = 16  # colours that stand for the head, and as many for the background

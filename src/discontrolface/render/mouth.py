@@ -6,38 +6,52 @@ photo's teeth end; so what is bright and colourless inside the photo's mouth is 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from discontrolface.render.pixels import relit, sample
-from discontrolface.render.raster import FloatArray, compiled
+from discontrolface.render.compiled import compiled, inlined
+from discontrolface.render.raster import FloatArray
 from discontrolface.render.rig import LOWER_TEETH, MOUTH, TONGUE, UPPER_TEETH
+from discontrolface.render.sampling import brightest, relit, sample
+from discontrolface.render.surface import channel, point_at
 
 GUM = (0.72, 0.40, 0.40)  # share of the light that gums give back
 
 
-# fmt: off
-@compiled
-def draw_mouth(  # type: ignore[no-untyped-def]
-    image, layer, triangle, barycentric, faces, mesh_flow, skin_flow, trust, light, skull_flow, layer_before, cover, teeth, depth,
-    front, width_mouth, tones, shown, shown_lower, reach, room, overall, calm, top, left, inside, seen, touched, drawn,
-):
-    # fmt: on
-    """Colours of all target pixels behind the lips in the window that starts at top, left: into `inside` (h, w, 3); visibility, change and
-    where, into seen, touched, drawn (h, w).
+class Teeth(NamedTuple):
+    """What `draw_mouth` knows of a mouth.
 
-    mesh_flow, trust: as `mesh_motion` gives them; skin_flow: the motion of the skin around, continued over the opening.
-    light: ratio of shadings; overall: (3,) that of the whole face (the lips' normals say little about what lies behind them).
-    skull_flow: (2, 3) affine, target pixel to photo pixel, of the upper front teeth.
-    layer_before, cover: layer of the photo's pixels, and a soft mask of its mouth opening.
-    teeth: (V, 2) as in PreviewRig. depth: (H, W) ndc; front: depth of the lips; width_mouth: ndc.
-    tones: (5, 3) lit colours of mouth, upper teeth, lower teeth, tongue, gums.
-    shown, shown_lower: (H, W) where the photo shows teeth (`teeth_shown`). reach: pixels by which the photo's teeth are continued towards the
-    gums, where a rising lip uncovers more of them; towards the biting edge they end where the photo ends them.
-    room: (H, W) soft mask of the target's opening: it is darker close to the lips. calm: the lips have not moved on the skull.
+    place: (V, 2) as `PreviewRig.teeth`. upper, lower: (H, W) where the photo shows teeth (`teeth_shown`). skull_flow: (2, 3) affine, target pixel to
+    photo pixel, of the upper front teeth. front: ndc depth of the lips; width: of the mouth, ndc. tones: (5, 3) lit colours of mouth, upper teeth,
+    lower teeth, tongue, gums. overall: (3,) ratio of shadings of the whole face (the lips' normals say little about what lies behind them).
+    reach: pixels by which the photo's teeth are continued towards the gums, where a rising lip uncovers more of them; towards the biting edge they
+    end where the photo ends them. calm: the lips have not moved on the skull.
     """
-    height, width = triangle.shape
+
+    place: FloatArray
+    upper: FloatArray
+    lower: FloatArray
+    skull_flow: FloatArray
+    front: float
+    width: float
+    tones: FloatArray
+    overall: FloatArray
+    reach: int
+    calm: bool
+
+
+@compiled
+def draw_mouth(opening, teeth, canvas):  # type: ignore[no-untyped-def]
+    """Draw all target pixels behind the lips on the canvas. opening: Opening. teeth: Teeth."""
+    image, surface, cover, room, photo_layer = opening.image, opening.surface, opening.cover, opening.room, opening.photo_layer
+    layer, light, trust = opening.mesh.layer, opening.moved.light, opening.mesh.sighted
+    mesh_flow, skin_flow = opening.mesh.flow, opening.moved.flow
+    place, upper, lower, tones, overall, calm = teeth.place, teeth.upper, teeth.lower, teeth.tones, teeth.overall, teeth.calm
+    inside, seen, touched, drawn, top, left = canvas.inside, canvas.seen, canvas.touched, canvas.drawn, canvas.top, canvas.left
+    depth, skull_flow = surface.depth, teeth.skull_flow
     one, zero = np.float32(1.0), np.float32(0.0)
-    model, photo, ratio = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32)
+    model, ratio = np.empty(3, np.float32), np.empty(3, np.float32)
     for i in range(top, top + drawn.shape[0]):
         for j in range(left, left + drawn.shape[1]):
             kind = layer[i, j]
@@ -46,80 +60,27 @@ def draw_mouth(  # type: ignore[no-untyped-def]
             drawn[i - top, j - left] = True
             for k in range(3):
                 ratio[k] = overall[k] + np.float32(0.25) * (light[i, j, k] - overall[k])
-            f = triangle[i, j]
-            a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-            wa, wb, wc = barycentric[i, j, 0], barycentric[i, j, 1], barycentric[i, j, 2]
-
-            # The model's colour: darker the deeper.
-            behind = max((front - depth[i, j]) / width_mouth, zero)
-            if kind in (UPPER_TEETH, LOWER_TEETH):
-                along = wa * teeth[a, 0] + wb * teeth[b, 0] + wc * teeth[c, 0]
-                up = wa * teeth[a, 1] + wb * teeth[b, 1] + wc * teeth[c, 1]  # above 0: crown, grows towards the biting edge
-                gap = tooth_gap(abs(along), kind == LOWER_TEETH)
-                shade = np.exp(-np.float32(1.3) * max(behind - np.float32(0.25), zero))
-                crease = one - np.float32(0.45) * np.exp(-(gap * gap) / np.float32(0.12))
-                crown = min(max(up * np.float32(1.5) + np.float32(0.3) + np.float32(0.5) * min(gap, one), zero), one)
-                row = 1 if kind == UPPER_TEETH else 2
-                for k in range(3):
-                    model[k] = shade * (tones[4, k] * np.float32(0.8) + crown * (tones[row, k] * crease - tones[4, k] * np.float32(0.8)))
-            elif kind == TONGUE:
-                shade = np.exp(-np.float32(1.6) * max(behind - np.float32(0.15), zero))
-                for k in range(3):
-                    model[k] = shade * tones[3, k]
-            else:
-                shade = np.float32(0.3) + np.float32(0.7) * np.exp(-np.float32(2.5) * max(behind - np.float32(0.1), zero))
-                for k in range(3):
-                    model[k] = shade * tones[0, k]
-
-            # The photo's own teeth, with the skull.
-            known = zero
-            px, py = np.float32(j), np.float32(i)
-            x = skull_flow[0, 0] * px + skull_flow[0, 1] * py + skull_flow[0, 2]
-            y = skull_flow[1, 0] * px + skull_flow[1, 1] * py + skull_flow[1, 2]
+            point = point_at(surface, i, j)
+            behind = max((teeth.front - depth[i, j]) / teeth.width, zero)
+            _model_colour(kind, behind, channel(place, 0, point), channel(place, 1, point), tones, model)
             flow_x, flow_y = mesh_flow[i, j, 0], mesh_flow[i, j, 1]
             apart = abs(flow_x - skin_flow[i, j, 0]) + abs(flow_y - skin_flow[i, j, 1])
             still = calm or (trust[i, j] > 0 and apart < np.float32(0.4))
             if calm:  # the lips stay with the teeth (the head turns): the opening shows what it showed, carried along by the lips
                 flow_x, flow_y = skin_flow[i, j, 0], skin_flow[i, j, 1]
                 apart = zero
-            if not still and 1 <= x < width - 2 and 1 <= y < height - 2:
-                row, col = int(y + np.float32(0.5)), int(x + np.float32(0.5))
-                part = shown[row, col]
-                if kind == UPPER_TEETH and part < 0.85:
-                    down = 0
-                    while down < reach and row + down < height - 1 and shown[row + down, col] < 0.85:
-                        down += 1
-                    if shown[row + down, col] >= 0.85:
-                        y = min(y + np.float32(down + 1), np.float32(height - 3))
-                        part = one - max(np.float32(down) / np.float32(reach) - np.float32(0.5), zero) * np.float32(2.0)
-                    else:
-                        above = 0
-                        while above < 2 * reach and row - above > 0 and shown[row - above, col] < 0.5:
-                            above += 1
-                        if shown[row - above, col] >= 0.5:
-                            for k in range(3):
-                                model[k] = np.float32(0.5) * tones[0, k]
-                if part > 0:
-                    photo[0], photo[1], photo[2] = sample(image, x, y)
-                    known = part
-                    for k in range(3):
-                        model[k] += known * (relit(photo[k], ratio[k]) - model[k])
-            # What else the photo shows, through the mesh.
+            known = zero
+            if not still:
+                known = _teeth_on_skull(image, upper, teeth.reach, skull_flow, i, j, kind, tones, ratio, model)
             if known < one and (calm or trust[i, j] > 0):
-                x, y = px + flow_x, py + flow_y
-                row, col = min(max(int(y + np.float32(0.5)), 0), height - 1), min(max(int(x + np.float32(0.5)), 0), width - 1)
-                share = min(max(cover[row, col] * np.float32(2.5) - np.float32(0.9), zero), one)
-                if still:
-                    share = one
-                if still or (share > 0 and layer_before[row, col] == kind):
-                    photo[0], photo[1], photo[2] = sample(image, x, y)
-                    if not still and kind == UPPER_TEETH:
-                        share = zero  # seen above, or hidden
-                    elif not still:
-                        share *= shown_lower[row, col] if kind == LOWER_TEETH else one - max(shown[row, col], shown_lower[row, col])
-                    share *= one - known
-                    for k in range(3):
-                        model[k] += share * (relit(photo[k], ratio[k]) - model[k])
+                x, y = np.float32(j) + flow_x, np.float32(i) + flow_y
+                row, col = _nearest(image, x, y)
+                share = one
+                if not still:
+                    share = _same_inside(kind, photo_layer[row, col], cover[row, col], upper[row, col], lower[row, col])
+                share *= one - known
+                if share > 0:
+                    _mix_photo(image, x, y, share, ratio, model)
                     known += share
             if not still:
                 shade = min(max((room[i, j] - np.float32(0.3)) * np.float32(1.8), zero), one)
@@ -127,17 +88,96 @@ def draw_mouth(  # type: ignore[no-untyped-def]
                 shade += known * np.float32(0.4) * (one - shade)
                 for k in range(3):
                     model[k] *= shade
-            brightest = max(abs(light[i, j, 0] - one), abs(light[i, j, 1] - one), abs(light[i, j, 2] - one))
+            glow = brightest(light, i, j)
             moved = max(abs(flow_x), abs(flow_y)) + apart if known > np.float32(0.99) and still else one
             touched[i - top, j - left] = min(
-                max(max((moved - np.float32(0.04)) * np.float32(4.0), (brightest - np.float32(0.004)) * np.float32(50.0)), zero), one
+                max(max((moved - np.float32(0.04)) * np.float32(4.0), (glow - np.float32(0.004)) * np.float32(50.0)), zero), one
             )
             seen[i - top, j - left] = known
             for k in range(3):
                 inside[i - top, j - left, k] = min(max(model[k], zero), one)
 
 
-@compiled
+@inlined
+def _model_colour(kind, behind, along, up, tones, model):  # type: ignore[no-untyped-def]
+    """What the head model shows at a pixel of a layer, into model (3,): darker the deeper. behind: how deep, in widths of the mouth. along, up: of a
+    tooth, as `PreviewRig.teeth` (up above 0: crown, grows towards the biting edge)."""
+    one, zero = np.float32(1.0), np.float32(0.0)
+    if kind in (UPPER_TEETH, LOWER_TEETH):
+        gap = tooth_gap(abs(along), kind == LOWER_TEETH)
+        shade = np.exp(-np.float32(1.3) * max(behind - np.float32(0.25), zero))
+        crease = one - np.float32(0.45) * np.exp(-(gap * gap) / np.float32(0.12))
+        crown = min(max(up * np.float32(1.5) + np.float32(0.3) + np.float32(0.5) * min(gap, one), zero), one)
+        row = 1 if kind == UPPER_TEETH else 2
+        for k in range(3):
+            model[k] = shade * (tones[4, k] * np.float32(0.8) + crown * (tones[row, k] * crease - tones[4, k] * np.float32(0.8)))
+    elif kind == TONGUE:
+        shade = np.exp(-np.float32(1.6) * max(behind - np.float32(0.15), zero))
+        for k in range(3):
+            model[k] = shade * tones[3, k]
+    else:
+        shade = np.float32(0.3) + np.float32(0.7) * np.exp(-np.float32(2.5) * max(behind - np.float32(0.1), zero))
+        for k in range(3):
+            model[k] = shade * tones[0, k]
+
+
+@inlined
+def _teeth_on_skull(image, shown, reach, flow, i, j, kind, tones, ratio, model):  # type: ignore[no-untyped-def]
+    """Mix the photo's own teeth, moved with the skull, into model (3,), lit by ratio (3,); how far they are known, 0..1."""
+    one, zero = np.float32(1.0), np.float32(0.0)
+    height, width, _ = image.shape
+    px, py = np.float32(j), np.float32(i)
+    x = flow[0, 0] * px + flow[0, 1] * py + flow[0, 2]
+    y = flow[1, 0] * px + flow[1, 1] * py + flow[1, 2]
+    if not (1 <= x < width - 2 and 1 <= y < height - 2):
+        return zero
+    row, col = int(y + np.float32(0.5)), int(x + np.float32(0.5))
+    part = shown[row, col]
+    if kind == UPPER_TEETH and part < 0.85:
+        down = 0
+        while down < reach and row + down < height - 1 and shown[row + down, col] < 0.85:
+            down += 1
+        if shown[row + down, col] >= 0.85:
+            y = min(y + np.float32(down + 1), np.float32(height - 3))
+            part = one - max(np.float32(down) / np.float32(reach) - np.float32(0.5), zero) * np.float32(2.0)
+        else:
+            above = 0
+            while above < 2 * reach and row - above > 0 and shown[row - above, col] < 0.5:
+                above += 1
+            if shown[row - above, col] >= 0.5:
+                for k in range(3):
+                    model[k] = np.float32(0.5) * tones[0, k]
+    if part <= 0:
+        return zero
+    _mix_photo(image, x, y, part, ratio, model)
+    return part
+
+
+@inlined
+def _nearest(image, x, y):  # type: ignore[no-untyped-def]
+    """Row and column of the pixel at column x and row y."""
+    height, width, _ = image.shape
+    return min(max(int(y + np.float32(0.5)), 0), height - 1), min(max(int(x + np.float32(0.5)), 0), width - 1)
+
+
+@inlined
+def _same_inside(kind, photo_kind, cover, upper, lower):  # type: ignore[no-untyped-def]
+    """0..1: how far the photo shows the inside of the mouth at a pixel, the same layer of it (upper teeth come with the skull, or are hidden)."""
+    one, zero = np.float32(1.0), np.float32(0.0)
+    if kind == UPPER_TEETH or photo_kind != kind:
+        return zero
+    share = min(max(cover * np.float32(2.5) - np.float32(0.9), zero), one)
+    return share * (lower if kind == LOWER_TEETH else one - max(upper, lower))
+
+
+@inlined
+def _mix_photo(image, x, y, share, ratio, model):  # type: ignore[no-untyped-def]
+    """Mix a share of the photo at column x and row y, relit by ratio (3,), into model (3,)."""
+    for k, value in enumerate(sample(image, x, y)):
+        model[k] += share * (relit(value, ratio[k]) - model[k])
+
+
+@inlined
 def tooth_gap(along, lower):  # type: ignore[no-untyped-def]
     """Millimetres from a place on the arch (distance from its middle) to the nearest gap between two teeth. Mean widths of human teeth."""
     least = along  # the gap in the middle
@@ -151,7 +191,7 @@ def tooth_gap(along, lower):  # type: ignore[no-untyped-def]
     return least
 
 
-@compiled
+@inlined
 def tooth_like(colour, skin_light, skin_blue):  # type: ignore[no-untyped-def]
     """0..1: bright and less red than the skin."""
     light = (colour[0] + colour[1] + colour[2]) / np.float32(3.0)

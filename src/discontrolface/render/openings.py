@@ -6,7 +6,52 @@ from typing import NamedTuple
 
 import numpy as np
 
-from discontrolface.render.raster import FloatArray, compiled
+from discontrolface.render.compiled import compiled
+from discontrolface.render.join import Moved
+from discontrolface.render.motion import MeshMotion
+from discontrolface.render.raster import FloatArray
+from discontrolface.render.surface import Surface
+
+
+class Opening(NamedTuple):
+    """All that `draw_mouth` and `draw_eyes` read of the photo and of the target.
+
+    image: (H, W, 3) the photo; photo_layer: (H, W) layer of its pixels; cover: (H, W) a soft mask of its opening.
+    surface, mesh, moved: of the target (the skin's motion is continued over the opening); room: (H, W) a soft mask of its opening.
+    """
+
+    image: FloatArray
+    photo_layer: np.ndarray
+    cover: FloatArray
+    surface: Surface
+    mesh: MeshMotion
+    moved: Moved
+    room: FloatArray
+
+
+class Canvas(NamedTuple):
+    """A window of the picture, from row top and column left on, for what lies behind an opening. inside: (h, w, 3) colours; seen, touched: (h, w)
+    visibility and change; drawn: (h, w) bool, where."""
+
+    top: int
+    left: int
+    inside: FloatArray
+    seen: FloatArray
+    touched: FloatArray
+    drawn: np.ndarray
+
+    @classmethod
+    def blank(cls, box: Box) -> Canvas:
+        """Nothing drawn yet."""
+        shape = (box.bottom - box.top, box.right - box.left)
+        return cls(
+            top=box.top,
+            left=box.left,
+            inside=np.zeros((*shape, 3), np.float32),
+            seen=np.zeros(shape, np.float32),
+            touched=np.zeros(shape, np.float32),
+            drawn=np.zeros(shape, np.bool_),
+        )
 
 
 class Box(NamedTuple):
@@ -70,12 +115,13 @@ def _box_blur(value, radius):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def lay_under(picture, visibility, change, inside, seen, touched, drawn, top, left, radius):  # type: ignore[no-untyped-def]
-    """Mix the inside, drawn where `drawn` (h, w) bool, under the skin in `picture` (H, W, 3), with an edge 2 `radius` pixels wide. In place.
+def lay_under(colours, canvas, radius):  # type: ignore[no-untyped-def]
+    """Mix what was drawn on the canvas under the skin in `colours` (Colours), with an edge 2 `radius` pixels wide. In place.
 
-    inside (h, w, 3), seen, touched (h, w): colour, visibility and change of the inside, in a window that starts at top, left. Within the edge
-    each side is continued by the mean of its neighbours, so that neither the skin's stretched motion nor undrawn pixels show.
+    Within the edge each side is continued by the mean of its neighbours, so that neither the skin's stretched motion nor undrawn pixels show.
     """
+    picture, visibility, change = colours.picture, colours.visibility, colours.change
+    inside, seen, touched, drawn, top, left = canvas.inside, canvas.seen, canvas.touched, canvas.drawn, canvas.top, canvas.left
     rows, columns = drawn.shape
     skin = picture[top : top + rows, left : left + columns].copy()
     inner_colour, outer_colour = np.empty(3, np.float32), np.empty(3, np.float32)

@@ -9,27 +9,19 @@ rule gives every pixel on the edge to exactly one of them. (Larger triangles sti
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from discontrolface.render.compiled import compiled
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int32]
 BoolArray = NDArray[np.bool_]
 
 SUBPIXEL = 4096.0  # steps a pixel that vertices are snapped to
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`numba.njit`, without the GIL, its machine code kept on disk; where no cache folder can be written, compiled anew in each process."""
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # "cannot cache function: no locator available": package and home folder are both read-only
-        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 @dataclass(frozen=True)

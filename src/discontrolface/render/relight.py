@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from discontrolface.render.raster import FloatArray, compiled
+from discontrolface.render.compiled import compiled
+from discontrolface.render.raster import FloatArray
 from discontrolface.render.rig import SKIN, PreviewRig
 from discontrolface.render.shade import mean_face_shading, sh_shading
 

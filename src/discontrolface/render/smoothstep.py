@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.render.raster import compiled
+from discontrolface.render.compiled import compiled
 
 
 def smoothstep(t: NDArray[np.floating]) -> NDArray[np.floating]:

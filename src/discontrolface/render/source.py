@@ -7,18 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from discontrolface.render.bands import Pair
-from discontrolface.render.extend import distance_to
 from discontrolface.render.eyes import angle_sums
 from discontrolface.render.fill import diffuse_over_mesh
+from discontrolface.render.grid import distance_to
 from discontrolface.render.matte import decide, head_matte
+from discontrolface.render.motion import OFF
 from discontrolface.render.mouth import teeth_shown
 from discontrolface.render.openings import bounds, smoothed, soft_mask
 from discontrolface.render.outline import head_distance
-from discontrolface.render.pixels import OFF, near_occluder, shrink
 from discontrolface.render.raster import FloatArray, rasterize, visible_vertices
 from discontrolface.render.relight import skin_normals, vertex_shading
 from discontrolface.render.rig import EYE, MOUTH, SKIN, TONGUE, PreviewRig
+from discontrolface.render.sampling import shrink
 from discontrolface.render.smoothstep import smoothstep
+from discontrolface.render.surface import Surface
+from discontrolface.render.trust import near_occluder
 
 CELL = 4  # pixels: the side of a cell of the coarse grid for the motion off the mesh (larger where the grid would exceed 128 cells)
 
@@ -88,7 +91,8 @@ def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSou
     colours, shown = _vertex_colours(image, vertices, raster.depth, normals, shading, view.albedo, shadowed, not_lips, matte, rig)
     radius = max(1, round(height / 256))
     eyes = soft_mask(layer == EYE, radius)
-    iris = tuple(angle_sums(image, raster.triangle, raster.barycentric, rig.faces, *rig.eye_axes, eyes, eye) for eye in (1, 2))
+    surface = Surface.of(raster, rig.faces)
+    iris = tuple(angle_sums(image, surface, eyes, *rig.eye_axes, eye) for eye in (1, 2))
     return PreviewSource(
         image=image,
         view=view,

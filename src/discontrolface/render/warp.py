@@ -9,22 +9,28 @@ openings is drawn separately: the mouth (`mouth`), the eyeballs (`eyes`). Light 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from discontrolface.geometry.similarity import Similarity
+from discontrolface.render.anchors import Anchors, coarse_anchors
 from discontrolface.render.bands import Pair
-from discontrolface.render.extend import extend_motion, pivot
+from discontrolface.render.compose import Colours, Paint, Photo, compose, finish
+from discontrolface.render.extend import Turn, extend_motion, motion_beyond
 from discontrolface.render.inside import Scene, draw_inside
+from discontrolface.render.join import Around, Moved, join_motion
 from discontrolface.render.lids import closing_lids, draw_lashes, moving_lips
-from discontrolface.render.outline import BLEND, EDGE, MARGIN, Outline, head_outline, motion_beyond, no_outline
-from discontrolface.render.pixels import coarse_anchors, compose, finish, join_motion, mesh_motion, near_occluder, soften, vertex_trust
+from discontrolface.render.motion import MeshMotion, Sight, mesh_motion, soften
+from discontrolface.render.outline import Outline, head_outline, no_outline
 from discontrolface.render.raster import FloatArray, rasterize
 from discontrolface.render.relight import mean_shading, relighting, skin_normals, vertex_shading
 from discontrolface.render.rig import PreviewRig
 from discontrolface.render.source import PreviewSource as PreviewSource
 from discontrolface.render.source import View as View
 from discontrolface.render.source import check_view, checked_image, coarse_grid, outline_margin, prepare_source, to_pixels
+from discontrolface.render.surface import Surface
+from discontrolface.render.trust import near_occluder, vertex_trust
 
 STILL = 1e-5  # ndc: a skull that moves less does not turn
 
@@ -75,76 +81,104 @@ def _unchanged(image: FloatArray) -> Preview:
 
 
 def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
-    image, before, rig = source.image, source.vertices, source.rig
+    image, rig = source.image, source.rig
     height, width = image.shape[:2]
-    size = (height, width)
     after = np.ascontiguousarray(target.vertices, np.float32)
+    vertices, raster = pair.both(lambda: _vertices(source, after, target.light), lambda: rasterize(after, rig.faces, height, width))
+    surface = Surface.of(raster, rig.faces)
+    skull = Similarity.between(after[rig.skull], source.vertices[rig.skull])
 
-    def on_vertices() -> tuple[FloatArray, FloatArray, FloatArray]:
-        shading = vertex_shading(skin_normals(after, rig), target.light)
-        points = np.column_stack([to_pixels(before, height, width), before[:, 2], vertex_trust(before, after, source.normals, rig.faces)])
-        return shading, relighting(source.shading, shading, rig), points.astype(np.float32)
+    mesh = _mesh_motion(source, surface, vertices, pair)
+    moved = _joined_motion(source, surface, mesh, vertices, skull, after, pair)
+    lip_motion = moving_lips(source.vertices, after, skull, rig)
+    lid_motion = closing_lids(source.vertices, after, skull, rig)
 
-    (shading, log_ratio, points), raster = pair.both(on_vertices, lambda: rasterize(after, rig.faces, height, width))
+    colours, photo = Colours.empty(height, width), Photo(image=image, layer=source.layer, not_lips=source.not_lips)
+    paint = _paint(source, target, vertices, lid_motion, lip_motion)
+    pair.bands(compose, height, photo, surface, mesh, moved, paint, colours)
+    scene = Scene(
+        source=source,
+        after=after,
+        surface=surface,
+        mesh=mesh,
+        moved=moved,
+        shading=vertices.shading,
+        albedo=target.albedo,
+        skull=skull,
+        overall=np.clip(mean_shading(target.light) / mean_shading(source.view.light), 0.25, 3.0).astype(np.float32),
+        calm=not lip_motion.any(),
+    )
+    draw_inside(scene, colours)
+    draw_lashes(scene, lid_motion, colours)
+    mask = np.empty((height, width), np.float32)
+    pair.bands(finish, height, image, max(2, round(0.02 * height)), colours, mask)
+    return Preview(image=colours.picture, visibility=colours.visibility, mask=mask, flow=moved.flow)
 
-    # Where the mesh comes from, and how far that can be trusted.
+
+class _Vertices(NamedTuple):
+    """What becomes of the vertices. shading: (V, 3) in the target; log_ratio: (V, 3), of that to the photo's; points: (V, 4), see `mesh_motion`."""
+
+    shading: FloatArray
+    log_ratio: FloatArray
+    points: FloatArray
+
+
+def _vertices(source: PreviewSource, after: FloatArray, light: FloatArray) -> _Vertices:
+    before, rig = source.vertices, source.rig
+    shading = vertex_shading(skin_normals(after, rig), light)
+    pixels = to_pixels(before, *source.image.shape[:2])
+    points = np.column_stack([pixels, before[:, 2], vertex_trust(before, after, source.normals, rig.faces)])
+    return _Vertices(shading=shading, log_ratio=relighting(source.shading, shading, rig), points=points.astype(np.float32))
+
+
+def _mesh_motion(source: PreviewSource, surface: Surface, vertices: _Vertices, pair: Pair) -> MeshMotion:
+    """Where the mesh comes from, and how far that can be trusted."""
+    height, width = surface.triangle.shape
     margin = outline_margin(height)
-    shadowed = near_occluder(raster.depth, margin)
-    mesh_flow, sighted, layer = np.empty((*size, 2), np.float32), np.empty(size, np.float32), np.empty(size, np.uint8)
-    on_mesh = (raster.triangle, raster.barycentric, rig.faces)
-    pair.bands(mesh_motion, height, *on_mesh, rig.face_layer, points, source.depth, source.shadowed, shadowed, mesh_flow, sighted, layer)
-    trusted = np.empty(size, np.float32)
-    pair.bands(soften, height, sighted, layer, margin, trusted)
+    sight = Sight(depth=source.depth, before=source.shadowed, after=near_occluder(surface.depth, margin))
+    mesh = MeshMotion.empty(height, width)
+    pair.bands(mesh_motion, height, surface, source.rig.face_layer, vertices.points, sight, mesh)
+    pair.bands(soften, height, margin, mesh)
+    return mesh
 
-    # The continuation, on a coarse grid.
+
+def _joined_motion(
+    source: PreviewSource, surface: Surface, mesh: MeshMotion, vertices: _Vertices, skull: Similarity, after: FloatArray, pair: Pair
+) -> Moved:
+    """The mesh's motion, continued on a coarse grid to where the mesh is not, or not trusted."""
+    rig, before = source.rig, source.vertices
+    height, width = surface.triangle.shape
     grid = coarse_grid(height, width)
-    attributes = np.concatenate([log_ratio, rig.hair[:, None], 1.0 - rig.bust[:, None]], 1).astype(np.float32)
-    anchor, weight, depth = np.empty((grid, grid, 5), np.float32), np.empty((grid, grid), np.float32), np.empty((grid, grid), np.float32)
-    pair.bands(
-        coarse_anchors, grid, raster.triangle, raster.barycentric, raster.depth, rig.faces, attributes, mesh_flow, trusted, layer,
-        anchor, weight, depth,
-    )  # fmt: skip
-    matrix, shift = Similarity.between(after[rig.skull], before[rig.skull])
-    centre = after[rig.skull].astype(np.float64).mean(0)
-    floor = float(np.clip(pivot(matrix, shift, centre)[2], after[rig.skull, 2].min(), after[rig.skull, 2].max()))
-    radius = float(np.sqrt(max(np.isfinite(depth).sum(), 4) / np.pi))
+    attributes = np.concatenate([vertices.log_ratio, rig.hair[:, None], 1.0 - rig.bust[:, None]], 1).astype(np.float32)
+    anchors = Anchors.empty(grid)
+    pair.bands(coarse_anchors, grid, surface, attributes, mesh, anchors)
+    turn = Turn.of(skull, after[rig.skull], anchors.depth)
 
     def outlined() -> Outline:
         if np.abs(before[rig.skull] - after[rig.skull]).max() < STILL:
-            return no_outline(grid)
-        beyond = motion_beyond(anchor, weight, depth, floor, matrix, shift, radius)
-        return head_outline(source.clear, raster.triangle, rig.head_faces, rig.scalp_faces, beyond)
+            return no_outline(height, grid)
+        return head_outline(source.clear, surface.triangle, rig, motion_beyond(anchors, turn))
 
-    outside, outline = pair.both(lambda: extend_motion(anchor, weight, depth, floor, matrix, shift, radius), outlined)
+    outside, outline = pair.both(lambda: extend_motion(anchors, turn), outlined)
     outside[..., 2:] = np.exp(outside[..., 2:])
-    ratio = np.ascontiguousarray(np.exp(log_ratio), np.float32)
-    flow, light, belongs = np.empty((*size, 2), np.float32), np.empty_like(image), np.empty(size, np.float32)
-    behind = np.empty_like(image)
-    pair.bands(
-        join_motion, height, *on_mesh, mesh_flow, trusted, outside, ratio, source.matte, source.decided,
-        outline.away, outline.clear, outline.bare, outline.motion,
-        np.float32(MARGIN * height), np.float32(EDGE * height), np.float32(BLEND * height), flow, light, belongs, behind,
-    )  # fmt: skip
+    around = Around(motion=outside, matte=source.matte, decided=source.decided)
+    ratio = np.ascontiguousarray(np.exp(vertices.log_ratio), np.float32)
+    moved = Moved.empty(height, width)
+    pair.bands(join_motion, height, surface, mesh, ratio, around, outline, moved)
+    return moved
 
-    # Colours.
-    paint = np.clip(source.colours * target.albedo[rig.region] * shading, 0.0, 1.0).astype(np.float32)
-    lip_motion = moving_lips(before, after, matrix, shift, rig)
-    mirror_shown = source.shown[rig.mirror] * (1.0 - rig.unpainted + rig.hair)
-    veil = np.stack([rig.unpainted, closing_lids(before, after, matrix, shift, rig), lip_motion, mirror_shown], 1).astype(np.float32)
+
+def _paint(source: PreviewSource, target: View, vertices: _Vertices, lid_motion: FloatArray, lip_motion: FloatArray) -> Paint:
+    """Colours for what the photo does not show: those spread over the mesh, and those of the mirrored points."""
+    rig = source.rig
+    colours = np.clip(source.colours * target.albedo[rig.region] * vertices.shading, 0.0, 1.0).astype(np.float32)
     twin = source.colours[rig.mirror] * source.view.albedo[rig.region] * source.shading[rig.mirror]
-    gain = np.clip(paint / np.maximum(twin, 0.02), 0.4, 2.5).astype(np.float32)
-    picture, visibility, change = np.empty_like(image), np.empty(size, np.float32), np.empty(size, np.float32)
-    pair.bands(
-        compose, height, image, *on_mesh, flow, light, belongs, behind, trusted, layer,
-        paint, source.not_lips, veil, source.layer, np.ascontiguousarray(points[rig.mirror, :2]), gain, picture, visibility, change,
-    )  # fmt: skip
-    overall = np.clip(mean_shading(target.light) / mean_shading(source.view.light), 0.25, 3.0).astype(np.float32)
-    calm = not lip_motion.any()
-    scene = Scene(
-        source, after, raster, layer, mesh_flow, flow, sighted, light, shading, target.albedo, matrix, shift, overall, calm
-    )  # fmt: skip
-    draw_inside(scene, picture, visibility, change)
-    draw_lashes(scene, picture, change, np.ascontiguousarray(veil[:, 1]))
-    mask = np.empty(size, np.float32)
-    pair.bands(finish, height, image, picture, change, max(2, round(0.02 * height)), mask)
-    return Preview(picture, visibility, mask, flow)
+    return Paint(
+        colours=colours,
+        unpainted=rig.unpainted,
+        lids=lid_motion,
+        lips=lip_motion,
+        twin_pixels=np.ascontiguousarray(vertices.points[rig.mirror, :2]),
+        twin_gain=np.clip(colours / np.maximum(twin, 0.02), 0.4, 2.5).astype(np.float32),
+        twin_shown=np.asarray(source.shown[rig.mirror] * (1.0 - rig.unpainted + rig.hair), np.float32),
+    )

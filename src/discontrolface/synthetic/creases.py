@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from discontrolface.render.raster import compiled
+from discontrolface.render.compiled import compiled
 from discontrolface.synthetic.anatomy import Array, anatomy
 
 

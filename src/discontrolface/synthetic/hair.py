@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from discontrolface.render.raster import compiled, rasterize
+from discontrolface.render.compiled import compiled
+from discontrolface.render.raster import rasterize
 from discontrolface.synthetic.anatomy import Array, anatomy
 from discontrolface.synthetic.noise import noise_tile, sample_noise
 from discontrolface.synthetic.strands import Strands

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.render.raster import compiled
+from discontrolface.render.compiled import compiled
 
 CELLS = 32  # the tile repeats after this many cells along each axis; a power of two
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.render.raster import compiled, rasterize
+from discontrolface.render.compiled import compiled
+from discontrolface.render.raster import rasterize
 from discontrolface.render.shade import SH_CONSTANTS
 from discontrolface.synthetic.anatomy import EYE, EYE_CENTRE, MOUTH, SOCKET, TEETH, TONGUE, Array
 from discontrolface.synthetic.creases import crease_at

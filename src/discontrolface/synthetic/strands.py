@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.render.raster import compiled
+from discontrolface.render.compiled import compiled
 from discontrolface.render.smoothstep import rising
 
 Array = NDArray[np.float32]
