@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.networks import write_tiny_preset
 from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
@@ -21,32 +21,14 @@ from discontrolface.editing.person import Person
 from discontrolface.editing.personalize import PAPER_ONE_SHOT
 from discontrolface.editing.pipeline import denoise, prepare
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.nets.diffae import DiffAE
-from discontrolface.nets.exp_facenet import OPEN_MAPS, ExpFaceNet
-from discontrolface.nets.presets import debug_config
 from discontrolface.synthetic.portraits import HELD_OUT, make_pair
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
 
 
-def make_preset(folder: Path) -> Path:
-    """A preset of 32 pixels whose random networks answer to everything that they see."""
-    torch.manual_seed(0)
-    model = DiffAE(**debug_config())
-    control = ExpFaceNet.from_backbone(model, snapshot_maps=OPEN_MAPS, preview_gate="visibility")
-    with torch.no_grad():
-        for p in (*model.parameters(), *control.parameters()):
-            p.add_(0.05 * torch.randn(p.shape))
-    model.save_pretrained(folder / "diffae")
-    control.save_pretrained(folder / "exp_facenet")
-    about = {"name": "tiny", "head": "open", "start": "noise", "strength": 0.5, "steps": 4, "one_shot": {"mask_patch": 4, "iterations": 2}}
-    (folder / "preset.json").write_text(json.dumps(about))
-    return folder
-
-
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_preset(tmp_path_factory.mktemp("preset"))
+    return write_tiny_preset(tmp_path_factory.mktemp("preset"))
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
 
 from discontrolface.nets.diffae import DiffAE
-from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.nets.exp_facenet import OPEN_MAPS, ExpFaceNet
 from discontrolface.nets.presets import debug_config
 
 
@@ -22,3 +23,11 @@ def write_networks(folder: Path, maps: tuple[str, ...], gate: str) -> None:
                 p.add_(0.05 * torch.randn(p.shape))
     model.save_pretrained(folder / "diffae")
     control.save_pretrained(folder / "exp_facenet")
+
+
+def write_tiny_preset(folder: Path) -> Path:
+    """A preset of 32 pixels whose random networks answer to everything that they see."""
+    write_networks(folder, OPEN_MAPS, "visibility")
+    about = {"name": "tiny", "head": "open", "start": "noise", "strength": 0.5, "steps": 4, "one_shot": {"mask_patch": 4, "iterations": 2}}
+    (folder / "preset.json").write_text(json.dumps(about))
+    return folder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption, plain_errors, progress_bar
+from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption, plain_errors, progress_bar, say
 from discontrolface.cli.source import AssetsOption
 from discontrolface.common.errors import UserError
 
@@ -96,8 +96,8 @@ def ablate(
         if report is not None:
             write_html(ablation_report(entries, everything, command_of(name, {**given, "--report": report})), report, overwrite)
         for entry in entries:
-            typer.echo(f"{entry.name}: {entry.missing or (entry.section.text.split(chr(10))[0] if entry.section else '')}")
-        typer.echo(f"wrote {output}")
+            say(f"{entry.name}: {entry.missing or (entry.section.text.split(chr(10))[0] if entry.section else '')}")
+        say(f"wrote {output}")
 
 
 def sizes_of(pairs: int | None, steps: int | None, quick: bool) -> Sizes:

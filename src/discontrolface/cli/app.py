@@ -11,6 +11,7 @@ from discontrolface.cli.ablate import ablate
 from discontrolface.cli.assets import assets_app
 from discontrolface.cli.attributes import attributes_app
 from discontrolface.cli.benchmark import benchmark
+from discontrolface.cli.cache import cache_app
 from discontrolface.cli.edit import edit
 from discontrolface.cli.evaluate import evaluate
 from discontrolface.cli.export import export
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(assets_app, name="assets")
 app.add_typer(attributes_app, name="attributes")
+app.add_typer(cache_app, name="cache")
 for command in (read, personalize, edit, export, sample, interpolate, prepare, train, ablate, benchmark, evaluate):
     app.command()(command)
 

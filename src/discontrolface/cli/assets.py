@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from discontrolface.cli.common import plain_errors
+from discontrolface.cli.common import plain_errors, say
 from discontrolface.cli.source import AssetsOption
 from discontrolface.common.errors import UserError
 
@@ -20,7 +20,7 @@ def assets(context: typer.Context, assets_dir: AssetsOption = None) -> None:
     if context.invoked_subcommand is None:
         with plain_errors():
             print_open()
-            typer.echo()
+            say("")
             print_paper(assets_dir)
     else:
         context.obj = assets_dir
@@ -42,14 +42,12 @@ def import_files(
             try:
                 status = import_asset(path, folder)
             except UserError as error:
-                typer.echo(f"error: {error}", err=True)
+                say(f"error: {error}", err=True)
                 refused += 1
                 continue
-            typer.echo(f"{path.name}: {status.asset.what}, stored as {status.path} ({status.note})")
+            say(f"{path.name}: {status.asset.what}, stored as {status.path} ({status.note})")
         missing = paper_missing(folder)
-        typer.echo(
-            "the paper preset is complete" if not missing else f"the paper preset still lacks {len(missing)}: see `discontrolface assets`"
-        )
+        say("the paper preset is complete" if not missing else f"the paper preset still lacks {len(missing)}: see `discontrolface assets`")
         if refused:
             raise typer.Exit(2)
 
@@ -58,7 +56,7 @@ def print_open() -> None:
     """The files that come with the package."""
     from discontrolface.weights.shipped import list_shipped
 
-    typer.echo("open preset (comes with the package)")
+    say("open preset (comes with the package)")
     for status in list_shipped():
         print_entry(status.state, status.file.what, f"{status.path} ({status.note})", status.file.origin, status.file.licence)
 
@@ -68,7 +66,7 @@ def print_paper(folder: Path | None) -> None:
     from discontrolface.common.folders import default_folder
     from discontrolface.weights.assets import list_assets
 
-    typer.echo(f"paper preset, in {folder or default_folder()}")
+    say(f"paper preset, in {folder or default_folder()}")
     lacking = 0
     for status in list_assets(folder):
         asset = status.asset
@@ -77,9 +75,9 @@ def print_paper(folder: Path | None) -> None:
         state = status.state if asset.needed or not wrong else f"{status.state} (not needed)"
         there = f"{status.path} ({status.note})" if status.path.exists() else f"bring {asset.official}"
         print_entry(state, asset.what, there, asset.source, asset.licence)
-    typer.echo(f"{lacking} needed files lacking; bring them with `discontrolface assets import FILE...`" if lacking else "complete")
+    say(f"{lacking} needed files lacking; bring them with `discontrolface assets import FILE...`" if lacking else "complete")
 
 
 def print_entry(state: str, what: str, there: str, origin: str, licence: str) -> None:
     """One file, in four lines."""
-    typer.echo(f"  {state:<8} {what}\n           {there}\n           from:    {origin}\n           licence: {licence}")
+    say(f"  {state:<8} {what}\n           {there}\n           from:    {origin}\n           licence: {licence}")

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption, check_outputs, parse_pairs, plain_errors, progress_bar
+from discontrolface.cli.common import (
+    DeviceOption,
+    OverwriteOption,
+    QuietOption,
+    check_outputs,
+    parse_pairs,
+    plain_errors,
+    progress_bar,
+    say,
+)
 from discontrolface.cli.interpolate import DecodingStartOption, DraftStrengthOption, InversionStepsOption
 from discontrolface.cli.source import AssetsOption
 
@@ -49,7 +58,7 @@ def attributes_train(
         directions.save(output)
         right = ((directions.score(z) > 0.5) == (table.values > 0)).double().mean(0).tolist()
         told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in zip(table.names, right, strict=True))
-        typer.echo(f"wrote {output}; pictures told apart, of those trained on: {told}")
+        say(f"wrote {output}; pictures told apart, of those trained on: {told}")
 
 
 @attributes_app.command("apply")
@@ -104,4 +113,4 @@ def attributes_apply(
         how = {"start": decoding.start, "strength": strength, "steps": steps}
         record = make_record({"attributes": values}, seed=seed, weights=weights_id(model), source_sha256=source.sha256, **how)
         save_photo(to_images(moved)[0], output, overwrite, record)
-        typer.echo(f"wrote {output}")
+        say(f"wrote {output}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
@@ -79,9 +79,19 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def say(text: str, err: bool = False) -> None:
+    """Print a line. Parts of file names that are not UTF-8 are shown as question marks; nothing in a name is taken for markup."""
+    typer.echo(printable(text), err=err)
+
+
+def printable(text: str) -> str:
+    """Text that any UTF-8 stream takes: bytes of file names that are not UTF-8 become question marks."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def fail(sentence: str) -> NoReturn:
     """Print to stderr and exit with 2."""
-    typer.echo(f"error: {sentence}", err=True)
+    say(f"error: {sentence}", err=True)
     raise typer.Exit(2)
 
 
@@ -112,8 +122,8 @@ def parse_numbers(text: str | None, what: str, count: int) -> tuple[float, ...] 
     return numbers
 
 
-def check_outputs(pictures: list[Path | None], texts: list[Path | None], overwrite: bool) -> None:
-    """Before the long work: can everything be written that was asked for?"""
+def check_outputs(pictures: list[Path | None], texts: list[Path | None], overwrite: bool, inputs: Sequence[Path | None] = ()) -> None:
+    """Before the long work: can everything be written that was asked for? No two outputs in one file, none over an input (but with `overwrite`)."""
     from discontrolface.common.images import check_output
     from discontrolface.common.text_files import check_text_output
 
@@ -121,6 +131,21 @@ def check_outputs(pictures: list[Path | None], texts: list[Path | None], overwri
         check_output(picture, overwrite)
     for text in filter(None, texts):
         check_text_output(text, overwrite)
+    check_clashes([*pictures, *texts], inputs, overwrite)
+
+
+def check_clashes(outputs: Sequence[Path | None], inputs: Sequence[Path | None], overwrite: bool) -> None:
+    """UserError when two outputs are one file, or an output is an input and `overwrite` is not given."""
+    taken: dict[str, Path] = {}
+    for output in filter(None, outputs):
+        place = os.path.realpath(output)
+        if place in taken:
+            raise UserError(f"{output} and {taken[place]} are the same file, for two outputs; give each a name of its own")
+        taken[place] = output
+    for given in filter(None, inputs):
+        place = os.path.realpath(given)
+        if place in taken and not overwrite:
+            raise UserError(f"{taken[place]} is also an input; choose another name or allow overwriting with --overwrite")
 
 
 @contextmanager

@@ -48,6 +48,11 @@ class Controls:
             given["parameters"],
         )
 
+    @property
+    def files(self) -> list[Path | None]:
+        """The files that are read: parameters, other photos."""
+        return [self.parameters, *self.photos.values()]
+
     def checked_values(self) -> dict[str, Any]:
         """The named values, as `FaceParameters.edit` takes them. UserError for what is not understood, before anything is loaded."""
         table = CONTROLS.table

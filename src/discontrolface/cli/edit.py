@@ -17,6 +17,7 @@ from discontrolface.cli.common import (
     grouped,
     plain_errors,
     progress_bar,
+    say,
 )
 from discontrolface.cli.controls import Controls
 from discontrolface.cli.personalize import run_personalize
@@ -49,7 +50,7 @@ def edit(
 
         if personal is not None and no_personal:
             raise UserError(f"--personal {personal} and --no-personal were both given; give one of them")
-        check_outputs(pictures=[output, sheet], texts=[save_parameters], overwrite=overwrite)
+        check_outputs([output, sheet], [save_parameters], overwrite, [photo, personal, *controls.files])
         controls.checked_values()
         folder = source.folder()
         reader = source.reader(device)
@@ -71,4 +72,4 @@ def edit(
             from discontrolface.editing.sheet import edit_sheet
 
             save_photo(edit_sheet(person, result), sheet, overwrite, result.record)
-        typer.echo(f"wrote {output}")
+        say(f"wrote {output}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption, plain_errors, progress_bar
+from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption, plain_errors, progress_bar, say
 from discontrolface.cli.source import AssetsOption
 from discontrolface.common.errors import UserError
 
@@ -76,9 +76,7 @@ def evaluate(
             () if diffusionrig is None else (("diffusionrig", diffusionrig),),
         )
         if write_inputs is not None:
-            typer.echo(
-                f"{run_inputs(setup, write_inputs, quiet)} edits in {write_inputs}; put pictures NAME.png into a folder of their own"
-            )
+            say(f"{run_inputs(setup, write_inputs, quiet)} edits in {write_inputs}; put pictures NAME.png into a folder of their own")
             return
         if output is None:
             raise UserError("give -o OUT.json, where the results go, or --write-inputs FOLDER")
@@ -120,8 +118,8 @@ def run_evaluation(setup: Setup, output: Path, page: Path | None, processes: int
     write_markdown(content, output.with_suffix(".md"), overwrite=True)
     if page is not None:
         write_html(content, page, overwrite)
-    typer.echo("\n".join([content.summary, *(f"not measured: {line}" for line in content.missing)]))
-    typer.echo(f"wrote {output}, {output.with_suffix('.md')}" + (f", {page}" if page is not None else ""))
+    say("\n".join([content.summary, *(f"not measured: {line}" for line in content.missing)]))
+    say(f"wrote {output}, {output.with_suffix('.md')}" + (f", {page}" if page is not None else ""))
 
 
 def has_identity() -> bool:

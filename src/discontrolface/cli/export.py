@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from discontrolface.cli.common import OverwriteOption, PhotoArgument, grouped, plain_errors
+from discontrolface.cli.common import OverwriteOption, PhotoArgument, grouped, plain_errors, say
 from discontrolface.cli.controls import Controls
 from discontrolface.cli.source import Source
 
@@ -31,4 +31,4 @@ def export(
         reader = source.reader()
         person = source.read(reader, photo)
         export_person(person, controls.target(reader, person), output, texture, posed, overwrite)
-        typer.echo(f"wrote {output}")
+        say(f"wrote {output}")

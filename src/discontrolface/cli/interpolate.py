@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from discontrolface.cli.common import DeviceOption, OverwriteOption, check_outputs, plain_errors
+from discontrolface.cli.common import DeviceOption, OverwriteOption, check_outputs, plain_errors, say
 from discontrolface.cli.source import AssetsOption
 
 DecodingStartOption = Annotated[
@@ -74,4 +74,4 @@ def interpolate(
             save_animation(pictures, output, overwrite, record)
         else:
             save_photo(picture_grid(pictures, columns=frames), output, overwrite, record)
-        typer.echo(f"wrote {output}")
+        say(f"wrote {output}")

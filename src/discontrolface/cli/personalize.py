@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from discontrolface.cli.common import CacheOption, DeviceOption, PhotoArgument, QuietOption, grouped, plain_errors, progress_bar
+from discontrolface.cli.common import CacheOption, DeviceOption, PhotoArgument, QuietOption, grouped, plain_errors, progress_bar, say
 from discontrolface.cli.source import Source
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def personalize(
         editor = source.editor(folder, device, cache_dir, reader)
         begin = time.monotonic()
         run_personalize(editor, person, seed, quiet)
-        typer.echo(f"personal weights in {editor.personal_path(person, seed=seed)} ({time.monotonic() - begin:.0f} s)")
+        say(f"personal weights in {editor.personal_path(person, seed=seed)} ({time.monotonic() - begin:.0f} s)")
 
 
 def run_personalize(editor: Editor, person: Person, seed: int, quiet: bool) -> Person:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from discontrolface.cli.common import QuietOption, plain_errors, progress_bar
+from discontrolface.cli.common import QuietOption, plain_errors, progress_bar, say
 
 
 def prepare(
@@ -30,4 +30,4 @@ def prepare(
         with progress_bar("preparing", quiet) as update:
             report = run(folder, output, SampleSettings(size, faces, crop_format, max_error), engine, processes, update, per_shard)
         left = ", ".join(f"{reason}: {count}" for reason, count in report["left_out"].items()) or "none"
-        typer.echo(f"{report['samples']} samples of {report['photos']} files in {output}; left out: {left}; see {output / 'report.md'}")
+        say(f"{report['samples']} samples of {report['photos']} files in {output}; left out: {left}; see {output / 'report.md'}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from discontrolface.cli.common import OverwriteOption, PhotoArgument, check_outputs, grouped, plain_errors
+from discontrolface.cli.common import OverwriteOption, PhotoArgument, check_clashes, check_outputs, grouped, plain_errors, printable
 from discontrolface.cli.source import Source
 from discontrolface.common.errors import UserError
 from discontrolface.face.control_table import DEGREES
@@ -33,7 +33,8 @@ def read(
     with plain_errors():
         from discontrolface.common.text_files import write_text
 
-        check_outputs(pictures=[sheet], texts=[output], overwrite=overwrite)
+        check_outputs(pictures=[sheet], texts=[output], overwrite=overwrite, inputs=[photo])
+        check_clashes([sheet, output, codes], [photo], overwrite)
         if codes is not None:
             check_codes_output(codes, overwrite)
         person = source.read(source.reader(), photo)
@@ -66,9 +67,10 @@ def check_codes_output(path: Path, overwrite: bool) -> None:
 def print_reading(person: Person) -> None:
     """The parameters as a table on stdout."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{person.photo.path.name}  {person.photo.size[0]}x{person.photo.size[1]}", show_header=False)
+    table = Table(title=f"{escape(printable(person.photo.path.name))}  {person.photo.size[0]}x{person.photo.size[1]}", show_header=False)
     for row in reading_rows(person.parameters):
         table.add_row(*row)
     table.add_row("landmark error", f"{person.fit.mean_pixels:.2f} px, {person.fit.mean_percent:.2f} % of the face's width")

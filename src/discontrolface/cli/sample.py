@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from discontrolface.cli.common import DeviceOption, OverwriteOption, check_outputs, plain_errors
+from discontrolface.cli.common import DeviceOption, OverwriteOption, check_outputs, plain_errors, say
 from discontrolface.cli.source import AssetsOption
 
 BATCH = 8  # faces at a time, so that memory does not grow with their number
@@ -53,4 +53,4 @@ def sample(
             faces.append(sample_faces(model, net, min(left, BATCH), steps, steps, generator, solver).cpu())
         record = make_record({}, seed=seed, weights=weights_id(model, net), steps=steps, solver=solver, count=count, **DRAWN)
         save_photo(picture_grid(to_images(torch.cat(faces)), columns=max(1, round(count**0.5))), output, overwrite, record)
-        typer.echo(f"wrote {output}")
+        say(f"wrote {output}")

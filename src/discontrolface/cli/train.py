@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from discontrolface.cli.common import plain_errors
+from discontrolface.cli.common import plain_errors, say
 
 
 def train(
@@ -34,18 +34,18 @@ def train(
         if stage == "oneshot":
             from discontrolface.training.oneshot import run_one_shot
 
-            typer.echo(run_one_shot(config, photo, preset, output, device or "cpu", threads, dry_run, typer.echo))
+            say(run_one_shot(config, photo, preset, output, device or "cpu", threads, dry_run, say))
         elif stage == "latent":
             from discontrolface.training.latent import run_latent
 
-            typer.echo(f"weights in {run_latent(config, data, output, backbone, preset, device or 'cpu', typer.echo)}")
+            say(f"weights in {run_latent(config, data, output, backbone, preset, device or 'cpu', say)}")
         elif dry_run:
             from discontrolface.training.cost import describe
             from discontrolface.training.run import stage_config
 
-            typer.echo(describe(stage_config(config, stage), device))
+            say(describe(stage_config(config, stage), device))
         else:
             from discontrolface.training.run import run_training
 
-            weights = run_training(stage, config, data, output, backbone, start_from, device, threads, workers, pictures, typer.echo)
-            typer.echo(f"weights in {weights}")
+            weights = run_training(stage, config, data, output, backbone, start_from, device, threads, workers, pictures, say)
+            say(f"weights in {weights}")

@@ -31,6 +31,7 @@ from discontrolface.diffusion.sampling import Step
 from discontrolface.diffusion.settings import Sampling, SamplingChoices
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalNetworks, PersonalWeights, weights_id
+from discontrolface.editing.personal_cache import PersonalCache
 from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot, one_shot
 from discontrolface.editing.pipeline import Composite, Networks, PreparedEdit, composite, denoise, prepare, resolved
 from discontrolface.editing.reading import Box, Reader
@@ -138,17 +139,31 @@ class Editor:
         seed: int = 0,
         progress: Callable[[int, int, float], None] | None = None,
     ) -> Person:
-        """One-shot fine-tuning; read from the cache when this photo was personalized before with the same settings."""
+        """One-shot fine-tuning; read from the cache when this photo was personalized before with the same settings.
+
+        Two processes with the same photo: one works, the other waits. UserError, before the work, when the cache's folder cannot be written.
+        """
         settings = settings or self.settings
         path = self.personal_path(person, settings, seed)
-        if path is not None and path.is_file():
-            return person.with_personal(PersonalWeights.load(path))
+        if path is None:
+            return person.with_personal(self._fine_tuned(person, settings, seed, progress))
+        cache = PersonalCache(path.parent)
+        kept = cache.load(path)
+        if kept is None:
+            cache.check_writable()
+            with cache.locked(path):
+                kept = cache.load(path)  # another process may have made it meanwhile
+                if kept is None:
+                    kept = self._fine_tuned(person, settings, seed, progress)
+                    cache.save(path, kept)
+        return person.with_personal(kept)
+
+    def _fine_tuned(
+        self, person: Person, settings: OneShot, seed: int, progress: Callable[[int, int, float], None] | None
+    ) -> PersonalWeights:
         control = copy.deepcopy(self.preset.control).requires_grad_(True)
         generator = torch.Generator().manual_seed(seed)
-        personal = one_shot(self.preset.model, control, person, settings, self.base_id, generator, progress)
-        if path is not None:
-            personal.save(path)
-        return person.with_personal(personal)
+        return one_shot(self.preset.model, control, person, settings, self.base_id, generator, progress)
 
     def networks_of(self, person: Person) -> Networks:
         """The preset's networks, or those of the person's personal weights, which are put together once."""
