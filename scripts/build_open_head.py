@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import warnings
 from pathlib import Path
@@ -21,6 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+
+from discontrolface.common.files import replacing
 
 LOCAL_SLIDERS = ("cheek", "chin", "eyebrows", "eye", "forehead", "head", "mouth", "nose", "ear", "neck")
 REGIONS = (
@@ -323,9 +324,8 @@ def build(components: int, identities: int, seed: int) -> dict[str, np.ndarray]:
 
 def save(asset: dict[str, np.ndarray], path: Path) -> None:
     """Write the asset atomically, compressed, without pickles."""
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez_compressed(temporary, **asset)
-    os.replace(temporary, path)
+    with replacing(path, "the open head") as file:
+        np.savez_compressed(file, **asset)
     print(json.dumps({"file": path.name, "megabytes": round(path.stat().st_size / 1e6, 2)}))
 
 

@@ -206,13 +206,17 @@ def test_full_disk_is_a_clear_error_and_keeps_the_last_checkpoint(tmp_path: Path
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_really_full_disk(tmp_path: Path) -> None:
-    """PyTorch's own writer on a device that takes nothing."""
-    (tmp_path / "state.pt.tmp").symlink_to("/dev/full")
-    with pytest.raises(UserError, match="cannot write the checkpoint"):
-        save_state({"step": 2, "x": torch.zeros(1000, 1000)}, tmp_path / "state.pt")
-    assert not (tmp_path / "state.pt").exists()
+    """PyTorch's own writer where files must not grow beyond 100 kB."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"the checkpoint .* cannot be written"):
+            save_state({"step": 2, "x": torch.zeros(1000, 1000)}, tmp_path / "state.pt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_run_and_damaged_checkpoints_are_refused(blocks: Path, tmp_path: Path) -> None:

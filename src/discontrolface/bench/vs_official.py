@@ -29,6 +29,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from discontrolface.bench.machine import peak_growth
+from discontrolface.common.files import write_atomically
 from discontrolface.diffusion import EditCondition, sample
 from discontrolface.diffusion.sampling import denoise
 from discontrolface.diffusion.schedule import denoising_timesteps
@@ -256,7 +257,7 @@ def main() -> None:
     text = to_markdown(Report("", "", (Section("Beside the official code", tables=tuple(tables)),)), lambda image: None)
     print(text)
     if args.output is not None:
-        args.output.write_text(text)
+        write_atomically(args.output, text.encode())
 
 
 if __name__ == "__main__":

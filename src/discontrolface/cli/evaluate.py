@@ -105,7 +105,7 @@ def run_evaluation(setup: Setup, output: Path, page: Path | None, processes: int
 
     with progress_bar("evaluating", quiet) as update:
         result: dict[str, Any] = measure(setup, output, processes, update, overwrite)
-    write_atomically(output, json.dumps(result, indent=1).encode(), True)
+    write_atomically(output, json.dumps(result, indent=1).encode())
     sheet = parts_of(output) / "sheet.png"
     picture = None
     if sheet.is_file():

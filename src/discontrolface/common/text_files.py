@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import write_atomic
+from discontrolface.common.files import write_atomically
 
 MAX_TEXT_BYTES = 20_000_000
 
@@ -28,10 +28,7 @@ def check_text_output(path: Path, overwrite: bool = False, ending: str = ".json"
 def write_text(path: Path, text: str, overwrite: bool = False, ending: str = ".json") -> None:
     """Write all of it or nothing."""
     check_text_output(path, overwrite, ending)
-    try:
-        write_atomic(path, text.encode("utf-8"), overwrite)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    write_atomically(path, text.encode("utf-8"), overwrite)
 
 
 def read_text(path: Path) -> str:

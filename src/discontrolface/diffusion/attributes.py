@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import write_atomic
+from discontrolface.common.files import write_atomically
 from discontrolface.diffusion.decoding import Decoding
 from discontrolface.nets.backbone import Backbone
 
@@ -54,7 +54,7 @@ class AttributeDirections:
         """Writes one safetensors file, atomically."""
         tensors = {"weight": self.weight, "bias": self.bias, "mean": self.mean, "std": self.std}
         data = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, {"names": json.dumps(self.names)})
-        write_atomic(Path(path), data)
+        write_atomically(Path(path), data)
 
     @classmethod
     def load(cls, path: str | Path) -> "AttributeDirections":

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import write_atomic
+from discontrolface.common.files import write_atomically
 
 MAX_BYTES = 15_000_000  # of a file
 UP, DOWN = "|up", "|down"  # endings of the two factors of a layer's difference
@@ -89,9 +89,9 @@ class PersonalWeights:
 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, save(self.difference, metadata={"base": self.base, "kept": f"{self.kept:.6f}"}))
         except OSError as error:
             raise UserError(f"cannot write personal weights to {path}: {error.strerror}; choose another --cache-dir") from error
+        write_atomically(path, save(self.difference, metadata={"base": self.base, "kept": f"{self.kept:.6f}"}), what="personal weights")
 
     @classmethod
     def load(cls, path: Path) -> PersonalWeights:

@@ -253,7 +253,7 @@ class Run:
 
     def save(self) -> None:
         """The record so far."""
-        write_atomically(self.path, json.dumps(self.record, indent=1).encode(), True)
+        write_atomically(self.path, json.dumps(self.record, indent=1).encode())
 
     def report_progress(self) -> None:
         """Progress, in measured edits."""
@@ -298,7 +298,7 @@ class Run:
             return
         out = io.BytesIO()
         contact_sheet(tiles, columns, TILE).save(out, "PNG", optimize=True)
-        write_atomically(self.path.with_suffix(".png"), out.getvalue(), True)
+        write_atomically(self.path.with_suffix(".png"), out.getvalue())
         self.record["figure"] = True
         self.save()
 
@@ -338,7 +338,7 @@ def run_ablation(
     record["summary"] = summary_of(plan, record["items"])
     run.save()
     section = section_of(plan, record, picture_of(picture))
-    write_atomically(path.with_suffix(".md"), section_markdown(section, picture.name if picture.is_file() else None).encode(), True)
+    write_atomically(path.with_suffix(".md"), section_markdown(section, picture.name if picture.is_file() else None).encode())
     return section
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import write_atomic
+from discontrolface.common.files import write_atomically
 from discontrolface.common.images import encode_picture, load_photo
 from discontrolface.common.pixels import to_uint8
 from discontrolface.editing.method import method_table
@@ -57,7 +57,7 @@ def write_inputs(trials: Trials, bench: Bench, folder: Path, progress: Callable[
         elif any(folder.iterdir()):
             raise UserError(f"{folder} holds other files; give a new folder for the inputs")
         else:
-            write_atomic(index, json.dumps({**about, "edits": []}).encode())  # the folder is taken
+            write_atomically(index, json.dumps({**about, "edits": []}).encode())  # the folder is taken
         edits: list[dict[str, Any]] = []
         batches = trials.batches()
         for done, numbers in enumerate(batches, 1):
@@ -66,7 +66,7 @@ def write_inputs(trials: Trials, bench: Bench, folder: Path, progress: Callable[
                 change = trial.edit.target.difference(trial.edit.person.parameters)
                 edits.append({"name": trial.name, "kinds": list(trial.kinds), "change": change})
             progress(done, len(batches))
-        write_atomic(index, json.dumps({**about, "edits": edits}, indent=1).encode())
+        write_atomically(index, json.dumps({**about, "edits": edits}, indent=1).encode())
     except OSError as error:
         raise UserError(f"cannot write the inputs to {folder}: {error.strerror or error}") from error
     return len(edits)
@@ -91,12 +91,12 @@ def write_input(trial: Trial, geometry: Geometry, folder: Path) -> None:
     edit, size = trial.edit, trial.edit.size
     before, after = edit.person.parameters, edit.target
     maps = geometry.snapshot(after, size, ("normals", "lambertian")).image[0].permute(1, 2, 0).numpy() / 2 + 0.5
-    write_atomic(folder / "source.png", encode_picture(trial.source))
-    write_atomic(folder / "head.png", encode_picture(to_uint8(np.concatenate([maps[..., :3], maps[..., 3:]], 1))))
-    write_atomic(folder / "source.json", before.to_json().encode())
-    write_atomic(folder / "target.json", after.to_json().encode())
+    write_atomically(folder / "source.png", encode_picture(trial.source))
+    write_atomically(folder / "head.png", encode_picture(to_uint8(np.concatenate([maps[..., :3], maps[..., 3:]], 1))))
+    write_atomically(folder / "source.json", before.to_json().encode())
+    write_atomically(folder / "target.json", after.to_json().encode())
     guide = {name: looks(p, geometry, size) for name, p in (("source", before), ("target", after))}
-    write_atomic(folder / "guide.json", json.dumps(guide, indent=1).encode())
+    write_atomically(folder / "guide.json", json.dumps(guide, indent=1).encode())
 
 
 def looks(parameters: FaceParameters, geometry: Geometry, size: int) -> dict[str, Any]:

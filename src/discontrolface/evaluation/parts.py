@@ -8,7 +8,6 @@ OUT.parts/first.npz     the first pictures of each method, for the sheet; sheet.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import write_atomically
+from discontrolface.common.files import replacing, write_atomically
 
 Identity = dict[str, str | int | float]  # what a method's figures depend on beside the settings; the same: the same pictures
 
@@ -60,7 +59,7 @@ class Batch:
         self.edits = [{**edit, "methods": {**before.get(edit["name"], {}), **edit["methods"]}} for edit in edits]
         self.methods, self.left_out = {**self.methods, **methods}, left_out
         content = {"methods": self.methods, "left_out": self.left_out, "edits": self.edits}
-        write_atomically(self.path, json.dumps(content).encode(), True)
+        write_atomically(self.path, json.dumps(content).encode())
 
     def lines(self, names: Iterable[str]) -> list[dict[str, Any]]:
         """The edits with the figures of some methods, in this order."""
@@ -73,9 +72,8 @@ def add_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     if path.is_file():
         with np.load(path, allow_pickle=False) as before:
             kept = {name: before[name] for name in before.files}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{**kept, **arrays})  # type: ignore[arg-type]
-    write_atomically(path, buffer.getvalue(), True)
+    with replacing(path) as file:
+        np.savez_compressed(file, **{**kept, **arrays})  # type: ignore[arg-type]
 
 
 def parts_of(output: Path) -> Path:
@@ -105,4 +103,4 @@ def begin(parts: Path, settings: dict[str, str | int | float], overwrite: bool) 
             raise UserError(f"{parts} is not a folder of figures; choose another -o")
     except OSError as error:
         raise UserError(f"cannot make the folder {parts}: {error.strerror or error}") from error
-    write_atomically(kept, json.dumps(settings, indent=1).encode(), True)
+    write_atomically(kept, json.dumps(settings, indent=1).encode())

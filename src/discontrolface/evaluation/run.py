@@ -324,7 +324,7 @@ def evaluate(
             progress(done, total)
     batches = [Batch(job.figures) for job in jobs]
     if (parts / FIRST).is_file():
-        write_atomically(parts / "sheet.png", sheet(parts / FIRST, setup.names), True)
+        write_atomically(parts / "sheet.png", sheet(parts / FIRST, setup.names))
     return {
         "format": "discontrolface.evaluation",
         "version": VERSION,

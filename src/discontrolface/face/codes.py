@@ -5,7 +5,6 @@ Fields, their order and units: docs/paper-preset.md. Files from outside are read
 
 from __future__ import annotations
 
-import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import write_atomic
+from discontrolface.common.files import replacing
 from discontrolface.common.unpickle import load_file
 from discontrolface.face.deca_crop import HALF_PIXEL, move_camera
 from discontrolface.face.layout import EYE_LEFT, GLOBAL, JAW, NECK
@@ -95,21 +94,20 @@ def read_codes(path: str | Path, order: str = "deca") -> Codes:
 def write_codes(path: str | Path, codes: Codes) -> None:
     """To .npz, .mat, .pkl (a plain dict of arrays, DECA's field names; light (B, 9, 3)) or .npy (the flat 236 numbers). Atomic."""
     path = Path(path)
-    fields = codes.numpy()
-    buffer = io.BytesIO()
-    if path.suffix == ".npz":
-        np.savez(buffer, **fields)  # type: ignore[arg-type]
-    elif path.suffix == ".mat":
-        from scipy.io import savemat
-
-        savemat(buffer, fields)
-    elif path.suffix == ".pkl":
-        pickle.dump(fields, buffer, protocol=4)
-    elif path.suffix == ".npy":
-        np.save(buffer, codes.flat().detach().cpu().numpy())
-    else:
+    if path.suffix not in FORMATS:
         raise UserError(f"{path} has no known ending for codes; choose one of {', '.join(FORMATS)}.")
-    write_atomic(path, buffer.getvalue())
+    fields = codes.numpy()
+    with replacing(path, "the codes") as file:
+        if path.suffix == ".npz":
+            np.savez(file, **fields)  # type: ignore[arg-type]
+        elif path.suffix == ".mat":
+            from scipy.io import savemat
+
+            savemat(file, fields)
+        elif path.suffix == ".pkl":
+            pickle.dump(fields, file, protocol=4)
+        else:
+            np.save(file, codes.flat().detach().cpu().numpy())
 
 
 def _read_mat(path: Path) -> dict[str, Any]:

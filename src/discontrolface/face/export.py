@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import write_atomic
+from discontrolface.common.files import write_atomically
 from discontrolface.common.pixels import to_uint8
 from discontrolface.face.colours import region_colours
 from discontrolface.geometry.cameras import project
@@ -118,7 +118,7 @@ def write_mesh(
     if path.suffix.lower() == ".obj":
         _write_obj(path, vertices, faces, uv, faces_uv, texture)
     elif path.suffix.lower() == ".glb":
-        write_atomic(path, glb_bytes(vertices, faces, uv, faces_uv, texture))
+        write_atomically(path, glb_bytes(vertices, faces, uv, faces_uv, texture))
     else:
         raise UserError(f"{path} has no ending that meshes are written to; choose .obj or .glb")
 
@@ -134,9 +134,9 @@ def _write_obj(
     lines = []
     if texture is not None:
         material, picture = path.with_suffix(".mtl"), path.with_suffix(".png")
-        write_atomic(picture, _png(texture))
+        write_atomically(picture, _png(texture))
         white = "Ka 1 1 1\nKd 1 1 1\nKs 0 0 0\n"
-        write_atomic(material, f"newmtl face\n{white}map_Kd {picture.name}\n".encode())
+        write_atomically(material, f"newmtl face\n{white}map_Kd {picture.name}\n".encode())
         lines += [f"mtllib {material.name}", "usemtl face"]
     lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in np.asarray(vertices, np.float64).tolist()]
     corners = (np.asarray(faces, np.int64) + 1).tolist()
@@ -146,7 +146,7 @@ def _write_obj(
         lines += [f"vt {u:.7g} {v:.7g}" for u, v in np.asarray(uv, np.float64).tolist()]
         textured = (np.asarray(faces_uv, np.int64) + 1).tolist()
         lines += [f"f {a}/{i} {b}/{j} {c}/{k}" for (a, b, c), (i, j, k) in zip(corners, textured, strict=True)]
-    write_atomic(path, ("\n".join(lines) + "\n").encode())
+    write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
 def glb_bytes(

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.files import write_atomically
 from discontrolface.face.correspond import Correspondence, correspond
 from discontrolface.face.embeddings import LandmarkEmbedding
 from discontrolface.face.heads.base import HeadModel
@@ -85,10 +86,8 @@ class ActionTable:
         """As safetensors. Atomic."""
         from safetensors.numpy import save
 
-        from discontrolface.common.files import write_atomic
-
         tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in ("expression", "jaw", "residual", "fields")}
-        write_atomic(path, save(tensors, {"names": json.dumps(self.names)}))
+        write_atomically(path, save(tensors, {"names": json.dumps(self.names)}))
 
     @classmethod
     def load(cls, path: Path) -> ActionTable:

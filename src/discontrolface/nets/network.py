@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import write_atomic
+from discontrolface.common.files import write_atomically
 
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -74,13 +74,13 @@ class Network(nn.Module):
                 setattr(module, "gradient_checkpointing", True)  # noqa: B010 (nn.Module declares no such attribute)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the two files, each of them whole or not at all. Raises OSError."""
+        """Write the two files, each of them whole or not at all. Raises UserError."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        write_atomic(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
+        write_atomically(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
         text = json.dumps({"_class_name": type(self).__name__, **self.config}, indent=2, sort_keys=True)
-        write_atomic(folder / CONFIG, (text + "\n").encode())
+        write_atomically(folder / CONFIG, (text + "\n").encode())
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.files import replacing
 from discontrolface.training.dataset import ALBEDO, PairDataset, albedo_path, channels
-from discontrolface.training.pairs import as_bytes, draw_pair, write_array
+from discontrolface.training.pairs import as_bytes, draw_pair
 
 MAPS = ("lambertian", "albedo")
 
@@ -50,7 +51,8 @@ def draw_albedo(block: Path, output: Path) -> None:
                     "python -m discontrolface.training.pairs"
                 )
             maps[k, 3 * place : 3 * place + 3] = as_bytes(drawn[..., 3:])
-    write_array(maps, output)
+    with replacing(output, "the albedo maps") as file:
+        np.save(file, maps)
 
 
 def draw_folder(pairs: Path, output: Path | None = None) -> int:

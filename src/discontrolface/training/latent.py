@@ -13,6 +13,7 @@ from torch import Tensor
 
 from discontrolface.common.configs import load_dataclass
 from discontrolface.common.errors import UserError
+from discontrolface.common.files import replace_folder
 from discontrolface.common.tensors import to_network
 from discontrolface.diffusion.latent import latent_loss
 from discontrolface.editing.aligned import aligned_picture
@@ -20,7 +21,6 @@ from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.latent import MLPSkipNet
 from discontrolface.training.average import Averaged
 from discontrolface.training.draws import step_generator
-from discontrolface.training.state import save_folder
 
 Say = Callable[[str], None]
 ENCODED_AT_ONCE = 8
@@ -75,7 +75,7 @@ def run_latent(
     say(f"{len(z)} codes of {z.shape[1]} numbers, {config.steps} steps of {config.batch}")
     net = train_latent(z, config, device, say)
     output.mkdir(parents=True, exist_ok=True)
-    save_folder(net.save_pretrained, output / "weights")
+    replace_folder(net.save_pretrained, output / "weights", "the weights")
     return output / "weights"
 
 

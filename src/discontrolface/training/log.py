@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from discontrolface.common.errors import UserError
-from discontrolface.training.state import replacing
+from discontrolface.common.files import replacing
 
 
 def read_log(path: Path, before: int | None = None) -> list[dict[str, Any]]:

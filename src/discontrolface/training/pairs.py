@@ -8,7 +8,6 @@ Restartable: blocks that exist are not made again; a block is written whole or n
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.files import replacing
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.training.dataset import CHANNELS, SIDES, channels
 
@@ -50,14 +50,6 @@ def encode(values: dict[str, NDArray[np.floating]]) -> NDArray[np.uint8]:
     for name in SIDES:
         out[channels(name)] = as_bytes(values[name] if values[name].ndim == 3 else values[name][..., None])
     return out
-
-
-def write_array(array: NDArray[np.uint8], path: Path) -> None:
-    """A .npy file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as f:
-        np.save(f, array)
-    os.replace(temporary, path)
 
 
 def draw_pair(seed: int, pictures: Sequence[NDArray[np.uint8]], detail: float = 1.0) -> tuple[Scene, Sides, Sides]:
@@ -106,7 +98,8 @@ def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, floa
                 f"visibility_{here}{there}": preview.visibility,
             }
         block[k] = encode(values)
-    write_array(block, path)
+    with replacing(path, "the block of pairs") as file:
+        np.save(file, block)
     return first, time.monotonic() - begin
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.files import replacing, write_atomically
 from discontrolface.common.parallel import run_pool
 from discontrolface.training.samples import SampleSettings
 from discontrolface.training.shards import ShardDataset, write_index, write_shard
-from discontrolface.training.state import replacing
 
 GROUP = 128  # photos of one shard
 DEATHS = 3  # of the process at one file, until it is left out
@@ -108,9 +108,7 @@ class Deaths:
     def trying(self, number: int) -> None:
         """Say which file comes now: it counts as a death until the next one."""
         bad = {k: v for k, v in self.counts.items() if k != number}
-        temporary = self.path.with_suffix(".trying.tmp")
-        temporary.write_text(json.dumps({**bad, number: self.of(number) + 1}))
-        os.replace(temporary, self.path)
+        write_atomically(self.path, json.dumps({**bad, number: self.of(number) + 1}).encode())
 
 
 def list_photos(folder: Path, output: Path) -> list[str]:

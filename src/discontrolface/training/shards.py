@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.files import replacing
 from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.heads.base import HeadModel
@@ -28,7 +29,6 @@ from discontrolface.face.random_edits import random_edit
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch, finish
 from discontrolface.training.draws import Draws
-from discontrolface.training.state import replacing
 
 INDEX_KIND, INDEX_VERSION = "wids-shard-index-v1", 1
 MAX_FILE = 50_000_000  # bytes of one file in a shard

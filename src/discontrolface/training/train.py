@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.files import replace_folder
 from discontrolface.training.average import Averaged
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch, Source, StepData
 from discontrolface.training.log import check_bar, cut_log
 from discontrolface.training.objective import Objective, build
-from discontrolface.training.state import load_state, save_folder, save_state
+from discontrolface.training.state import load_state, save_state
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -196,7 +197,7 @@ def train(
     weights = output / "weights"
     if main:
         run.averaged.swap(run.network)
-        save_folder(run.network.save_pretrained, weights)
+        replace_folder(run.network.save_pretrained, weights, "the weights")
         if config.loss_bar and stop_after is None:
             check_bar(output / "log.jsonl", config.loss_bar)
     accelerator.wait_for_everyone()

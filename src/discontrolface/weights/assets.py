@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import write_atomic
+from discontrolface.common.files import replace_folder, write_atomically
 from discontrolface.common.folders import default_folder
 from discontrolface.common.pixels import to_float
 
@@ -146,11 +143,11 @@ def import_asset(path: str | Path, folder: str | Path | None = None) -> AssetSta
     asset = next(a for a in ASSETS if a.key == key)
     place.mkdir(parents=True, exist_ok=True)
     if callable(content):
-        _store_folder(content, place / asset.stored)
+        replace_folder(content, place / asset.stored)
     else:
         from safetensors.numpy import save
 
-        write_atomic(place / asset.stored, save({name: np.ascontiguousarray(value) for name, value in content.items()}))
+        write_atomically(place / asset.stored, save({name: np.ascontiguousarray(value) for name, value in content.items()}))
     manifest = _manifest(place)
     manifest[key] = {"from": path.name, "source_sha256": _sha256(path), "stored_sha256": _sha256(place / asset.stored)}
     _write_manifest(place, manifest)
@@ -322,20 +319,6 @@ def _place(folder: str | Path | None) -> Path:
     return default_folder() if folder is None else Path(folder)
 
 
-def _store_folder(write: Callable[[Path], None], target: Path) -> None:
-    """Written beside its place, then moved there."""
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
-        write(temporary)
-        if target.exists():
-            shutil.rmtree(target)
-        os.chmod(temporary, 0o755)
-        os.replace(temporary, target)
-    finally:
-        if temporary.exists():
-            shutil.rmtree(temporary)
-
-
 def _sha256(path: Path) -> str:
     """Of a file, or of a folder's files with their names."""
     total = hashlib.sha256()
@@ -359,7 +342,7 @@ def _manifest(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _write_manifest(folder: Path, manifest: Mapping[str, Mapping[str, str]]) -> None:
-    write_atomic(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+    write_atomically(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
 
 
 def _write_preset(folder: Path) -> None:
@@ -368,7 +351,7 @@ def _write_preset(folder: Path) -> None:
         return
     # The paper's inference: from random noise, 20 steps, all of them.
     values = {"name": "paper", "head": "flame", "start": "noise", "strength": 1.0, "steps": 20}
-    write_atomic(folder / "preset.json", (json.dumps(values, indent=1) + "\n").encode())
+    write_atomically(folder / "preset.json", (json.dumps(values, indent=1) + "\n").encode())
 
 
 def _status(asset: Asset, folder: Path, entry: Mapping[str, str] | None) -> AssetStatus:
