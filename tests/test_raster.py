@@ -8,7 +8,7 @@ from helpers import shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discontrolface.render import raster as raster_module
+from discontrolface.render import compiled as compiled_module
 from discontrolface.render.raster import interpolate, rasterize, rasterize_batch, visible_vertices
 
 SIZE = 32
@@ -204,12 +204,12 @@ def test_wrong_shapes_and_indices_are_refused() -> None:
 
 def test_without_a_cache_folder_it_still_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numba raises when it finds no place for its cache; the function must then work uncached."""
-    real = raster_module.numba.njit
+    real = compiled_module.numba.njit
 
     def refusing(*args: object, **options: object) -> object:
         if options.get("cache"):
             raise RuntimeError("cannot cache function: no locator available for file")
         return real(*args, **options)
 
-    monkeypatch.setattr(raster_module.numba, "njit", refusing)
-    assert raster_module.compiled(lambda a: a + 1)(1) == 2
+    monkeypatch.setattr(compiled_module.numba, "njit", refusing)
+    assert compiled_module.compiled(lambda a: a + 1)(1) == 2
