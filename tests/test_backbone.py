@@ -1,11 +1,13 @@
 """A backbone that the package does not know, registered here and used end to end: loss, Exp-FaceNet, sampling, inversion, preset folder."""
 
 import copy
+import dataclasses
 import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,7 +23,12 @@ from discontrolface.nets.control import Control, mix_preview
 from discontrolface.nets.exp_facenet import OPEN_MAPS
 from discontrolface.nets.network import Network
 from discontrolface.nets.noise_process import NoiseProcess
+from discontrolface.nets.presets import CONFIGS
 from discontrolface.nets.unet import DeepFeatures, UNet, UNetShape
+from discontrolface.training.config import TrainConfig
+from discontrolface.training.cost import count
+from discontrolface.training.dataset import CHANNELS, PairDataset, StepData
+from discontrolface.training.train import train
 from discontrolface.weights.preset import load_preset
 
 
@@ -145,6 +152,23 @@ def test_inverting_undoes_sampling_and_interpolation_gives_pictures() -> None:
     assert interpolate(model, x[:1], x[1:], [0.0, 0.5], Decoding("inverted", steps=2, inversion_steps=2)).shape == (2, 3, 32, 32)
     cached = sample(model, noise, z, steps=4, deep_every=2, deep_depth=1)
     assert cached.shape == noise.shape
+
+
+def test_trained_by_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backbone, then Exp-FaceNet beside it on squares of the pictures; the noise of a batch has the shape of the space."""
+    monkeypatch.setitem(CONFIGS, "half", lambda: {"_class_name": "HalfSize", "image_size": 32})
+    blocks = np.random.default_rng(0).integers(0, 256, (6, CHANNELS, 4, 4)).astype(np.uint8).repeat(8, 2).repeat(8, 3)
+    np.save(tmp_path / "block_0.npy", blocks)
+    data = PairDataset(tmp_path)
+    config = TrainConfig(stage="diffae", network="half", steps=2, batch=2, mask_patch=8, lr=1e-3)
+    backbone = train(config, data, tmp_path / "backbone")
+    config = dataclasses.replace(config, stage="expfacenet", snapshot_maps=OPEN_MAPS, preview_gate="visibility", crop=16)
+    batch = StepData(data, config, space=Space(3, 16))[0][0]
+    assert batch.target.shape[-2:] == (16, 16)
+    assert batch.noise.shape == (2, 3, 8, 8)
+    control = ExpFaceNet.from_pretrained(train(config, data, tmp_path / "control", backbone))
+    assert control.config.space_size == 16
+    assert count(config).frozen == sum(p.numel() for p in HalfSize().parameters())
 
 
 def test_saved_and_loaded_as_a_preset(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from discontrolface.baselines import register_stages
 from discontrolface.baselines.diffusionrig import BUFFERS, DiffusionRigBaseline
 from discontrolface.baselines.rig_method import RigMethod, load_rig
 from discontrolface.common.errors import UserError
@@ -19,13 +20,14 @@ from discontrolface.face.heads.base import HeadModel
 from discontrolface.nets.presets import debug_config
 from discontrolface.training.albedo import draw_folder
 from discontrolface.training.config import TrainConfig, load_config
-from discontrolface.training.cost import count, empty_objective
+from discontrolface.training.cost import count
 from discontrolface.training.dataset import CHANNELS, Batch, PairDataset, StepData, channels
-from discontrolface.training.objective import build
+from discontrolface.training.objective import build, empty
 from discontrolface.training.pairs import make_block
 from discontrolface.training.train import train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+register_stages()
 TINY = TrainConfig(stage="diffusionrig", network="debug", steps=10, batch=4, lr=4e-3, ema=0.9, mask_patch=4, snapshot_maps=BUFFERS)
 
 
@@ -72,7 +74,7 @@ def test_size_of_the_open_baseline() -> None:
     assert sum(p.numel() for p in network.encoder.parameters()) == 1_200_672
     assert network.unet.stem.in_channels == (3 + 9) * 16
     config = load_config(CONFIGS / "baseline_diffusionrig.yaml")
-    built = empty_objective(config).model.config
+    built = empty(config).model.config
     assert all(built[name] == value for name, value in network.config.items() if not name.startswith("_"))
     cost, ours = count(config), count(load_config(CONFIGS / "open_expfacenet.yaml"))
     assert (cost.trained, cost.frozen) == (7_680_912, 0)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from discontrolface.baselines import register_stages
 from discontrolface.common.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
@@ -31,6 +32,7 @@ TINY = TrainConfig(
     colour_jitter=0.1, checkpoint_minutes=0,
 )  # fmt: skip
 CONFIGS = Path(__file__).parents[1] / "configs"
+register_stages()
 
 
 def make_blocks(folder: Path, count: int = 12, size: int = 32) -> Path:

@@ -1,3 +1,59 @@
-"""Other people's methods, each a plug-in: network, importer, its way to edit, its options."""
+"""Other people's methods, each a plug-in: its network, how it is trained, how it edits.
 
-from discontrolface.baselines import rig_method as rig_method
+To add one, write its modules in this folder and give it a line in PEERS. Objects are named "module:name" there and loaded when they are used.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from discontrolface.training.stages import Stage, register_stage
+
+if TYPE_CHECKING:
+    from discontrolface.editing.method import Method, MethodContext
+
+
+@dataclass(frozen=True)
+class PeerMethod:
+    """A way to edit that is loaded when it is made. name: "module:function" of a `MethodContext`."""
+
+    name: str
+
+    def __call__(self, context: MethodContext) -> Method:
+        method: Method = pkgutil.resolve_name(self.name)(context)
+        return method
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A method that is measured beside ours."""
+
+    label: str
+    method: PeerMethod
+    stage: Stage | None = None  # how `train NAME` trains it; None: its weights come from elsewhere
+
+
+PEERS: dict[str, Peer] = {
+    "diffusionrig": Peer(
+        label="DiffusionRig's design",
+        method=PeerMethod("discontrolface.baselines.rig_method:rig_method"),
+        stage=Stage("discontrolface.baselines.rig_objective:new_rig"),
+    ),
+}
+
+
+def register_stages() -> None:
+    """Make their trainings known; whoever reads their configs calls this first, as the command `train` does."""
+    for name, peer in PEERS.items():
+        if peer.stage is not None:
+            register_stage(name, peer.stage)
+
+
+def register_methods() -> None:
+    """Make their ways to edit known, as evaluation does; measured only when they are named."""
+    from discontrolface.editing.method import MethodEntry, register_method  # brings PyTorch, which a command line begins without
+
+    for name, peer in PEERS.items():
+        register_method(name, MethodEntry(peer.label, peer.method, usual=False))

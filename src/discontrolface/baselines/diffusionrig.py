@@ -54,7 +54,8 @@ class DiffusionRigBaseline(Network):
     ) -> None:
         super().__init__()
         self.noise_process = NoiseProcess("linear", prediction_type)
-        self.patch, self.image_size, self.buffer_maps = patch, image_size, tuple(buffer_maps)
+        self.patch, self.image_size, self.space = patch, image_size, Space(3, image_size)
+        self.buffer_maps = tuple(buffer_maps)
         smallest = patch * 2 ** (max(len(channel_mult), len(encoder_mult)) - 1)
         if image_size % smallest:
             raise UserError(f"image_size {image_size} cannot be halved often enough: choose a multiple of {smallest} or fewer levels.")
@@ -128,7 +129,7 @@ class Posed:
     @property
     def space(self) -> Space:
         """Pictures."""
-        return Space(3, self.image_size)
+        return self.network.space
 
     @property
     def noise_process(self) -> NoiseProcess:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from discontrolface.baselines.diffusionrig import DiffusionRigBaseline, sample_rig
 from discontrolface.common.errors import UserError
-from discontrolface.editing.method import Method, MethodContext, MethodEntry, finished, register_method
+from discontrolface.editing.method import Method, MethodContext, finished
 from discontrolface.editing.pipeline import PreparedEdit, stacked
 
 
@@ -43,9 +43,6 @@ def rig_method(context: MethodContext) -> Method:
     if "diffusionrig" not in context.weights:
         raise UserError("method 'diffusionrig' needs weights; give their folder with --diffusionrig, see docs/evaluation.md")
     return load_rig(context.weights["diffusionrig"], context.sampling.steps, context.editor.device)
-
-
-register_method("diffusionrig", MethodEntry("DiffusionRig's design", rig_method, usual=False))
 
 
 def load_rig(folder: Path, steps: int, device: str = "cpu") -> RigMethod:

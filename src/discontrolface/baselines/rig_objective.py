@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from discontrolface.baselines.diffusionrig import Posed, sample_rig
+from discontrolface.baselines.diffusionrig import DiffusionRigBaseline, Posed, sample_rig
 from discontrolface.diffusion.loss import diffusion_loss
+from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
-from discontrolface.training.objective import Objective
+from discontrolface.training.objective import Objective, network_config
 
 
 class RigObjective(Objective):
@@ -29,3 +30,8 @@ class RigObjective(Objective):
     def sampled(self, batch: Batch, noise: Tensor, steps: int, generator: torch.Generator) -> Tensor:
         """(B,3,H,W) the targets, from noise; nothing is drawn from the generator."""
         return sample_rig(self.model, batch.source, batch.snapshot, noise, steps)
+
+
+def new_rig(config: TrainConfig, backbone: None) -> Objective:
+    """Stage "diffusionrig": the baseline with new weights, in the size of the run's network."""
+    return RigObjective(DiffusionRigBaseline.sized_as(network_config(config), config.snapshot_maps))

@@ -17,7 +17,7 @@ import torch
 from discontrolface.bench.machine import Effort, Work, count_operations, operation_counter, synchronize
 from discontrolface.bench.stage import SEED, Stage, Workload
 from discontrolface.common.pixels import to_float
-from discontrolface.editing.personalize import Subject, fine_tune, make_examples
+from discontrolface.editing.personalize import Subject, fine_tune, make_pairs
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
@@ -146,7 +146,7 @@ def personal_stages(w: Workload) -> Iterator[Stage]:
     if w.editor.settings.warps:
         one = Iterations(w, 1)
         rng = np.random.default_rng(SEED)
-        yield Stage("personalize: pair of pictures", lambda: make_examples(one.subject, one.control, one.settings, rng))
+        yield Stage("personalize: pair of pictures", lambda: make_pairs(one.subject, one.control, one.settings, rng))
     for batch in w.batches:
         some = Iterations(w, batch)
         yield Stage("personalize: iteration", some.work, "batch", batch, w.device, some.operations, some.times)

@@ -7,11 +7,15 @@ from typing import Annotated
 
 import typer
 
+from discontrolface.baselines import register_stages
 from discontrolface.cli.common import plain_errors, say
+from discontrolface.training.stages import STAGES
+
+register_stages()
 
 
 def train(
-    stage: Annotated[str, typer.Argument(help="diffae, expfacenet, latent or oneshot.")],
+    stage: Annotated[str, typer.Argument(help=f"{', '.join(STAGES)}, latent or oneshot.")],
     config: Annotated[Path, typer.Option(help="A YAML file, see configs/.")],
     data: Annotated[
         Path | None, typer.Option(help="A folder of pairs, or of shards (`prepare`); for latent also of aligned crops.")
@@ -31,10 +35,14 @@ def train(
 ) -> None:
     """Train the backbone, Exp-FaceNet, the latent DPM, or one person's weights. Many processes: `accelerate launch -m discontrolface train ...`."""
     with plain_errors():
+        if threads:
+            import torch
+
+            torch.set_num_threads(threads)
         if stage == "oneshot":
             from discontrolface.training.oneshot import run_one_shot
 
-            say(run_one_shot(config, photo, preset, output, device or "cpu", threads, dry_run, say))
+            say(run_one_shot(config, photo, preset, output, device or "cpu", dry_run, say))
         elif stage == "latent":
             from discontrolface.training.latent import run_latent
 
@@ -47,5 +55,5 @@ def train(
         else:
             from discontrolface.training.run import run_training
 
-            weights = run_training(stage, config, data, output, backbone, start_from, device, threads, workers, pictures, say)
+            weights = run_training(stage, config, data, output, backbone, start_from, device, workers, pictures, say)
             say(f"weights in {weights}")

@@ -26,9 +26,16 @@ def map_threads(make: Callable[[AnyJob], Result], jobs: Sequence[AnyJob]) -> lis
         return list(pool.map(make, jobs))
 
 
+def single_thread() -> None:
+    """Begin a worker process: PyTorch computes on one core, for the other cores have workers too. Never in a process that somebody else uses."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def run_pool(jobs: Sequence[AnyJob], processes: int, make: Callable[[AnyJob], int]) -> Iterator[tuple[AnyJob, int | None]]:
-    """(job, what `make` says of it) as they get done; (job, None) when a process died, which ends the pool."""
-    with ProcessPoolExecutor(min(processes, len(jobs)), multiprocessing.get_context("spawn")) as pool:
+    """(job, what `make` says of it) as they get done, one core a process; (job, None) when a process died, which ends the pool."""
+    with ProcessPoolExecutor(min(processes, len(jobs)), multiprocessing.get_context("spawn"), single_thread) as pool:
         running = {pool.submit(make, job): job for job in jobs}
         try:
             for future in as_completed(running):

@@ -62,7 +62,7 @@ _METHODS: dict[str, MethodEntry] = {}
 
 def register_method(name: str, entry: MethodEntry) -> None:
     """At import. UserError when the name is taken by another method."""
-    if _METHODS.get(name, entry) is not entry:
+    if _METHODS.get(name, entry) != entry:
         raise UserError(f"a method {name!r} is registered already; choose another name")
     _METHODS[name] = entry
 

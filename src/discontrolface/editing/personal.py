@@ -123,19 +123,31 @@ def _products(changed: dict[str, Tensor], limit: int) -> tuple[dict[str, Tensor]
     while size(rank + 1) <= limit and rank < 4096:
         rank += 1
     norm = lost = 0.0
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        for name, matrix in matrices.items():
-            norm += float(matrix.square().sum())
-            if rank * sum(matrix.shape) >= matrix.numel():
-                out[name] = changed[name].half()
-                continue
-            u, s, v = torch.svd_lowrank(matrix, q=min(rank + 6, *matrix.shape), niter=3)
-            root = s[:rank].sqrt()  # shared by both, so that neither leaves float16's range
-            up, down = u[:, :rank] * root, (v[:, :rank] * root).t()
-            lost += float((matrix - up @ down).square().sum())
-            out[name + UP], out[name + DOWN] = up.half().contiguous(), down.half().contiguous()
+    generator = torch.Generator().manual_seed(0)
+    for name, matrix in matrices.items():
+        norm += float(matrix.square().sum())
+        if rank * sum(matrix.shape) >= matrix.numel():
+            out[name] = changed[name].half()
+            continue
+        up, down = low_rank(matrix, rank, generator)
+        lost += float((matrix - up @ down).square().sum())
+        out[name + UP], out[name + DOWN] = up.half().contiguous(), down.half().contiguous()
     return out, 1 - lost / max(norm, 1e-30)
+
+
+def low_rank(matrix: Tensor, rank: int, generator: torch.Generator, extra: int = 6, rounds: int = 3) -> tuple[Tensor, Tensor]:
+    """(m, n) as nearly up @ down, (m, rank) and (rank, n): its first singular vectors, each times the root of its singular value.
+
+    By subspace iteration from random directions (Halko et al., 2011, Algorithm 4.4), as `torch.svd_lowrank`, which has no generator. The root is
+    shared by both factors, so that neither leaves float16's range.
+    """
+    directions = torch.randn(matrix.shape[1], min(rank + extra, *matrix.shape), generator=generator)
+    basis = torch.linalg.qr(matrix @ directions).Q  # (m, rank + extra)
+    for _ in range(rounds):
+        basis = torch.linalg.qr(matrix @ torch.linalg.qr(matrix.t() @ basis).Q).Q
+    u, s, v = torch.linalg.svd(basis.t() @ matrix, full_matrices=False)
+    root = s[:rank].sqrt()
+    return (basis @ u)[:, :rank] * root, root[:, None] * v[:rank]
 
 
 class PersonalNetworks:

@@ -11,21 +11,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.pixels import to_float
 from discontrolface.common.tensors import to_network
-from discontrolface.diffusion.crops import GRID, corners, cut
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.masking import random_patch_mask
+from discontrolface.diffusion.training_pair import GRID, TrainingPair, crop_places, joined
 from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalWeights
@@ -34,6 +33,7 @@ from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.nets.randomness import seed_dropout
 from discontrolface.render.source import prepare_source
 
 PRECISIONS = ("no", "bf16")
@@ -75,16 +75,6 @@ def load_one_shot(path: Path) -> OneShot:
 
 
 @dataclass(frozen=True)
-class Example:
-    """One training pair at the networks' size: (1, C, H, W) each, weight (1, 1, H, W)."""
-
-    source: Tensor
-    target: Tensor
-    snapshot: Tensor
-    weight: Tensor
-
-
-@dataclass(frozen=True)
 class Subject:
     """Who is learned. photo: the crop at the networks' size, (S, S, 3) in [0, 1]; its face parameters."""
 
@@ -93,31 +83,34 @@ class Subject:
     geometry: Geometry
 
 
-def example(look: Look, subject: Subject, control: Any) -> Example:
-    """A pair as the networks take it."""
+def training_pair(look: Look, subject: Subject, control: Any) -> TrainingPair:
+    """A pair as the networks take it, at their size."""
     snapshot = subject.geometry.snapshot(look.parameters, control.config.image_size, control.config.snapshot_maps, look.preview).image
-    return Example(to_network(look.source), to_network(look.target), snapshot, torch.from_numpy(look.weight)[None, None])
+    return TrainingPair(to_network(look.source), to_network(look.target), snapshot, torch.from_numpy(look.weight)[None, None])
 
 
-def make_examples(subject: Subject, control: Any, settings: OneShot, rng: np.random.Generator) -> tuple[list[Example], list[Example]]:
+Pools = tuple[list[TrainingPair], list[TrainingPair]]
+
+
+def make_pairs(subject: Subject, control: Any, settings: OneShot, rng: np.random.Generator) -> Pools:
     """The pairs of a fine-tuning: (photo as the target, warp as the target)."""
     photo, parameters = subject.photo, subject.parameters
     if not settings.warps:
-        own = [example(own_look(photo, parameters), subject, control)]
+        own = [training_pair(own_look(photo, parameters), subject, control)]
         return own, own
     geometry = subject.geometry
     source = prepare_source(photo, geometry.view(parameters), geometry.rig)
     pairs = [warped_looks(photo, parameters, geometry, random_edit(parameters, rng), source) for _ in range(settings.warps)]
-    return [example(back, subject, control) for back, _ in pairs], [example(forth, subject, control) for _, forth in pairs]
+    return [training_pair(back, subject, control) for back, _ in pairs], [training_pair(forth, subject, control) for _, forth in pairs]
 
 
-def choose(pools: tuple[list[Example], list[Example]], settings: OneShot, rng: np.random.Generator) -> Example:
+def choose(pools: Pools, settings: OneShot, rng: np.random.Generator) -> TrainingPair:
     """A batch of pairs drawn at random."""
     chosen = []
     for _ in range(settings.batch):
         pool = pools[0] if rng.random() < settings.photo_as_target else pools[1]
         chosen.append(pool[int(rng.integers(len(pool)))])
-    return Example(*(torch.cat([getattr(e, f.name) for e in chosen]) for f in fields(Example)))
+    return joined(chosen)
 
 
 def one_shot(
@@ -146,22 +139,23 @@ def fine_tune(
 ) -> PersonalWeights:
     """`one_shot` on a crop with known parameters."""
     rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-    pools = make_examples(subject, network, settings, rng)
+    pools = make_pairs(subject, network, settings, rng)
     before = {k: v.clone() for k, v in network.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=0.0)
     size, maps = network.config.image_size, tuple(network.config.snapshot_maps)
     device = next(network.parameters()).device
     network.train()
     for step in range(settings.iterations):
+        seed_dropout(network, generator.initial_seed() + step)
         batch = choose(pools, settings, rng)
         mask = random_patch_mask(settings.batch, size, settings.mask_patch, generator=generator)
-        snapshot = batch.snapshot if settings.warps else hide_preview(batch.snapshot, maps, mask)
-        target, weight = batch.target, batch.weight
+        if not settings.warps:
+            batch = replace(batch, snapshot=hide_preview(batch.snapshot, maps, mask))
         if settings.crop and settings.crop < size:
-            places = corners(size, size, settings.crop, torch.randn(settings.batch, 2, generator=generator))
-            target, snapshot, weight = (cut(x, places, settings.crop) for x in (target, snapshot, weight))
+            places = crop_places(size, size, settings.crop, torch.randn(settings.batch, 2, generator=generator))
+            batch = batch.training_crop(places, settings.crop)
         source, target, snapshot, weight = (
-            x.to(device=device, memory_format=torch.channels_last) for x in (batch.source, target, snapshot, weight)
+            x.to(device=device, memory_format=torch.channels_last) for x in (batch.source, batch.target, batch.snapshot, batch.weight)
         )
         with torch.autocast(device.type, torch.bfloat16) if settings.precision == "bf16" else contextlib.nullcontext():
             loss = diffusion_loss(model, target, network, snapshot, source=source, mask=mask, weight=weight, generator=generator).loss

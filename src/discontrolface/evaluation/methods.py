@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import discontrolface.baselines  # noqa: F401  (registers the peers)
+from discontrolface.baselines import register_methods
 from discontrolface.common.errors import UserError
 from discontrolface.common.tensors import to_network
 from discontrolface.diffusion.inversion import invert
@@ -121,6 +121,7 @@ METHODS = {
 }
 for _name, _entry in METHODS.items():
     register_method(_name, _entry)
+register_methods()
 
 
 def method_names(text: str | None) -> tuple[str, ...]:

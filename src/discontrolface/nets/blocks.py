@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from discontrolface.nets.randomness import Dropout
+
 
 def group_norm(channels: int) -> nn.GroupNorm:
     """GroupNorm with 32 groups and eps 1e-5 (official `normalization`); fewer groups where 32 do not divide the width."""
@@ -73,7 +75,7 @@ class ResBlock(nn.Module):
             self.time = nn.Linear(time_channels, 2 * out_channels)
             self.semantic = nn.Linear(z_channels, (1 + z_shift) * out_channels)
             self.norm2 = group_norm(out_channels)
-            self.dropout = nn.Dropout(dropout)
+            self.dropout = Dropout(dropout)
             self.conv2 = zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1))
         self.skip = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
 

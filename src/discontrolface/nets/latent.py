@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from discontrolface.nets.blocks import timestep_embedding
 from discontrolface.nets.network import Network
 from discontrolface.nets.noise_process import NoiseProcess
+from discontrolface.nets.randomness import Dropout
 
 
 class MLPLayer(nn.Module):
@@ -22,7 +23,7 @@ class MLPLayer(nn.Module):
         nn.init.kaiming_normal_(self.linear.weight, nonlinearity="relu")
         nn.init.kaiming_normal_(self.condition.weight, nonlinearity="relu")
         self.norm = nn.LayerNorm(out_channels) if norm else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """x (B,I), time (B,C) after SiLU -> (B,O)."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from discontrolface.common.configs import load_dataclass
 from discontrolface.common.errors import UserError
+from discontrolface.training.stages import STAGES
 
-STAGES = ("diffae", "expfacenet", "diffusionrig")
 PAIRS = ("synthetic", "self", "warp")
 PRECISIONS = ("no", "bf16", "fp16")
 
@@ -17,9 +17,7 @@ PRECISIONS = ("no", "bf16", "fp16")
 class TrainConfig:
     """A run. The defaults are the paper's (Section 4.1, Table 1 of DisControlFace) where it says something."""
 
-    stage: str = (
-        "expfacenet"  # "diffae": the backbone alone; "expfacenet": the control network beside it, frozen; "diffusionrig": a baseline
-    )
+    stage: str = "expfacenet"  # "diffae": the backbone alone; "expfacenet": the control network beside it, frozen; or a baseline's
     network: str = "open"  # name in nets/presets.py
     pairs: str = "synthetic"  # source and target: "synthetic" (two looks, both true), "self" (the paper: one photo), "warp" (a photo and its preview)
     steps: int = 437_500  # optimizer steps

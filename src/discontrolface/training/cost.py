@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 
-from discontrolface.nets.backbone import make_backbone
 from discontrolface.nets.exp_facenet import snapshot_width
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
-from discontrolface.training.objective import Objective, network_config, new_control, new_rig
+from discontrolface.training.objective import empty, network_config
 
 
 @dataclass(frozen=True)
@@ -28,22 +27,11 @@ class Cost:
     activations: int
 
 
-def empty_objective(config: TrainConfig) -> Objective:
-    """The run's networks without storage."""
-    with torch.device("meta"):
-        if config.stage == "diffusionrig":
-            return new_rig(config)
-        model = make_backbone(network_config(config))
-        if config.stage == "diffae":
-            return Objective(model)
-        return Objective(model, new_control(model, config))
-
-
 def count(config: TrainConfig) -> Cost:
     """Count one picture's training step, without computing it: on tensors that have only a shape."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    objective = empty_objective(config).train()
+    objective = empty(config).train()
     size = objective.model.image_size
     seen = config.crop or size  # what the U-Nets see; the encoder sees the whole source
 
@@ -52,7 +40,9 @@ def count(config: TrainConfig) -> Cost:
 
     hidden = torch.empty(1, 1, size, size, dtype=torch.bool, device="meta")
     t = torch.empty(1, dtype=torch.long, device="meta")
-    batch = Batch(picture(3, size), picture(3), picture(snapshot_width(config.snapshot_maps)), picture(1), hidden, t, picture(3))
+    channels, side = objective.space
+    noise = picture(channels, seen * side // size)
+    batch = Batch(picture(3, size), picture(3), picture(snapshot_width(config.snapshot_maps)), picture(1), hidden, t, noise)
     saved: dict[int, int] = {}
 
     def keep(x: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
-from discontrolface.diffusion.crops import corners, cut
+from discontrolface.diffusion.training_pair import TrainingPair, crop_places, cut
+from discontrolface.nets.backbone import Space
 from discontrolface.nets.exp_facenet import map_slice
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.draws import Draws, draw
@@ -40,22 +41,22 @@ def channels(name: str) -> slice:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What one training step sees; pictures in [-1, 1] (visibility in [0, 1])."""
+class Batch(TrainingPair):
+    """What one training step sees: pairs, and what chance adds to them."""
 
-    source: Tensor  # (B,3,H,W): what the encoder sees (masked)
-    target: Tensor  # (B,3,H,W): what is to be made
-    snapshot: Tensor  # (B,S,H,W): of the target
-    weight: Tensor  # (B,1,H,W), at least 0: how much a pixel of the target counts
     mask: Tensor  # (B,1,H,W) bool: hidden from the encoder
     t: Tensor  # (B,) timesteps
-    noise: Tensor  # (B,3,H,W)
+    noise: Tensor  # (B,C,h,w), of the backbone's space
 
     def to(self, device: torch.device | str, channels_last: bool = True) -> Batch:
         """On another device; pictures in the memory order of the networks."""
         order = torch.channels_last if channels_last else torch.contiguous_format
         moved = (getattr(self, f.name).to(device, non_blocking=True) for f in fields(self))
         return Batch(*(x.contiguous(memory_format=order) if x.ndim == 4 else x for x in moved))
+
+    def pin_memory(self) -> Batch:
+        """In page-locked memory (a DataLoader asks for it), from which a device copies while it computes."""
+        return Batch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
 
 
 class Source(Protocol):
@@ -65,14 +66,22 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, draws: Draws, config: TrainConfig) -> Batch: ...
+    def batch(self, draws: Draws, config: TrainConfig) -> TrainingPair: ...
 
 
 class StepData(torch.utils.data.Dataset[list[Batch]]):
     """The micro-batches of one process at each step, for a DataLoader: item s is step s."""
 
-    def __init__(self, source: Source, config: TrainConfig, process: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self,
+        source: Source,
+        config: TrainConfig,
+        process: int = 0,
+        processes: int = 1,
+        space: Space | None = None,  # of the noise; None: pictures
+    ) -> None:
         self.source, self.config, self.process, self.processes = source, config, process, processes
+        self.space = space or Space(3, source.size)
 
     def __getitem__(self, step: int) -> list[Batch]:
         config = self.config
@@ -80,42 +89,44 @@ class StepData(torch.utils.data.Dataset[list[Batch]]):
         draws = draw(config, step, config.batch * rounds * self.processes, len(self.source), self.source.size)
         firsts = ((self.process * rounds + k) * config.batch for k in range(rounds))
         parts = [draws.part(first, config.batch) for first in firsts]
-        return [focused(self.source.batch(part, config), part, config) for part in parts]
+        return [complete(self.source.batch(part, config), part, config, self.space) for part in parts]
 
 
-def focused(batch: Batch, draws: Draws, config: TrainConfig) -> Batch:
-    """What is left out, and what counts more: all but a square near the face by `crop`; hidden pixels by `hidden_weight`, `relative_floor`."""
-    batch = cropped(batch, draws, config) if config.crop else batch
+def complete(pair: TrainingPair, draws: Draws, config: TrainConfig, space: Space) -> Batch:
+    """Pairs with what was drawn for them; of all but the source the training crop, where the config asks for one, on the networks' grid."""
+    noise = draws.noise(space.size, space.channels)
+    if config.crop:
+        height, width = pair.target.shape[-2:]
+        places = crop_places(height, width, config.crop, draws.centre)
+        pair = pair.training_crop(places, config.crop)
+        noise = cut(noise, places, config.crop, stride=height // space.size)
+    return Batch(**{**vars(pair), "weight": weights(pair, config)}, mask=draws.mask, t=draws.t, noise=noise)
+
+
+def weights(pair: TrainingPair, config: TrainConfig) -> Tensor:
+    """(B,1,H,W) how much each pixel counts: hidden ones more by `hidden_weight`, hard pictures less by `relative_floor`."""
     if config.relative_floor:
-        return replace(batch, weight=relative(batch, config))
+        return relative(pair, config)
     if config.hidden_weight and "visibility" in config.snapshot_maps:
-        visible = batch.snapshot[:, map_slice(config.snapshot_maps, "visibility")]
-        return replace(batch, weight=batch.weight * (1 + config.hidden_weight * (1 - visible)))
-    return batch
+        visible = pair.snapshot[:, map_slice(config.snapshot_maps, "visibility")]
+        return pair.weight * (1 + config.hidden_weight * (1 - visible))
+    return pair.weight
 
 
-def relative(batch: Batch, config: TrainConfig) -> Tensor:
+def relative(pair: TrainingPair, config: TrainConfig) -> Tensor:
     """(B,1,H,W) weights by which the loss asks for a smaller squared error than the preview's, of every picture alike (ours, not the paper's).
 
     The plain mean is ruled by the few hard edits, at the cost of the many that the preview gets nearly right. Here a picture's error is divided by
     the preview's + `relative_floor`, over the whole; and `hidden_weight` times the same over what the preview does not show. For a model that
     predicts x0 a loss of 1 + hidden_weight is then as good as the preview.
     """
-    preview = batch.snapshot[:, map_slice(config.snapshot_maps, "preview")]
-    hidden = 1 - batch.snapshot[:, map_slice(config.snapshot_maps, "visibility")]  # (B,1,H,W)
-    error = (preview - batch.target).square().mean(1, keepdim=True)  # (B,1,H,W)
+    preview = pair.snapshot[:, map_slice(config.snapshot_maps, "preview")]
+    hidden = 1 - pair.snapshot[:, map_slice(config.snapshot_maps, "visibility")]  # (B,1,H,W)
+    error = (preview - pair.target).square().mean(1, keepdim=True)  # (B,1,H,W)
     area = hidden.mean((1, 2, 3), keepdim=True).clamp(min=SMALLEST_HIDDEN)
     whole = 1 / (error.mean((1, 2, 3), keepdim=True) + config.relative_floor)
     part = 1 / ((error * hidden).mean((1, 2, 3), keepdim=True) / area + config.relative_floor)
-    return batch.weight * (whole + config.hidden_weight * hidden / area * part)
-
-
-def cropped(batch: Batch, draws: Draws, config: TrainConfig) -> Batch:
-    """A square of `crop` pixels near the face, on the networks' grid; the encoder still sees the whole source."""
-    height, width = batch.target.shape[-2:]
-    places = corners(height, width, config.crop, draws.centre)
-    parts = {name: cut(getattr(batch, name), places, config.crop) for name in ("target", "snapshot", "weight", "noise")}
-    return replace(batch, **parts)
+    return pair.weight * (whole + config.hidden_weight * hidden / area * part)
 
 
 class PairDataset:
@@ -176,7 +187,7 @@ class PairDataset:
             pair = np.concatenate([pair, self.albedo[block][row]])
         return torch.from_numpy(pair).float() / 255
 
-    def batch(self, draws: Draws, config: TrainConfig) -> Batch:
+    def batch(self, draws: Draws, config: TrainConfig) -> TrainingPair:
         """The pairs that were drawn, in their direction, mirrored and re-coloured as drawn."""
         pairs = torch.stack([self.read(i, "albedo" in config.snapshot_maps) for i in draws.index.tolist()])
         return assemble(pairs, draws, config.snapshot_maps)
@@ -187,8 +198,8 @@ def albedo_path(block: Path) -> Path:
     return block.with_name(block.name.replace("block_", "albedo_", 1))
 
 
-def assemble(pairs: Tensor, draws: Draws, maps: Sequence[str]) -> Batch:
-    """pairs (B,CHANNELS,H,W) in [0,1], with albedo maps (B,CHANNELS + 6,H,W) -> Batch."""
+def assemble(pairs: Tensor, draws: Draws, maps: Sequence[str]) -> TrainingPair:
+    """pairs (B,CHANNELS,H,W) in [0,1], with albedo maps (B,CHANNELS + 6,H,W), as the networks take them."""
     choose = draws.reverse[:, None, None, None]
 
     def pick(name: str, of_target: bool) -> Tensor:
@@ -201,8 +212,8 @@ def assemble(pairs: Tensor, draws: Draws, maps: Sequence[str]) -> Batch:
     return finish(pictures, torch.ones_like(pairs[:, :1]), draws, maps)
 
 
-def finish(pictures: dict[str, Tensor], weight: Tensor, draws: Draws, maps: Sequence[str]) -> Batch:
-    """Pictures by name, (B,C,H,W) in [0, 1] (normals as 0.5 + n/2), to a batch: mirrored, re-coloured, in the networks' range."""
+def finish(pictures: dict[str, Tensor], weight: Tensor, draws: Draws, maps: Sequence[str]) -> TrainingPair:
+    """Pictures by name, (B,C,H,W) in [0, 1] (normals as 0.5 + n/2), as the networks take them: mirrored, re-coloured, in the networks' range."""
     mirrored = draws.mirrored[:, None, None, None]
 
     def ready(name: str) -> Tensor:
@@ -217,4 +228,4 @@ def finish(pictures: dict[str, Tensor], weight: Tensor, draws: Draws, maps: Sequ
     snapshot = torch.cat([ready(m) for m in maps], 1)
     source = ready("source")
     weight = torch.where(mirrored, weight.flip(-1), weight)
-    return Batch(source, ready("target"), snapshot, weight, draws.mask, draws.t, draws.noise(source.shape[-1]))
+    return TrainingPair(source, ready("target"), snapshot, weight)

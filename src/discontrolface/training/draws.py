@@ -37,9 +37,9 @@ class Draws:
         """The pictures first..first+count-1."""
         return Draws(*(getattr(self, f.name)[first : first + count] for f in fields(self)))
 
-    def noise(self, size: int) -> Tensor:
-        """(N,3,size,size), N(0, 1), each picture from its own seed."""
-        return torch.stack([torch.randn(3, size, size, generator=torch.Generator().manual_seed(s)) for s in self.seed.tolist()])
+    def noise(self, size: int, channels: int = 3) -> Tensor:
+        """(N,channels,size,size), N(0, 1), each picture from its own seed."""
+        return torch.stack([torch.randn(channels, size, size, generator=torch.Generator().manual_seed(s)) for s in self.seed.tolist()])
 
 
 def draw(config: TrainConfig, step: int, count: int, data: int, size: int) -> Draws:

@@ -13,11 +13,13 @@ from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.sampling import sample
 from discontrolface.diffusion.schedule import denoising_timesteps
-from discontrolface.nets.backbone import Backbone, make_backbone
+from discontrolface.nets.backbone import Backbone, Space, make_backbone
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import CONFIGS
+from discontrolface.nets.randomness import SeededWeights
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
+from discontrolface.training.stages import STAGES
 from discontrolface.weights.preset import load_backbone
 
 
@@ -34,6 +36,12 @@ class Objective(nn.Module):
     def trained(self) -> Any:
         """The network that learns."""
         return self.model if self.control is None else self.control
+
+    @property
+    def space(self) -> Space:
+        """What is denoised: the noise of a batch is of this shape."""
+        space: Space = self.model.space
+        return space
 
     def train(self, mode: bool = True) -> Objective:
         """Training mode for what is trained, evaluation mode for what is frozen."""
@@ -78,25 +86,35 @@ def new_control(model: Backbone, config: TrainConfig) -> ExpFaceNet:
     )
 
 
-def new_rig(config: TrainConfig) -> Objective:
-    """The baseline with DiffusionRig's design, in the size of the run's network."""
-    from discontrolface.baselines.diffusionrig import DiffusionRigBaseline
-    from discontrolface.baselines.rig_objective import RigObjective
+def backbone_alone(config: TrainConfig, backbone: None) -> Objective:
+    """Stage "diffae": the run's backbone with new weights."""
+    return Objective(make_backbone(network_config(config)))
 
-    return RigObjective(DiffusionRigBaseline.sized_as(network_config(config), config.snapshot_maps))
+
+def control_beside(config: TrainConfig, backbone: Any) -> Objective:
+    """Stage "expfacenet": a new Exp-FaceNet beside a trained backbone."""
+    return Objective(backbone, new_control(backbone, config))
 
 
 def build(config: TrainConfig, backbone: Path | None) -> Objective:
-    """The networks of a run. "expfacenet" needs a trained backbone (a folder written by `save_pretrained`)."""
-    arguments = network_config(config)
-    torch.manual_seed(config.seed)
-    if config.stage == "diffae":
-        return Objective(make_backbone(arguments))
-    if config.stage == "diffusionrig":
-        return new_rig(config)
-    if backbone is None:
+    """The networks of a run; weights follow from the seed. backbone: the folder of the trained one, for a stage that needs it."""
+    stage = STAGES[config.stage]
+    model = trained_backbone(backbone) if stage.beside_backbone else None
+    with SeededWeights(config.seed):
+        return stage.build(config, model)
+
+
+def empty(config: TrainConfig) -> Objective:
+    """The networks of a run without storage, for counting."""
+    stage = STAGES[config.stage]
+    with torch.device("meta"):
+        return stage.build(config, make_backbone(network_config(config)) if stage.beside_backbone else None)
+
+
+def trained_backbone(folder: Path | None) -> Any:
+    """A backbone that `train diffae` wrote. UserError if there is none."""
+    if folder is None:
         raise UserError("training Exp-FaceNet needs a trained backbone; give its folder with --backbone")
-    if not (backbone / "config.json").is_file():
-        raise UserError(f"no config.json in {backbone}; give the folder of a trained backbone (OUTPUT/weights of `train diffae`)")
-    model = load_backbone(backbone)
-    return Objective(model, new_control(model, config))
+    if not (folder / "config.json").is_file():
+        raise UserError(f"no config.json in {folder}; give the folder of a trained backbone (OUTPUT/weights of `train diffae`)")
+    return load_backbone(folder)

@@ -15,7 +15,6 @@ def run_one_shot(
     preset: str,
     output: Path | None,  # .safetensors; None: beside the photo, PHOTO.personal.safetensors
     device: str,
-    threads: int | None,
     dry_run: bool,
     say: Callable[[str], None],
 ) -> str:
@@ -35,8 +34,6 @@ def run_one_shot(
     from discontrolface.editing.personal import PersonalWeights
     from discontrolface.editing.personalize import one_shot
 
-    if threads:
-        torch.set_num_threads(threads)
     editor = Editor.load(preset, device)
     person = editor.read(photo)
     control = editor.preset.control

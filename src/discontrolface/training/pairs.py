@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing
+from discontrolface.common.parallel import single_thread
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.training.dataset import CHANNELS, SIDES, channels
 
@@ -70,14 +72,11 @@ def draw_pair(seed: int, pictures: Sequence[NDArray[np.uint8]], detail: float = 
 
 def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, float]:
     """Make and write the pairs of seeds first..first+count-1. Returns (first, seconds)."""
-    import torch
-
     from discontrolface.face.geometry import Geometry
     from discontrolface.face.heads.base import HeadModel
     from discontrolface.render.warp import render_preview
     from discontrolface.synthetic import portraits as synthetic
 
-    torch.set_num_threads(1)
     begin = time.monotonic()
     geometry = Geometry(HeadModel.open())
     pictures = synthetic.picture_backgrounds()
@@ -103,17 +102,19 @@ def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, floa
     return first, time.monotonic() - begin
 
 
-def make_pairs(output: Path, first: int, last: int, size: int = 256, processes: int = 1) -> None:
-    """All blocks of the seeds first..last-1 that are not there yet."""
+def make_pairs(output: Path, first: int, last: int, size: int = 256, processes: int = 1, say: Callable[[str], None] = print) -> None:
+    """All blocks of the seeds first..last-1 that are not there yet, by processes of their own."""
     if not 0 <= first < last:
         raise UserError(f"seeds {first}:{last} is not a range; give FIRST:LAST with FIRST < LAST")
     output.mkdir(parents=True, exist_ok=True)
     jobs = [(s, min(BLOCK, last - s), size, output / f"block_{s:08d}.npy") for s in range(first, last, BLOCK)]
     jobs = [job for job in jobs if not job[3].exists()]
-    with ProcessPoolExecutor(processes) as pool:
+    if not jobs:
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn"), single_thread) as pool:
         for done in as_completed([pool.submit(make_block, *job) for job in jobs]):
             start, seconds = done.result()
-            print(f"seeds {start}..: {seconds:.0f} s", flush=True)
+            say(f"made synthetic pairs {start} to {min(start + BLOCK, last) - 1} ({seconds:.0f} s)")
 
 
 def main() -> None:

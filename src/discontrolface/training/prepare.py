@@ -17,7 +17,7 @@ from typing import Any
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing, write_atomically
-from discontrolface.common.parallel import run_pool
+from discontrolface.common.parallel import run_pool, single_thread
 from discontrolface.training.samples import SampleSettings
 from discontrolface.training.shards import ShardDataset, write_index, write_shard
 
@@ -63,11 +63,8 @@ class Job:
 
 def make_shard(job: Job) -> int:
     """Read the photos of a job and write its shard. Returns the number of samples."""
-    import torch
-
     from discontrolface.training.samples import SkippedError, photo_samples
 
-    torch.set_num_threads(1)
     settings = SampleSettings(**job.settings)
     notes = Deaths(job.trying)
     samples: list[tuple[str, dict[str, bytes]]] = []
@@ -175,7 +172,8 @@ def run_ray(jobs: list[Job], processes: int) -> Iterator[int]:
 
 
 def ray_row(row: dict[str, Any]) -> dict[str, Any]:
-    """One job of `run_ray`."""
+    """One job of `run_ray`, in a process of Ray's."""
+    single_thread()
     return {"samples": make_shard(Job(**row))}
 
 

@@ -11,6 +11,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.training.config import TrainConfig, load_config
 from discontrolface.training.dataset import PairDataset, Source
 from discontrolface.training.objective import network_config
+from discontrolface.training.stages import STAGES
 from discontrolface.training.train import make_accelerator, make_folder, train
 
 Say = Callable[[str], None]
@@ -33,7 +34,6 @@ def run_training(
     backbone: Path | None,
     start_from: Path | None,
     device: str | None,
-    threads: int | None,
     workers: int,
     pictures: int,
     say: Say,
@@ -52,9 +52,9 @@ def run_training(
         say(
             f"{len(source)} {'pairs' if config.pairs == 'synthetic' else 'photos'}, {config.steps} steps of {seen}, on {accelerator.device}"
         )
-    if config.stage == "expfacenet" and backbone is None:
-        backbone = made_backbone(config, source, output / "backbone", device, threads, say)
-    return train(config, source, output, backbone, device, threads, reporter(config, say), None, workers, pictures, start_from)
+    if STAGES[config.stage].beside_backbone and backbone is None:
+        backbone = made_backbone(config, source, output / "backbone", device, say)
+    return train(config, source, output, backbone, device, reporter(config, say), None, workers, pictures, start_from)
 
 
 def silent(text: str) -> None:
@@ -75,15 +75,10 @@ def made_pairs(config: TrainConfig, folder: Path, say: Say) -> Path:
         raise UserError(
             "this config needs data; give --data, a folder of pairs (python -m discontrolface.training.pairs) or shards (discontrolface prepare)"
         )
-    from discontrolface.training.pairs import BLOCK, make_block
+    from discontrolface.training.pairs import make_pairs
 
     size = int(network_config(config).get("image_size", 256))
-    folder.mkdir(parents=True, exist_ok=True)
-    for first in range(0, config.make_pairs, BLOCK):
-        path = folder / f"block_{first:08d}.npy"
-        if not path.exists():
-            _, seconds = make_block(first, min(BLOCK, config.make_pairs - first), size, path)
-            say(f"made synthetic pairs {first} to {min(first + BLOCK, config.make_pairs) - 1} ({seconds:.0f} s)")
+    make_pairs(folder, 0, config.make_pairs, size, say=say)
     if "albedo" in config.snapshot_maps:
         from discontrolface.training.albedo import draw_folder
 
@@ -91,13 +86,13 @@ def made_pairs(config: TrainConfig, folder: Path, say: Say) -> Path:
     return folder
 
 
-def made_backbone(config: TrainConfig, source: Source, folder: Path, device: str | None, threads: int | None, say: Say) -> Path:
+def made_backbone(config: TrainConfig, source: Source, folder: Path, device: str | None, say: Say) -> Path:
     """A backbone trained for `backbone_steps` steps on the same data."""
     if not config.backbone_steps:
         raise UserError("training Exp-FaceNet needs a trained backbone; give its folder with --backbone")
     first = dataclasses.replace(config, stage="diffae", steps=config.backbone_steps, mask_share=0.5, loss_bar=0.0)
     say(f"no --backbone: training one first, {first.steps} steps")
-    return train(first, source, folder, None, device, threads, reporter(first, say))
+    return train(first, source, folder, None, device, reporter(first, say))
 
 
 def reporter(config: TrainConfig, say: Say) -> Callable[[int, float, float], None]:

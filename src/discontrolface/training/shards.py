@@ -12,6 +12,7 @@ import io
 import json
 import tarfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing
+from discontrolface.diffusion.training_pair import TrainingPair
 from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit
 from discontrolface.training.config import TrainConfig
-from discontrolface.training.dataset import Batch, finish
+from discontrolface.training.dataset import finish
 from discontrolface.training.draws import Draws
 
 INDEX_KIND, INDEX_VERSION = "wids-shard-index-v1", 1
@@ -155,7 +157,7 @@ class ShardDataset:
         text = self.file(index, "parameters.json").decode(errors="replace")
         return FaceParameters.from_json(text, source=f"sample {index} in {self.folder}")
 
-    def batch(self, draws: Draws, config: TrainConfig) -> Batch:
+    def batch(self, draws: Draws, config: TrainConfig) -> TrainingPair:
         """The photos that were drawn, as the config's pairs: `self` (the paper) or `warp` (the photo and a random look of it, by the preview)."""
         maps, own = config.snapshot_maps, config.pairs == "self"
         looks = [self._own(i) if own else self._warped(i, s) for i, s in zip(draws.index.tolist(), draws.seed.tolist(), strict=True)]
@@ -165,10 +167,10 @@ class ShardDataset:
             for name, value in values.items():
                 pictures.setdefault(name, []).append(value)
         tensors = {k: torch.from_numpy(np.stack(v)).float().permute(0, 3, 1, 2) for k, v in pictures.items()}
-        batch = finish(tensors, torch.from_numpy(np.stack([look.weight for look in looks]))[:, None], draws, maps)
+        pair = finish(tensors, torch.from_numpy(np.stack([look.weight for look in looks]))[:, None], draws, maps)
         if not own:
-            return batch
-        return Batch(**{**batch.__dict__, "snapshot": hide_preview(batch.snapshot, maps, draws.mask)})
+            return pair
+        return replace(pair, snapshot=hide_preview(pair.snapshot, maps, draws.mask))
 
     def _own(self, index: int) -> Look:
         return own_look(self.photo(index), self.parameters(index))

@@ -9,25 +9,30 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import torch
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replace_folder
+from discontrolface.nets.randomness import seed_dropout
 from discontrolface.training.average import Averaged
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch, Source, StepData
 from discontrolface.training.log import check_bar, cut_log
+from discontrolface.training.measured import LateNumbers
 from discontrolface.training.objective import Objective, build
 from discontrolface.training.state import load_state, save_state
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from discontrolface.training.board import Board
 
 NOT_THE_RUN = ("checkpoint_minutes", "loss_bar", "make_pairs", "backbone_steps")  # config fields that change neither losses nor weights
 
@@ -57,11 +62,15 @@ def make_accelerator(config: TrainConfig, device: str | None) -> Accelerator:
     return accelerator
 
 
-def batches(data: Source, config: TrainConfig, accelerator: Accelerator, first: int, workers: int) -> Iterator[list[Batch]]:
+def batches(data: Source, run: Run, first: int, workers: int) -> Iterator[list[Batch]]:
     """This process's micro-batches, step by step, prepared ahead by `workers` processes."""
-    steps = StepData(data, config, accelerator.process_index, accelerator.num_processes)
+    config, accelerator = run.config, run.accelerator
+    steps = StepData(data, config, accelerator.process_index, accelerator.num_processes, run.space)
     ahead: dict[str, Any] = {"num_workers": workers, "prefetch_factor": 4} if workers else {}
-    return iter(torch.utils.data.DataLoader(steps, batch_size=None, sampler=range(first, config.steps), **ahead))
+    pinned = accelerator.device.type != "cpu"  # page-locked memory, which `Batch.to` copies from without waiting
+    order = range(first, config.steps)
+    own = torch.Generator()  # a DataLoader draws a seed for its processes, which nothing here uses; not from the process's generator
+    return iter(torch.utils.data.DataLoader(steps, batch_size=None, sampler=order, pin_memory=pinned, generator=own, **ahead))
 
 
 class Run:
@@ -72,7 +81,7 @@ class Run:
         order = torch.channels_last if config.channels_last else torch.contiguous_format
         objective.to(device=accelerator.device, memory_format=order)  # type: ignore[call-overload]
         objective.train()
-        self.network = objective.trained
+        self.network, self.space = objective.trained, objective.space
         self.parameters = list(self.network.parameters())
         self.averaged = Averaged(self.network, config.ema)
         optimizer = torch.optim.AdamW(self.parameters, lr=config.lr, weight_decay=0.0)
@@ -110,17 +119,16 @@ class Run:
         content |= {"optimizer": self.optimizer.state_dict(), "scaler": None if scaler is None else scaler.state_dict()}
         save_state({**content, "step": step, "processes": self.accelerator.num_processes}, self.path)
 
-    def step(self, step: int, parts: list[Batch]) -> tuple[float, float]:
-        """One optimizer step. Returns the mean loss of all processes and the gradient's norm before clipping."""
+    def step(self, step: int, parts: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+        """One optimizer step. Returns the mean loss of all processes and the gradient's norm before clipping, () each, still on the device."""
         accelerator, rounds = self.accelerator, len(parts)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, step)
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=accelerator.device)
         for k, part in enumerate(parts):
-            torch.manual_seed(
-                ((self.config.seed * 1_000_003 + step) * rounds + k) * accelerator.num_processes + accelerator.process_index
-            )  # dropout
+            place = ((self.config.seed * 1_000_003 + step) * rounds + k) * accelerator.num_processes + accelerator.process_index
+            seed_dropout(self.network, place)
             last = k == rounds - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.objective):
                 loss = self.objective(part.to(accelerator.device, self.config.channels_last)).mean() / rounds
@@ -132,7 +140,30 @@ class Run:
             self.averaged.update(self.network, step)
         if accelerator.num_processes > 1:
             total = accelerator.reduce(total, "mean")
-        return float(total), 0.0 if norm is None else float(norm)
+        return total, torch.zeros_like(total) if norm is None else norm
+
+
+@dataclass
+class Journal:
+    """What a run says of its steps: the log, curves, a word to the caller. Numbers come late, see measured.py; before a checkpoint all are here."""
+
+    config: TrainConfig
+    log: TextIO
+    progress: Callable[[int, float, float], None] | None
+    board: Board | None
+    late: LateNumbers = field(default_factory=LateNumbers)
+
+    def write(self, all_of_them: bool = False) -> None:
+        """The lines that are due. UserError when a loss is not finite."""
+        for numbers in self.late.take(all_of_them):
+            (loss, norm), step = numbers.values(), numbers.step
+            if not math.isfinite(loss):
+                raise UserError(f"the loss is {loss} at step {step}; lower lr ({self.config.lr}) and start from the last checkpoint")
+            write_line(self.log, {"step": step, "loss": round(loss, 6), "seconds": round(numbers.seconds, 3)})
+            if self.progress is not None:
+                self.progress(step, loss, numbers.seconds)
+            if self.board is not None:
+                self.board.curves(step, loss, norm, learning_rate(self.config, step))
 
 
 def train(
@@ -141,7 +172,6 @@ def train(
     output: Path,
     backbone: Path | None = None,
     device: str | None = "cpu",  # None: what `accelerate launch` or the machine offers
-    threads: int | None = None,  # of the CPU
     progress: Callable[[int, float, float], None] | None = None,  # (step, loss, seconds per step)
     stop_after: float | None = None,  # seconds; then write a checkpoint and return
     workers: int = 0,  # processes that prepare the pictures ahead
@@ -152,8 +182,6 @@ def train(
 
     Exact: killed at any moment and started again on the same machine with the same data, it ends with the weights of an undisturbed run.
     """
-    if threads:
-        torch.set_num_threads(threads)
     make_folder(output)
     objective = build(config, backbone)
     if start_from is not None:
@@ -164,36 +192,16 @@ def train(
     accelerator = make_accelerator(config, device)
     run = Run(config, objective, accelerator, output / "state.pt")
     first, main = run.restore(), accelerator.is_main_process
+    board = None
     if main:
         cut_log(output / "log.jsonl", first)
-    board = None
     if pictures and main:
         from discontrolface.training.board import Board
 
         board = Board(output / "tensorboard", config, data, objective, run.averaged, accelerator.device, first)
-    started = saved = time.monotonic()
-    source = batches(data, config, accelerator, first, workers)
-    with (output / "log.jsonl").open("a") if main else contextlib.nullcontext() as log:
-        for step in range(first, config.steps):
-            begin = time.monotonic()
-            value, norm = run.step(step, next(source))
-            if not math.isfinite(value):
-                raise UserError(f"the loss is {value} at step {step}; lower lr ({config.lr}) and start from the last checkpoint")
-            now = time.monotonic()
-            if log is not None:
-                write_line(log, {"step": step, "loss": round(value, 6), "seconds": round(now - begin, 3)})
-            if progress is not None and main:
-                progress(step, value, now - begin)
-            if board is not None:
-                board.step(step, value, norm, learning_rate(config, step), with_pictures=(step + 1) % pictures == 0)
-            if now - saved >= config.checkpoint_minutes * 60:
-                run.checkpoint(step + 1)
-                saved = time.monotonic()
-            if stop_after is not None and agreed(accelerator, now - started > stop_after):
-                run.checkpoint(step + 1)
-                break
-        else:
-            run.checkpoint(config.steps)
+    with (output / "log.jsonl" if main else Path(os.devnull)).open("a") as log:
+        journal = Journal(config, log, progress if main else None, board)
+        take_steps(run, journal, batches(data, run, first, workers), first, stop_after, pictures)
     weights = output / "weights"
     if main:
         run.averaged.swap(run.network)
@@ -202,6 +210,35 @@ def train(
             check_bar(output / "log.jsonl", config.loss_bar)
     accelerator.wait_for_everyone()
     return weights
+
+
+def take_steps(
+    run: Run,
+    journal: Journal,
+    source: Iterator[list[Batch]],  # of the steps from `first` on
+    first: int,
+    stop_after: float | None,
+    pictures: int,
+) -> None:
+    """Train from step `first` on, with checkpoints in between and one at the end."""
+    config, board = run.config, journal.board
+    started = saved = begin = time.monotonic()
+    for step in range(first, config.steps):
+        loss, norm = run.step(step, next(source))
+        now = time.monotonic()
+        journal.late.put(step, now - begin, loss, norm)
+        begin = now
+        if board is not None and (step + 1) % pictures == 0:
+            board.pictures(step)
+        due = now - saved >= config.checkpoint_minutes * 60
+        stop = stop_after is not None and agreed(run.accelerator, now - started > stop_after)
+        last = step + 1 == config.steps
+        journal.write(all_of_them=due or stop or last)  # so that a checkpoint holds no loss that is not finite, and the log all before it
+        if due or stop or last:
+            run.checkpoint(step + 1)
+            saved = time.monotonic()
+        if stop:
+            return
 
 
 def load_weights(network: Any, folder: Path) -> None:

@@ -1,0 +1,38 @@
+"""What can be trained, by name: the stages of `train`. Who brings another network registers its stage; nothing here knows whose it is."""
+
+from __future__ import annotations
+
+import pkgutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from discontrolface.training.config import TrainConfig
+    from discontrolface.training.objective import Objective
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of training.
+
+    objective: "module:function" of (config, backbone) -> Objective with new weights, loaded when it is used.
+    """
+
+    objective: str
+    beside_backbone: bool = False  # needs a trained backbone, which stays frozen; else `objective` is given None
+
+    def build(self, config: TrainConfig, backbone: Any) -> Objective:
+        """The networks of a run with new weights, and their loss."""
+        objective: Objective = pkgutil.resolve_name(self.objective)(config, backbone)
+        return objective
+
+
+STAGES: dict[str, Stage] = {
+    "diffae": Stage("discontrolface.training.objective:backbone_alone"),
+    "expfacenet": Stage("discontrolface.training.objective:control_beside", beside_backbone=True),
+}
+
+
+def register_stage(name: str, stage: Stage) -> None:
+    """Make `train NAME` and `stage: NAME` in a config file known."""
+    STAGES[name] = stage
