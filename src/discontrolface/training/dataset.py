@@ -169,11 +169,9 @@ class PairDataset:
                 albedo = np.load(beside, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:
                 raise UserError(f"{beside} cannot be read ({error}); remove it and draw it again") from error
-            wanted = (len(block), sum(ALBEDO.values()), *block.shape[2:])
-            if albedo.dtype != np.uint8 or albedo.shape != wanted:
-                raise UserError(
-                    f"{beside} holds {albedo.dtype} {albedo.shape}, its block wants uint8 {wanted}; remove it and draw it again"
-                )
+            shape = (len(block), sum(ALBEDO.values()), *block.shape[2:])
+            if albedo.dtype != np.uint8 or albedo.shape != shape:
+                raise UserError(f"{beside} holds {albedo.dtype} {albedo.shape}, its block wants uint8 {shape}; remove it and draw it again")
             opened.append(albedo)
         return opened
 

@@ -52,10 +52,10 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """(B,) the loss of each picture: the backbone rebuilds the target; Exp-FaceNet makes it from the masked source and its snapshot."""
-        known: dict[str, Any] = {"mask": batch.mask, "t": batch.t, "noise": batch.noise, "weight": batch.weight}
+        shared: dict[str, Any] = {"mask": batch.mask, "t": batch.t, "noise": batch.noise, "weight": batch.weight}
         if self.control is None:
-            return diffusion_loss(self.model, batch.target, **known).per_sample
-        return diffusion_loss(self.model, batch.target, self.control, batch.snapshot, source=batch.source, **known).per_sample
+            return diffusion_loss(self.model, batch.target, **shared).per_sample
+        return diffusion_loss(self.model, batch.target, self.control, batch.snapshot, source=batch.source, **shared).per_sample
 
     def seen(self, batch: Batch) -> Tensor:
         """(B,3,H,W) the picture that the encoder sees: of the backbone alone the target itself."""

@@ -45,7 +45,7 @@ def run_training(
     accelerator = make_accelerator(config, device)
     say = say if accelerator.is_main_process else silent
     with accelerator.main_process_first():
-        folder = data or made_pairs(config, output / "pairs", say)
+        folder = data or ensure_pairs(config, output / "pairs", say)
     source = open_data(config, folder)
     if accelerator.is_main_process:
         seen = config.batch * config.accumulate * accelerator.num_processes
@@ -53,7 +53,7 @@ def run_training(
             f"{len(source)} {'pairs' if config.pairs == 'synthetic' else 'photos'}, {config.steps} steps of {seen}, on {accelerator.device}"
         )
     if STAGES[config.stage].beside_backbone and backbone is None:
-        backbone = made_backbone(config, source, output / "backbone", device, say)
+        backbone = ensure_backbone(config, source, output / "backbone", device, say)
     return train(config, source, output, backbone, device, reporter(config, say), None, workers, pictures, start_from)
 
 
@@ -69,7 +69,7 @@ def stage_config(path: Path, stage: str) -> TrainConfig:
     return config
 
 
-def made_pairs(config: TrainConfig, folder: Path, say: Say) -> Path:
+def ensure_pairs(config: TrainConfig, folder: Path, say: Say) -> Path:
     """`make_pairs` synthetic pairs of the network's size; those that exist are kept."""
     if not config.make_pairs or config.pairs != "synthetic":
         raise UserError(
@@ -86,7 +86,7 @@ def made_pairs(config: TrainConfig, folder: Path, say: Say) -> Path:
     return folder
 
 
-def made_backbone(config: TrainConfig, source: Source, folder: Path, device: str | None, say: Say) -> Path:
+def ensure_backbone(config: TrainConfig, source: Source, folder: Path, device: str | None, say: Say) -> Path:
     """A backbone trained for `backbone_steps` steps on the same data."""
     if not config.backbone_steps:
         raise UserError("training Exp-FaceNet needs a trained backbone; give its folder with --backbone")

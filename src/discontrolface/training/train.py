@@ -54,10 +54,10 @@ def make_accelerator(config: TrainConfig, device: str | None) -> Accelerator:
     backend = DynamoBackend.INDUCTOR if config.compile else DynamoBackend.NO
     accelerator = Accelerator(mixed_precision=config.precision, cpu=device == "cpu", dynamo_backend=backend)
     try:
-        wanted = accelerator.device.type if device is None else torch.device(device).type
+        kind = accelerator.device.type if device is None else torch.device(device).type
     except RuntimeError as error:
         raise UserError(f"device {device!r} is not known to PyTorch; give cpu or leave --device out") from error
-    if wanted != accelerator.device.type:
+    if kind != accelerator.device.type:
         raise UserError(f"device {device!r} is not what this machine's processes run on ({accelerator.device}); leave --device out")
     return accelerator
 
@@ -95,9 +95,9 @@ class Run:
         missing = [key for key in ("config", "network", "average", "optimizer", "step") if key not in state]
         if missing:
             raise UserError(f"{self.path} is not a training checkpoint (no {missing[0]}); choose another --output")
-        wanted, found = asdict(self.config), {**asdict(TrainConfig()), **state["config"]}
-        found["snapshot_maps"] = tuple(found["snapshot_maps"])
-        changed = [k for k in wanted if found[k] != wanted[k] and k not in NOT_THE_RUN]
+        now, before = asdict(self.config), {**asdict(TrainConfig()), **state["config"]}
+        before["snapshot_maps"] = tuple(before["snapshot_maps"])
+        changed = [k for k in now if before[k] != now[k] and k not in NOT_THE_RUN]
         processes = state.get("processes", 1)
         if processes != self.accelerator.num_processes:
             changed.append(f"processes: {processes} then, {self.accelerator.num_processes} now")
