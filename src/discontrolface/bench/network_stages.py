@@ -22,6 +22,7 @@ from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import ffhq256_config
+from discontrolface.nets.randomness import SeededWeights
 from discontrolface.weights.preset import load_preset
 
 PAPER = "full size: "  # before the names of the paper's networks
@@ -73,11 +74,10 @@ def preset_network_stages(w: Workload) -> Iterator[Stage]:
 
 def full_size_stages(w: Workload) -> Iterator[Stage]:
     """The paper's networks with random weights, one run each."""
-    with torch.device(w.device), torch.random.fork_rng():
-        torch.manual_seed(SEED)
+    with SeededWeights(SEED):
         model: Any = DiffAE(**ffhq256_config())
         control: Any = ExpFaceNet.from_backbone(model)
-    model, control = (net.to(memory_format=torch.channels_last).eval().requires_grad_(False) for net in (model, control))
+    model, control = (net.to(device=w.device, memory_format=torch.channels_last).eval().requires_grad_(False) for net in (model, control))
     for stage in network_stages(model, control, (1,), w.device, PAPER):
         yield replace(stage, effort=Effort(0, 1, 1))
 
