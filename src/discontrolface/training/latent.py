@@ -19,6 +19,7 @@ from discontrolface.diffusion.latent import latent_loss
 from discontrolface.editing.aligned import aligned_picture
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.latent import MLPSkipNet
+from discontrolface.nets.randomness import SeededWeights
 from discontrolface.training.average import Averaged
 from discontrolface.training.draws import step_generator
 
@@ -125,8 +126,7 @@ def encode(model: Backbone, pictures: Iterator[Tensor], device: str, say: Say) -
 
 def train_latent(z: Tensor, config: LatentTraining, device: str, say: Say = lambda text: None) -> MLPSkipNet:
     """The network with its averaged weights, in evaluation mode. Deterministic: weights, draws and noise follow from `config.seed`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with SeededWeights(config.seed):
         net = MLPSkipNet(z.shape[1], config.hidden_channels, config.num_layers, skip_layers=tuple(range(1, config.num_layers)))
     net.set_statistics(z)
     net.to(device).train()
