@@ -169,23 +169,23 @@ def evaluation_report(result: Mapping[str, Any], sheet: NDArray[np.uint8] | None
     count = (
         f"{len(edits)} edits of {kind}, {len(result['labels'])} methods. Means with {100 * LEVEL:g} % bootstrap intervals over the edits."
     )
-    first = None if sheet is None else Section("The first edits", "", pictures=(Picture(SHEET, sheet),))
+    pictures = () if sheet is None else (Picture(SHEET, sheet),)
     truth = "Drawn people under two sets of face parameters: the second picture is the right answer. Hidden: what the source did not show."
     reference = "the true pictures" if kind == PAIRS else "the sources, which are no edits: a distance is partly the edit itself"
     sets = f"Distances of each method's pictures from {reference}. FID is high for few pictures; KID is meant for few."
     reasons = Counter(line["left_out"] for line in result["left_out"])
     left = (Table("Edits left out", ("why", "edits"), tuple(reasons.most_common())),) if reasons else ()
-    sections = (
-        short,
-        first,
+    sections: list[Section | None] = [
+        Section("The first edits", "", pictures=pictures) if short is None and pictures else None,
         section_of(result, TRUTH, truth),
         section_of(result, READ, READ_WITH_TRUTH if kind == PAIRS else READ_WITHOUT_TRUTH),
         section_of(result, PERSON, "The embedding of each picture's face beside the source's, without jitter."),
         section_of(result, STAYS, STAYS_WORDS),
         Section("As sets", sets, (set_table(result),)) if result["sets"] else None,
         Section("What is counted", "", (counts_table(result), *left)),
-    )
-    summary = count if short is None else f"{count}\n\n{short.text}"
-    if short is not None:
-        sections = (replace(short, text=""), *sections[1:])  # the summary says it
+    ]
+    summary = count
+    if short is not None:  # the summary says it in words
+        summary = f"{count}\n\n{short.text}"
+        sections.insert(0, replace(short, text="", pictures=pictures))
     return Report(f"Evaluation: {kind}", summary, tuple(filter(None, sections)), dict(result["settings"]), not_measured(result))
