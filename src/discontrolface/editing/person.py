@@ -17,6 +17,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.images import Photo
 from discontrolface.common.pixels import to_float, to_uint8
 from discontrolface.editing.preview_sources import PreviewSources
+from discontrolface.editing.toning import Toning
 from discontrolface.face.crop import Crop
 from discontrolface.face.fit import FitReport
 from discontrolface.face.geometry import Geometry
@@ -78,6 +79,11 @@ class Person:
         """The crop at the photo's own resolution: as many pixels as the photo has there, from 256 to 1024."""
         return self.crop.resize(int(np.clip(64 * round(self.crop.native_size / 64), 256, 1024)))
 
+    @cached_property
+    def toning(self) -> Toning | None:
+        """The tones of a black-and-white or toned photo; None for one in colours."""
+        return Toning.of(self.fine_crop.image)
+
     def check_target(self, target: FaceParameters) -> None:
         """UserError unless `target` is of the head model that this person was read with."""
         own = self.parameters
@@ -98,7 +104,12 @@ class Person:
 
     def draft(self, parameters: FaceParameters, size: int | None = None) -> Preview:
         """The mesh-driven warp of the photo towards `parameters`, on a crop of `size` pixels (default: the photo's own resolution)."""
-        return render.preview_of(self.preview_source(size), self.geometry.view(parameters))
+        return self.warp(self.geometry.view(parameters), size)
+
+    def warp(self, view: View, size: int | None = None) -> Preview:
+        """The photo warped to a posed head, as `draft`; a black-and-white photo stays so."""
+        preview = render.preview_of(self.preview_source(size), view)
+        return preview if self.toning is None else replace(preview, image=self.toning.apply(preview.image))
 
     def preview(self, parameters: FaceParameters) -> Image.Image:
         """The draft of an edit as a PIL image of the crop: instant, no network."""

@@ -29,7 +29,7 @@ from discontrolface.face.regions import face_hull
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.exp_facenet import ExpFaceNet, map_slice
 from discontrolface.render.snapshot import Snapshot
-from discontrolface.render.warp import Preview, preview_of
+from discontrolface.render.warp import Preview
 
 INVERTED_SPREAD: Final = 0.5  # standard deviation of an inverted x_T under the photo's own control; the open networks fail at 0.8
 
@@ -94,8 +94,8 @@ def prepare(person: Person, target: FaceParameters, size: int, maps: Sequence[st
     geometry = person.geometry
     vertices = geometry.vertices(target)  # (1, V, 3)
     view = geometry.view(target, vertices)
-    fine = preview_of(person.preview_source(), view)
-    preview = fine if person.fine_crop.size == size else preview_of(person.preview_source(size), view)
+    fine = person.warp(view)
+    preview = fine if person.fine_crop.size == size else person.warp(view, size)
     snapshot = geometry.snapshot(target, size, maps, preview, vertices)
     crop = to_network(to_float(person.crop.resize(size).image))  # (1, 3, S, S)
     return PreparedEdit(person, target, seed, crop, preview, fine, snapshot, tuple(maps))
@@ -230,7 +230,9 @@ class Composite:
 
 
 def composite(edit: PreparedEdit, picture: Tensor) -> Composite:
-    """The networks' picture (1, 3, S, S) back in its photo, with the photo's own detail carried over."""
+    """The networks' picture (1, 3, S, S) back in its photo, with the photo's own detail carried over, in its tones if it has no colours."""
     edited = fuse_detail(from_network(picture), edit.fine.image, edit.fine.visibility)
+    if edit.person.toning is not None:
+        edited = edit.person.toning.apply(edited)
     image, mask = paste_back(edit.person.photo.array, edited, edit.person.fine_crop, edit.fine.mask)
     return Composite(image, mask)
