@@ -55,7 +55,7 @@ results-docs: install-dev
 	$(BIN)/discontrolface evaluate out/photos -o out/photo.json --methods photo,warp,$(ONE_SHOT) --overwrite
 	$(BIN)/python -m discontrolface.evaluation.results_page docs/results.md --note docs/results-note.md \
 		"200 held-out pairs=out/pairs.json" "One-shot fine-tuning, the first 8 pairs=out/one-shot.json" "The example photo=out/photo.json"
-	$(BIN)/python scripts/check_report.py out/pairs.html --screenshot docs/report.png --size 1280x3800 --colours 128
+	$(BIN)/python scripts/check_report.py out/pairs.html --screenshot docs/report.webp --size 1280x3800 --colours 128
 
 # The table and plots of docs/benchmark.md, on this machine: run it when nothing else runs. With Chromium also a picture of the page.
 benchmark-docs: install-dev

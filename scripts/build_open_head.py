@@ -323,9 +323,11 @@ def build(components: int, identities: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def save(asset: dict[str, np.ndarray], path: Path) -> None:
-    """Write the asset atomically, compressed, without pickles."""
+    """Write the asset atomically, compressed, without pickles; the shape directions as planes of bytes (`from_byte_planes` in face/heads/base.py)."""
+    stored = {key: value for key, value in asset.items() if key != "shape_dirs"}
+    planes = asset["shape_dirs"].astype("<f2")[..., None].view(np.uint8).transpose(3, 0, 2, 1)
     with replacing(path, "the open head") as file:
-        np.savez_compressed(file, **asset)
+        np.savez_compressed(file, shape_dirs_bytes=np.ascontiguousarray(planes), **stored)
     print(json.dumps({"file": path.name, "megabytes": round(path.stat().st_size / 1e6, 2)}))
 
 

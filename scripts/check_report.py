@@ -1,6 +1,6 @@
 """Open a report in headless Chromium: fails on a console message and on anything that needs sideways scrolling, and takes its picture.
 
-python scripts/check_report.py out/benchmark.html --screenshot docs/report.png --size 1280x1600 --dark
+python scripts/check_report.py out/benchmark.html --screenshot docs/report.webp --size 1280x1600 --dark
 """
 
 from __future__ import annotations
@@ -75,13 +75,16 @@ def save(picture: Path, path: Path, colours: int | None) -> None:
         image = image.crop((0, 0, image.width, min(image.height, filled[3] + 48)))
     if colours is not None:
         image = image.quantize(colours, dither=Image.Dither.NONE)
-    image.save(path, optimize=True)
+    if path.suffix == ".webp":
+        image.convert("RGB").save(path, lossless=True, method=6)
+    else:
+        image.save(path, optimize=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path, help="the .html file")
-    parser.add_argument("--screenshot", type=Path, help="write the picture there (.png) [default: nowhere]")
+    parser.add_argument("--screenshot", type=Path, help="write the picture there (.png, or .webp without loss) [default: nowhere]")
     parser.add_argument("--size", default="1280x1600", help="of the window, WIDTHxHEIGHT")
     parser.add_argument("--colours", type=int, help="fewer colours for a smaller file, 2 to 256")
     parser.add_argument("--dark", action="store_true", help="as on a screen that is set to dark")

