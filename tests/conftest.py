@@ -12,7 +12,7 @@ from helpers.goldens import write_golden_flame
 from helpers.networks import write_networks
 from PIL import Image
 
-from discontrolface.nets.exp_facenet import PAPER_MAPS
+from discontrolface.common.snapshot_spec import PAPER_MAPS
 from discontrolface.weights.assets import import_asset, paper_missing
 
 
@@ -32,7 +32,7 @@ def paper_downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows, columns = np.indices((256, 256))
     Image.fromarray(np.where((rows > 60) & (columns > 40), 255, 0).astype(np.uint8)).save(folder / "uv_face_eye_mask.png")
     np.save(folder / "fixed_displacement_256.npy", np.full((256, 256), 0.0002))
-    write_networks(folder, PAPER_MAPS, "none")
+    write_networks(folder, PAPER_MAPS, "none", "flame")
     return folder
 
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from discontrolface import Editor, UserError
 from discontrolface.cli.app import app
+from discontrolface.common.snapshot_spec import OPEN_MAPS, PAPER_MAPS
 from discontrolface.common.statistics import Estimate, paired_difference
 from discontrolface.evaluation import ablation_run, ablations
 from discontrolface.evaluation.ablation_items import hull, pair_items, photo_items
@@ -26,7 +27,7 @@ from discontrolface.evaluation.ablations import EDITING, FULL, QUICK, RECONSTRUC
 from discontrolface.evaluation.similarity import detail_correlation
 from discontrolface.geometry.rotations import head_rotation
 from discontrolface.nets.diffae import DiffAE
-from discontrolface.nets.exp_facenet import OPEN_MAPS, PAPER_MAPS, ExpFaceNet
+from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import debug_config
 from discontrolface.reports.content import IntervalPlot, Plot
 from discontrolface.reports.pictures import small_jpeg

@@ -151,7 +151,7 @@ def test_the_two_diffusion_networks_make_a_preset(tmp_path: Path) -> None:
     assert import_asset(tmp_path / "last.ckpt", store).asset.key == "diffae"
     assert not (store / "preset.json").exists()
     model = DiffAE.from_pretrained(store / "diffae")
-    ExpFaceNet.from_backbone(model, 6).save_pretrained(tmp_path / "trained")
+    ExpFaceNet.from_backbone(model, 6, head="flame").save_pretrained(tmp_path / "trained")
     status = import_asset(tmp_path / "trained", store)
     assert (status.asset.key, status.state) == ("exp_facenet", "ok")
     preset = load_preset(store)

@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.snapshot_spec import OPEN_MAPS
 from discontrolface.diffusion import EditCondition, diffusion_loss, invert, sample
 from discontrolface.diffusion.decoding import Decoding
 from discontrolface.diffusion.interpolation import interpolate
 from discontrolface.nets import ExpFaceNet
 from discontrolface.nets.backbone import BACKBONES, Backbone, Space, backbone_class, make_backbone, register_backbone
 from discontrolface.nets.control import Control, mix_preview
-from discontrolface.nets.exp_facenet import OPEN_MAPS
 from discontrolface.nets.network import Network
 from discontrolface.nets.noise_process import NoiseProcess
 from discontrolface.nets.presets import CONFIGS

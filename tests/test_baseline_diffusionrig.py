@@ -21,7 +21,7 @@ from discontrolface.nets.presets import debug_config
 from discontrolface.training.albedo import draw_folder
 from discontrolface.training.config import TrainConfig, load_config
 from discontrolface.training.cost import count
-from discontrolface.training.dataset import CHANNELS, Batch, PairDataset, StepData, channels
+from discontrolface.training.dataset import CHANNELS, Batch, PairDataset, StepData, channels, describe_pairs
 from discontrolface.training.objective import build, empty
 from discontrolface.training.pairs import make_block
 from discontrolface.training.train import train
@@ -53,6 +53,7 @@ def inputs(count: int = 2, size: int = 32) -> tuple[Tensor, Tensor, Tensor, Tens
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two small pairs; no albedo yet."""
     folder = tmp_path_factory.mktemp("pairs")
+    describe_pairs(folder, "open")
     make_block(4000, 2, 32, folder / "block_00004000.npy")
     return folder
 
@@ -140,7 +141,7 @@ def test_trained_by_the_loop_and_loaded_again(with_albedo: Path, tmp_path: Path)
     again = train(TINY, PairDataset(with_albedo), tmp_path / "run")  # resumes at the end
     network = DiffusionRigBaseline.from_pretrained(again)
     assert weights == again
-    assert network.buffer_maps == BUFFERS
+    assert network.spec.maps == BUFFERS
     x, t, photo, buffers = inputs()
     saved = small(3)
     saved.save_pretrained(tmp_path / "saved")
@@ -161,6 +162,7 @@ def test_albedo_is_of_the_very_same_heads(pairs: Path, with_albedo: Path, tmp_pa
     assert (albedo[:, ~on_head] - 0.5).abs().max() < 0.01
     assert len(torch.unique(albedo[:, on_head], dim=1).T) > 3, "regions have colours of their own"
     block = np.load(pairs / "block_00004000.npy")
+    describe_pairs(tmp_path, "open")
     np.save(tmp_path / "block_00004001.npy", block)  # its name says another seed
     with pytest.raises(UserError, match="was not made as pairs are made now"):
         draw_folder(tmp_path)

@@ -25,8 +25,9 @@ from discontrolface.bench.report import benchmark_report, memory_verdict, time_v
 from discontrolface.bench.stage import NotMeasured, Stage
 from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
+from discontrolface.common.snapshot_spec import OPEN_MAPS
 from discontrolface.nets.diffae import DiffAE
-from discontrolface.nets.exp_facenet import OPEN_MAPS, ExpFaceNet
+from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import debug_config, ffhq256_config
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.cost import count

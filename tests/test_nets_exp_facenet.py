@@ -9,7 +9,7 @@ from torch import Tensor
 from discontrolface.common.errors import UserError
 from discontrolface.diffusion import diffusion_loss
 from discontrolface.nets import Control, DeepFeatures, DiffAE, ExpFaceNet
-from discontrolface.nets.exp_facenet import OPEN_MAPS, InwardClamp, map_slice, snapshot_width
+from discontrolface.nets.exp_facenet import InwardClamp
 from discontrolface.nets.presets import debug_config
 
 T = torch.tensor([950, 50])
@@ -188,10 +188,10 @@ def test_gate_at_visibility_shows_the_preview_where_it_is_visible() -> None:
     model = make_backbone()
     control = ExpFaceNet.from_backbone(model, 10, preview_gate="visibility").eval()
     x, z, snapshot = make_inputs(10)
-    snapshot[:, map_slice(OPEN_MAPS, "visibility")] = 0
-    snapshot[:, map_slice(OPEN_MAPS, "visibility"), :16] = 1
+    snapshot[:, control.spec.slice("visibility")] = 0
+    snapshot[:, control.spec.slice("visibility"), :16] = 1
     out = predict(model, control, x, z, snapshot)
-    torch.testing.assert_close(out[:, :, :16], snapshot[:, map_slice(OPEN_MAPS, "preview"), :16])
+    torch.testing.assert_close(out[:, :, :16], snapshot[:, control.spec.slice("preview"), :16])
     with torch.no_grad():
         assert torch.equal(out[:, :, 16:], model(x, T, z)[:, :, 16:])
 
@@ -254,7 +254,7 @@ def test_patched_is_the_same_network_on_unshuffled_pixels() -> None:
 def test_mistakes_are_named() -> None:
     model = make_backbone()
     with pytest.raises(UserError, match="'depth' is not known"):
-        snapshot_width(["normals", "depth"])
+        ExpFaceNet.from_backbone(model, snapshot_maps=("normals", "depth"))
     with pytest.raises(UserError, match="needs the snapshot map 'preview'"):
         ExpFaceNet.from_backbone(model, preview_gate="zero")
     with pytest.raises(UserError, match="preview_correction"):

@@ -19,12 +19,12 @@ from discontrolface.bench.benchmark import measure
 from discontrolface.bench.machine import Effort
 from discontrolface.cli.app import app
 from discontrolface.common.provenance import read_provenance
+from discontrolface.common.snapshot_spec import OPEN_MAPS, PAPER_MAPS
 from discontrolface.editing.person import Person
 from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot
 from discontrolface.editing.reading import Reader
 from discontrolface.face.codes import read_codes
 from discontrolface.face.geometry import DetailGeometry
-from discontrolface.nets.exp_facenet import OPEN_MAPS, PAPER_MAPS
 from discontrolface.weights.shipped import SHIPPED, list_shipped
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"

@@ -11,6 +11,7 @@ import torch
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.pixels import to_float
+from discontrolface.common.snapshot_spec import OPEN_MAPS, PAPER_MAPS, SnapshotSpec
 from discontrolface.common.tensors import to_network
 from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.loss import diffusion_loss
@@ -22,7 +23,7 @@ from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalWeights, weights_id
 from discontrolface.editing.personalize import OPEN_ONE_SHOT, PAPER_ONE_SHOT, OneShot, load_one_shot
 from discontrolface.nets.diffae import DiffAE
-from discontrolface.nets.exp_facenet import OPEN_MAPS, PAPER_MAPS, ExpFaceNet
+from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import debug_config
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +61,7 @@ def own_loss(editor: Editor, person: Person, control: ExpFaceNet) -> float:
     generator = torch.Generator().manual_seed(7)
     mask = random_patch_mask(64, 32, 4, generator=generator)
     target = to_network(photo).expand(64, -1, -1, -1)
-    hidden = hide_preview(snapshot, OPEN_MAPS, mask)
+    hidden = hide_preview(snapshot, SnapshotSpec("open", OPEN_MAPS), mask)
     return float(diffusion_loss(editor.preset.model, target, control, hidden, source=target, mask=mask, generator=generator).loss)
 
 
@@ -178,12 +179,12 @@ def test_warped_looks_and_hidden_previews(person: Person) -> None:
     snapshot = person.geometry.snapshot(own.parameters, 64, OPEN_MAPS, own.preview).image
     mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
     mask[..., :16, :] = True
-    hidden = hide_preview(snapshot, OPEN_MAPS, mask)
+    hidden = hide_preview(snapshot, SnapshotSpec("open", OPEN_MAPS), mask)
     assert torch.equal(hidden[:, :6], snapshot[:, :6])
     assert hidden[:, 6:, :16].abs().max() == 0
     assert torch.equal(hidden[:, 6:, 16:], snapshot[:, 6:, 16:])
     six = snapshot[:, :6]
-    assert torch.equal(hide_preview(six, PAPER_MAPS, mask), six)
+    assert torch.equal(hide_preview(six, SnapshotSpec("open", PAPER_MAPS), mask), six)
 
 
 def test_weights_id_names_the_weights(editor: Editor) -> None:

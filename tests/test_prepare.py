@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from discontrolface.common import images
 from discontrolface.common.errors import UserError
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_parameters, render_scene
@@ -135,12 +136,49 @@ def test_report_names_every_file_left_out(shards: Path) -> None:
 
 def test_stored_snapshot_fits_the_parameters(shards: Path) -> None:
     """The snapshot in the shard is the one that the stored parameters draw."""
-    from discontrolface.training.shards import geometry
-
     data = ShardDataset(shards)
-    drawn = geometry().snapshot(data.parameters(2), 64, ("normals", "lambertian")).image[0].permute(1, 2, 0).numpy() * 0.5 + 0.5
+    drawn = data.geometry(2).snapshot(data.parameters(2), 64, ("normals", "lambertian")).image[0].permute(1, 2, 0).numpy() * 0.5 + 0.5
     stored = data.picture(2, "snapshot.png", 128)
     assert np.abs(np.concatenate([drawn[..., :3], drawn[..., 3:]], 1).clip(0, 1) - stored).max() < 1.01 / 255
+
+
+def test_reasons_follow_from_the_kind_of_error(photos: Path, tmp_path: Path) -> None:
+    """Not from its words: each kind of bad file has its reason, and only what a file can be guilty of is one."""
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.png").write_text("no picture")
+    Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
+    Image.new("1", (8_000, 7_000)).save(tmp_path / "large.png")
+    (tmp_path / "damaged is empty megapixels.jpg").write_bytes((photos / "cut0.jpg").read_bytes())
+    names = {"empty.jpg": "empty", "text.png": "not a picture", "small.png": "too small", "large.png": "too large"}
+    for name, reason in {**names, "damaged is empty megapixels.jpg": "damaged", "nowhere.png": "missing", ".": "not a file"}.items():
+        with pytest.raises(samples.SkippedError) as caught:
+            samples.photo_samples(tmp_path / name, SMALL)
+        assert caught.value.reason == reason, name
+        assert caught.value.reason in samples.REASONS
+
+
+@pytest.mark.parametrize("place", ["the shard's files", "colours of a photo", "the fit"])
+def test_a_bug_of_ours_ends_the_run(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """It is no property of the file: no report calls the photo unreadable, and the next run comes back to it."""
+    monkeypatch.setattr(preparing, "run_local", lambda jobs, processes: map(make_shard, jobs))
+    monkeypatch.setattr(preparing, "list_photos", lambda folder, output: ["portrait 001.jpg"])
+
+    def bug(*given: object, **named: object) -> None:
+        raise KeyError("a bug of ours")
+
+    with monkeypatch.context() as broken:
+        if place == "the fit":
+            from discontrolface.face.heads import open as open_head
+
+            broken.setattr(open_head, "read_face", bug)
+        else:
+            broken.setattr(*{"the shard's files": (samples, "_files"), "colours of a photo": (images, "_to_srgb")}[place], bug)
+        for _ in range(preparing.DEATHS + 1):  # however often: it is not taken for a process that died at this file
+            with pytest.raises(KeyError, match="a bug of ours"):
+                prepare(photos, tmp_path, SMALL)
+    assert not (tmp_path / "shard-000000.json").exists()
+    report = prepare(photos, tmp_path, SMALL)
+    assert (report["samples"], report["left_out"]) == (1, {})
 
 
 @pytest.mark.parametrize("faces", ["one", "all"])
@@ -241,7 +279,7 @@ def test_damaged_shards_are_one_sentence(shards: Path, tmp_path: Path) -> None:
     entries = write_shard(tmp_path / "shard-000000.tar", [("k", {"crop.png": b"not a picture", "parameters.json": b"{"})])
     (tmp_path / "shard-000000.json").write_text(json.dumps({"samples": entries}))
     (tmp_path / "index.json").write_text(
-        json.dumps({"shardlist": [{"url": "shard-000000.tar", "nsamples": 1}], "size": 64, "crop_format": "png"})
+        json.dumps({"shardlist": [{"url": "shard-000000.tar", "nsamples": 1}], "size": 64, "crop_format": "png", "head": "open"})
     )
     data = ShardDataset(tmp_path)
     assert data.file(0, "crop.png") == b"not a picture"
@@ -254,7 +292,9 @@ def test_damaged_shards_are_one_sentence(shards: Path, tmp_path: Path) -> None:
     (tmp_path / "shard-000000.tar").write_bytes(b"")
     with pytest.raises(UserError, match="cut off"):
         data.file(0, "crop.png")
-    (tmp_path / "index.json").write_text(json.dumps({"shardlist": [{"url": "../x.tar", "nsamples": 1}], "size": 64, "crop_format": "png"}))
+    (tmp_path / "index.json").write_text(
+        json.dumps({"shardlist": [{"url": "../x.tar", "nsamples": 1}], "size": 64, "crop_format": "png", "head": "open"})
+    )
     with pytest.raises(UserError, match="outside its folder"):
         ShardDataset(tmp_path)
 
@@ -267,7 +307,7 @@ def test_a_folder_of_shard_folders_is_one_data_set(shards: Path, tmp_path: Path)
     both, one = ShardDataset(tmp_path), ShardDataset(shards)
     assert len(both) == 14
     assert both.file(9, "crop.png") == one.file(2, "crop.png")
-    (tmp_path / "b" / "index.json").write_text(json.dumps({"shardlist": [], "size": 128, "crop_format": "png"}))
+    (tmp_path / "b" / "index.json").write_text(json.dumps({"shardlist": [], "size": 128, "crop_format": "png", "head": "open"}))
     with pytest.raises(UserError, match="several sizes"):
         ShardDataset(tmp_path)
 

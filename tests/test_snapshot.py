@@ -9,8 +9,9 @@ from helpers import shapes
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.snapshot_spec import MAP_CHANNELS, SnapshotSpec
 from discontrolface.render.shade import light_preset, sh_shading
-from discontrolface.render.snapshot import GREY, SNAPSHOT_MAPS, render_snapshot, snapshot_channels
+from discontrolface.render.snapshot import GREY, render_snapshot
 
 SIZE = 96
 
@@ -63,12 +64,14 @@ def test_vertex_albedo_is_interpolated_and_grey_is_the_default() -> None:
     assert torch.allclose(grey.image[grey.mask.expand(-1, 3, -1, -1) > 0], torch.tensor(2 * GREY - 1))
 
 
-def test_order_of_channels_does_not_follow_the_order_of_asking() -> None:
+def test_order_of_channels() -> None:
     vertices, faces = sphere(20, 24)
     preview, visibility = torch.rand(1, 3, SIZE, SIZE), torch.rand(1, 1, SIZE, SIZE)
+    maps = tuple(MAP_CHANNELS)
     everything = render_snapshot(
-        vertices, faces, CAMERA[0], LIGHT[0], None, SIZE, tuple(reversed(SNAPSHOT_MAPS)), preview=preview, visibility=visibility
+        vertices, faces, CAMERA[0], LIGHT[0], None, SIZE, maps, preview=preview, visibility=visibility, head="sphere"
     )
+    assert everything.spec == SnapshotSpec("sphere", maps)
     assert torch.equal(everything.image[:, 9:12], preview)
     assert torch.equal(everything.image[:, 12:], visibility)
     plain = render_snapshot(vertices, faces, CAMERA[:1], LIGHT[:1], None, SIZE)
@@ -93,12 +96,13 @@ def test_a_head_outside_the_crop_gives_an_empty_snapshot() -> None:
 
 
 def test_channels_and_bad_names() -> None:
-    assert snapshot_channels(("normals", "lambertian")) == 6
-    assert snapshot_channels(tuple(SNAPSHOT_MAPS)) == 13
-    for wrong in (("normals", "depth"), (), ("normals", "normals"), "normals"):
-        with pytest.raises(UserError, match="normals, lambertian, albedo, preview, visibility"):
-            snapshot_channels(wrong)
     vertices, faces = sphere(10, 12)
+    for wrong in (("normals", "depth"), (), "normals"):
+        with pytest.raises(UserError, match="normals, lambertian, albedo, preview, visibility"):
+            render_snapshot(vertices, faces, CAMERA[0], LIGHT[0], None, SIZE, wrong)
+    for disordered in (("normals", "normals"), ("lambertian", "normals")):
+        with pytest.raises(UserError, match="not in the one order"):
+            render_snapshot(vertices, faces, CAMERA[0], LIGHT[0], None, SIZE, disordered)
     with pytest.raises(UserError, match="preview"):
         render_snapshot(vertices, faces, CAMERA[0], LIGHT[0], None, SIZE, ("normals", "preview"))
     with pytest.raises(UserError, match="visibility"):

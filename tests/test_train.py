@@ -21,7 +21,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.training.config import TrainConfig, load_config
-from discontrolface.training.dataset import CHANNELS, PairDataset, StepData
+from discontrolface.training.dataset import CHANNELS, PairDataset, StepData, describe_pairs
 from discontrolface.training.draws import draw
 from discontrolface.training.log import read_log
 from discontrolface.training.state import load_state, save_state
@@ -38,6 +38,7 @@ register_stages()
 def make_blocks(folder: Path, count: int = 12, size: int = 32) -> Path:
     """Blocks of smooth random pictures."""
     folder.mkdir(parents=True, exist_ok=True)
+    describe_pairs(folder, "open")
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (count, CHANNELS, 4, 4)).astype(np.uint8)
     np.save(folder / "block_0.npy", coarse[: count // 2].repeat(size // 4, 2).repeat(size // 4, 3))

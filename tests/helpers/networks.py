@@ -12,11 +12,11 @@ from discontrolface.nets.exp_facenet import OPEN_MAPS, ExpFaceNet
 from discontrolface.nets.presets import debug_config
 
 
-def write_networks(folder: Path, maps: tuple[str, ...], gate: str) -> None:
+def write_networks(folder: Path, maps: tuple[str, ...], gate: str, head: str = "open") -> None:
     """A random debug backbone and its control network as folder/diffae and folder/exp_facenet."""
     torch.manual_seed(0)
     model = DiffAE(**debug_config())
-    control = ExpFaceNet.from_backbone(model, snapshot_maps=maps, preview_gate=gate)
+    control = ExpFaceNet.from_backbone(model, snapshot_maps=maps, preview_gate=gate, head=head)
     with torch.no_grad():  # fresh networks' last layers are zero: nothing would pass them
         for network in (model, control):
             for p in network.parameters():

@@ -16,16 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.snapshot_spec import SnapshotSpec, check_maps
 from discontrolface.diffusion.sampling import sample
 from discontrolface.nets.backbone import Space
 from discontrolface.nets.control import Control, mix_preview
 from discontrolface.nets.encoder import SemanticEncoder
-from discontrolface.nets.exp_facenet import snapshot_width
 from discontrolface.nets.network import Network
 from discontrolface.nets.noise_process import NoiseProcess
 from discontrolface.nets.unet import DeepFeatures, UNet, UNetShape
 
 BUFFERS = ("normals", "lambertian", "albedo")  # the published physical buffers, in the order of a snapshot
+SPEC = SnapshotSpec("open", BUFFERS)
 CODE = 64  # the published width of the global code
 
 
@@ -36,7 +37,8 @@ class DiffusionRigBaseline(Network):
 
     def __init__(
         self,
-        buffer_maps: Sequence[str] = BUFFERS,  # maps of a snapshot, in channel order
+        head: str = "open",  # the head model that the buffers show
+        buffer_maps: Sequence[str] = BUFFERS,  # the maps of a snapshot, in the order of common/snapshot_spec.py
         image_size: int = 256,  # from here on as DiffAE's
         patch: int = 4,
         model_channels: int = 64,
@@ -55,7 +57,7 @@ class DiffusionRigBaseline(Network):
         super().__init__()
         self.noise_process = NoiseProcess("linear", prediction_type)
         self.patch, self.image_size, self.space = patch, image_size, Space(3, image_size)
-        self.buffer_maps = tuple(buffer_maps)
+        self.spec = SnapshotSpec(head, check_maps(buffer_maps))
         smallest = patch * 2 ** (max(len(channel_mult), len(encoder_mult)) - 1)
         if image_size % smallest:
             raise UserError(f"image_size {image_size} cannot be halved often enough: choose a multiple of {smallest} or fewer levels.")
@@ -74,12 +76,12 @@ class DiffusionRigBaseline(Network):
             z_channels=z_channels,
             dropout=dropout,
         )
-        self.unet = UNet(picture + snapshot_width(buffer_maps) * patch**2, picture, shape, z_shift=True)
+        self.unet = UNet(picture + self.spec.channels * patch**2, picture, shape, z_shift=True)
 
     @classmethod
-    def sized_as(cls, network: Mapping[str, Any], buffer_maps: Sequence[str] = BUFFERS) -> "DiffusionRigBaseline":
+    def sized_as(cls, network: Mapping[str, Any], spec: SnapshotSpec = SPEC) -> "DiffusionRigBaseline":
         """As large as a `DiffAE(**network)` (nets/presets.py), with the published code."""
-        return cls(**{**network, "buffer_maps": tuple(buffer_maps), "z_channels": CODE})
+        return cls(**{**network, "head": spec.head, "buffer_maps": spec.maps, "z_channels": CODE})
 
     def encode(self, photo: Tensor) -> Tensor:
         """The global code of the source photo, whole: (B,3,H,W) in [-1, 1] -> (B,Z)."""
@@ -98,7 +100,7 @@ class DiffusionRigBaseline(Network):
         x_t: Tensor,  # (B,3,H,W), the noisy picture
         t: Tensor,  # (B,), timesteps 0..999
         z: Tensor,  # (B,Z), the global code
-        buffers: Tensor,  # (B,S,H,W), the target's maps of config.buffer_maps side by side, as a snapshot holds them
+        buffers: Tensor,  # (B,S,H,W), the target's maps of `spec` side by side, as a snapshot holds them
         control: Control | Sequence[Tensor | None] | None = None,  # as DiffAE's
         deep: DeepFeatures | None = None,  # reuse deep features between neighbouring steps; None: never
     ) -> Tensor:

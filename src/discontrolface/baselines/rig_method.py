@@ -30,7 +30,10 @@ class RigMethod:
         for edit in edits:
             if edit.size != size:
                 raise UserError(f"the DiffusionRig baseline makes pictures of {size}x{size}, not {edit.size}x{edit.size}")
-        buffers = [edit.person.geometry.snapshot(edit.target, size, self.network.buffer_maps).image for edit in edits]
+        snapshots = [edit.person.geometry.snapshot(edit.target, size, self.network.spec.maps) for edit in edits]
+        for snapshot in snapshots:
+            self.network.spec.check(snapshot.spec, "the DiffusionRig baseline", "train it on that head model, or leave this method out")
+        buffers = [snapshot.image for snapshot in snapshots]
         source = stacked([edit.crop for edit in edits]).to(self.device)
         noise = stacked([torch.randn((1, 3, size, size), generator=torch.Generator().manual_seed(edit.seed)) for edit in edits]).to(
             self.device

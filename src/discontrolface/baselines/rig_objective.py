@@ -34,4 +34,4 @@ class RigObjective(Objective):
 
 def new_rig(config: TrainConfig, backbone: None) -> Objective:
     """Stage "diffusionrig": the baseline with new weights, in the size of the run's network."""
-    return RigObjective(DiffusionRigBaseline.sized_as(network_config(config), config.snapshot_maps))
+    return RigObjective(DiffusionRigBaseline.sized_as(network_config(config), config.spec))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from discontrolface.cli.common import QuietOption, plain_errors, progress_bar, say
+from discontrolface.cli.source import AssetsOption
 
 
 def prepare(
@@ -20,6 +21,11 @@ def prepare(
     faces: Annotated[str, typer.Option(help="Of photos with several: largest, one (leave such photos out) or all.")] = "largest",
     crop_format: Annotated[str, typer.Option(help="png, or jpg (quality 95).")] = "png",
     max_error: Annotated[float, typer.Option(help="Leave out readings with a larger landmark error, % of the face's width.")] = 3.0,
+    head: Annotated[
+        str, typer.Option(help="Head model that photos are read with: open, or flame (imported files, see `assets`).")
+    ] = "open",
+    detail: Annotated[bool, typer.Option("--detail/--no-detail", help="With FLAME: snapshots with wrinkles, or without.")] = True,
+    assets_dir: AssetsOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Any folder of photos to training shards (WebDataset), with an index and a report. One bad file never stops it."""
@@ -27,7 +33,9 @@ def prepare(
         from discontrolface.training.prepare import prepare as run
         from discontrolface.training.samples import SampleSettings
 
+        assets = None if assets_dir is None else str(assets_dir.resolve())
+        settings = SampleSettings(size, faces, crop_format, max_error, head, detail, assets)
         with progress_bar("preparing", quiet) as update:
-            report = run(folder, output, SampleSettings(size, faces, crop_format, max_error), engine, processes, update, per_shard)
+            report = run(folder, output, settings, engine, processes, update, per_shard)
         left = ", ".join(f"{reason}: {count}" for reason, count in report["left_out"].items()) or "none"
         say(f"{report['samples']} samples of {report['photos']} files in {output}; left out: {left}; see {output / 'report.md'}")

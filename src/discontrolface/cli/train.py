@@ -9,6 +9,7 @@ import typer
 
 from discontrolface.baselines import register_stages
 from discontrolface.cli.common import plain_errors, say
+from discontrolface.cli.source import AssetsOption
 from discontrolface.training.stages import STAGES
 
 register_stages()
@@ -20,6 +21,7 @@ def train(
     data: Annotated[
         Path | None, typer.Option(help="A folder of pairs, or of shards (`prepare`); for latent also of aligned crops.")
     ] = None,
+    assets_dir: AssetsOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where all goes; to resume, run the same command. [default: runs/CONFIG]")
     ] = None,
@@ -55,5 +57,5 @@ def train(
         else:
             from discontrolface.training.run import run_training
 
-            weights = run_training(stage, config, data, output, backbone, start_from, device, workers, pictures, say)
+            weights = run_training(stage, config, data, output, backbone, start_from, device, workers, pictures, say, assets_dir)
             say(f"weights in {weights}")

@@ -26,6 +26,18 @@ READABLE: Final = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "J
 WRITABLE: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 LONGEST_SIDE: Final = {"PNG": 2**31 - 1, "JPEG": 65_500, "WEBP": 16_383}
 
+# What may be wrong with a photo's file, in the words of reports.
+PHOTO_FAULTS: Final = ("missing", "not a file", "empty", "not a picture", "damaged", "too small", "too large", "not readable")
+
+
+class PhotoError(UserError):
+    """A file that is no usable photo. fault: one of PHOTO_FAULTS; the message is a sentence as every UserError's."""
+
+    def __init__(self, fault: str, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
 _TURNS: Final = {  # EXIF orientation -> what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -68,38 +80,56 @@ def load_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
     data = _read_bytes(path)
     image = _open(path, data, max_pixels)
     try:
-        image.seek(0)
-        image.load()
+        _decode(path, image)
         array, alpha = _to_srgb(image)
-        turn = _TURNS.get(_orientation(image))
     except MemoryError as error:
-        raise UserError(f"{path} ({image.width}x{image.height}) does not fit into memory; make it smaller") from error
-    except Exception as error:  # decoders fail in many ways on damaged files: OSError, SyntaxError, ValueError, zlib.error, ...
-        raise UserError(f"{path} is damaged or cut off and cannot be decoded ({error}); try to export it again") from error
+        raise PhotoError("too large", f"{path} ({image.width}x{image.height}) does not fit into memory; make it smaller") from error
+    except (OSError, ValueError) as error:  # pixels or a palette that mean no colours; anything else would be our own fault
+        if isinstance(error, PhotoError):
+            raise
+        raise _damaged(path, error) from error
+    turn = _TURNS.get(_orientation(image))
     if turn is not None:
         array = np.asarray(Image.fromarray(array).transpose(turn))
         alpha = None if alpha is None else np.asarray(Image.fromarray(alpha).transpose(turn))
     return Photo(np.ascontiguousarray(array), path, hashlib.sha256(data).hexdigest(), alpha, image.size)
 
 
+def _decode(path: Path, image: Image.Image) -> None:
+    """Read the pixels of the first frame."""
+    try:
+        image.seek(0)
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders fail in many ways on damaged files: OSError, SyntaxError, ValueError, zlib.error, ...
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> PhotoError:
+    return PhotoError("damaged", f"{path} is damaged or cut off and cannot be decoded ({error}); try to export it again")
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise UserError(f"{path} is a folder; give the path of one photo")
+            raise PhotoError("not a file", f"{path} is a folder; give the path of one photo")
         if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"{path} is not a file; give the path of one photo")
+            raise PhotoError("not a file", f"{path} is not a file; give the path of one photo")
         if status.st_size == 0:
-            raise UserError(f"{path} is empty; it holds no picture")
+            raise PhotoError("empty", f"{path} is empty; it holds no picture")
         if status.st_size > MAX_FILE_BYTES:
-            raise UserError(f"{path} has {status.st_size / 1e6:.0f} MB, more than the limit of {MAX_FILE_BYTES / 1e6:.0f} MB for a photo")
+            raise PhotoError(
+                "too large", f"{path} has {status.st_size / 1e6:.0f} MB, more than the limit of {MAX_FILE_BYTES / 1e6:.0f} MB for a photo"
+            )
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; check the path of the photo") from error
+        raise PhotoError("missing", f"{path} does not exist; check the path of the photo") from error
     except (OSError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise PhotoError("not readable", f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _open(path: Path, data: bytes, max_pixels: int) -> Image.Image:
@@ -110,17 +140,17 @@ def _open(path: Path, data: bytes, max_pixels: int) -> Image.Image:
     try:
         image = _identified(data, formats)
     except Image.DecompressionBombError as error:  # some of Pillow's decoders have a guard of their own
-        raise UserError(f"{path} has {limit}") from error
+        raise PhotoError("too large", f"{path} has {limit}") from error
     except Exception:  # header parsers raise what they like
         image = None
     if image is None:
         known = ", ".join(name for name in formats if name != "MPO")
-        raise UserError(f"{path} is not a picture that can be read (known: {known}); convert it to JPEG or PNG")
+        raise PhotoError("not a picture", f"{path} is not a picture that can be read (known: {known}); convert it to JPEG or PNG")
     width, height = image.size
     if width * height > max_pixels:
-        raise UserError(f"{path} is {width}x{height}, {width * height / 1e6:.0f} megapixels, {limit}")
+        raise PhotoError("too large", f"{path} is {width}x{height}, {width * height / 1e6:.0f} megapixels, {limit}")
     if min(width, height) < MIN_SIDE:
-        raise UserError(f"{path} is {width}x{height}, smaller than {MIN_SIDE} pixels; use a larger photo")
+        raise PhotoError("too small", f"{path} is {width}x{height}, smaller than {MIN_SIDE} pixels; use a larger photo")
     return image
 
 

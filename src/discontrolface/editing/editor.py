@@ -27,6 +27,7 @@ from discontrolface.common.images import Photo
 from discontrolface.common.parallel import map_threads
 from discontrolface.common.pixels import to_uint8
 from discontrolface.common.provenance import make_record
+from discontrolface.common.snapshot_spec import SnapshotSpec
 from discontrolface.diffusion.sampling import Step
 from discontrolface.diffusion.settings import Sampling, SamplingChoices
 from discontrolface.editing.person import Person
@@ -77,7 +78,7 @@ class Editor:
         self.reader = reader
         self.device = device
         self.cache = cache
-        self.networks = Networks(preset.model, preset.control, device)
+        self.networks = Networks(preset.model, preset.control, device, reader.geometry.head.name)
         self.size = self.networks.size
         self.base_id = weights_id(preset.model, preset.control)
         self._personal = PersonalNetworks(preset.control, self.base_id)
@@ -96,7 +97,8 @@ class Editor:
 
         cache: where personal weights are kept (default: the user's cache folder). assets: the folder of imported files, for FLAME (default: the
         user's data folder). detail: False controls FLAME without the detail vector, the paper's ablation.
-        reader: one that is loaded already, of any head model: `Editor.load("open", reader=Reader.flame())` edits with FLAME and the open networks.
+        reader: one that is loaded already. Its head model may be another than the preset's; the networks then see what they did not train on:
+        `Editor.load("open", reader=Reader.flame())` edits with FLAME and the open networks.
         Raises UserError that lists everything the paper preset lacks.
         """
         loaded = load_preset(preset_folder(preset, assets), device)
@@ -161,6 +163,7 @@ class Editor:
     def _fine_tuned(
         self, person: Person, settings: OneShot, seed: int, progress: Callable[[int, int, float], None] | None
     ) -> PersonalWeights:
+        self.networks.check(SnapshotSpec(person.geometry.head.name, self.networks.maps))
         control = copy.deepcopy(self.preset.control).requires_grad_(True)
         generator = torch.Generator().manual_seed(seed)
         return one_shot(self.preset.model, control, person, settings, self.base_id, generator, progress)

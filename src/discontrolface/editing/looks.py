@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from discontrolface.common.snapshot_spec import SnapshotSpec
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.nets.exp_facenet import map_slice
 from discontrolface.render.source import PreviewSource, prepare_source
 from discontrolface.render.warp import Preview, preview_of, render_preview
 
@@ -52,11 +51,11 @@ def warped_looks(
     return back, Look(photo, warp.image, look, warp, warp.visibility)
 
 
-def hide_preview(snapshot: Tensor, maps: Sequence[str], mask: Tensor) -> Tensor:
+def hide_preview(snapshot: Tensor, spec: SnapshotSpec, mask: Tensor) -> Tensor:
     """The snapshot (B,S,H,W) without its preview where `mask` (B,1,H,W) is true, as if the photo had not shown it: preview and visibility 0.
 
     For pairs in which the photo is its own target: what is hidden from the encoder would else be copied from the preview, and nothing be learned.
     """
     shown = (~mask).to(snapshot)
-    parts = [snapshot[:, map_slice(maps, m)] * shown if m in ("preview", "visibility") else snapshot[:, map_slice(maps, m)] for m in maps]
+    parts = [snapshot[:, spec.slice(m)] * shown if m in ("preview", "visibility") else snapshot[:, spec.slice(m)] for m in spec.maps]
     return torch.cat(parts, 1)

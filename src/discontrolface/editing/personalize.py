@@ -85,7 +85,7 @@ class Subject:
 
 def training_pair(look: Look, subject: Subject, control: Any) -> TrainingPair:
     """A pair as the networks take it, at their size."""
-    snapshot = subject.geometry.snapshot(look.parameters, control.config.image_size, control.config.snapshot_maps, look.preview).image
+    snapshot = subject.geometry.snapshot(look.parameters, control.config.image_size, control.spec.maps, look.preview).image
     return TrainingPair(to_network(look.source), to_network(look.target), snapshot, torch.from_numpy(look.weight)[None, None])
 
 
@@ -142,7 +142,7 @@ def fine_tune(
     pools = make_pairs(subject, network, settings, rng)
     before = {k: v.clone() for k, v in network.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=0.0)
-    size, maps = network.config.image_size, tuple(network.config.snapshot_maps)
+    size, spec = network.config.image_size, network.spec
     device = next(network.parameters()).device
     network.train()
     for step in range(settings.iterations):
@@ -150,7 +150,7 @@ def fine_tune(
         batch = choose(pools, settings, rng)
         mask = random_patch_mask(settings.batch, size, settings.mask_patch, generator=generator)
         if not settings.warps:
-            batch = replace(batch, snapshot=hide_preview(batch.snapshot, maps, mask))
+            batch = replace(batch, snapshot=hide_preview(batch.snapshot, spec, mask))
         if settings.crop and settings.crop < size:
             places = crop_places(size, size, settings.crop, torch.randn(settings.batch, 2, generator=generator))
             batch = batch.training_crop(places, settings.crop)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.common.pixels import to_float
+from discontrolface.common.snapshot_spec import SnapshotSpec
 from discontrolface.common.tensors import from_network, to_network
 from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.inversion import invert, invert_controlled
@@ -27,7 +28,7 @@ from discontrolface.face.crop import cut_square
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regions import face_hull
 from discontrolface.nets.backbone import Backbone
-from discontrolface.nets.exp_facenet import ExpFaceNet, map_slice
+from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.render.snapshot import Snapshot
 from discontrolface.render.warp import Preview
 
@@ -41,6 +42,7 @@ class Networks:
     backbone: Backbone
     control: ExpFaceNet
     device: str = "cpu"
+    head: str | None = None  # the head model whose snapshots they are to read; None: the one that the control network was trained on
 
     @property
     def size(self) -> int:
@@ -48,9 +50,18 @@ class Networks:
         return self.backbone.image_size
 
     @property
+    def spec(self) -> SnapshotSpec:
+        """The snapshots that the control network is to read."""
+        return SnapshotSpec(self.head or self.control.spec.head, self.control.spec.maps)
+
+    @property
     def maps(self) -> tuple[str, ...]:
-        """The maps of the snapshots that the control network sees."""
-        return tuple(self.control.snapshot_maps)
+        """The maps of these snapshots."""
+        return self.control.spec.maps
+
+    def check(self, given: SnapshotSpec) -> None:
+        """UserError for snapshots of another head model or of other maps."""
+        self.spec.check(given, "this editor's control network", "read the photo with this editor, or load it with the reader that was used")
 
     @property
     def sees_preview(self) -> bool:
@@ -62,7 +73,7 @@ class Networks:
 class PreparedEdit:
     """One edit as the networks and the compositing take it.
 
-    crop: (1, 3, S, S) in [-1, 1]. preview: of size S; fine: of the photo's own resolution. snapshot: (1, C, S, S), of the target, these maps.
+    crop: (1, 3, S, S) in [-1, 1]. preview: of size S; fine: of the photo's own resolution. snapshot: (1, C, S, S), of the target.
     seed: of noise and masks.
     """
 
@@ -73,7 +84,6 @@ class PreparedEdit:
     preview: Preview
     fine: Preview
     snapshot: Snapshot
-    maps: tuple[str, ...]
 
     @property
     def size(self) -> int:
@@ -84,7 +94,7 @@ class PreparedEdit:
         """With these maps of the snapshot set to zero: a probe of what the control network reads."""
         image = self.snapshot.image.clone()
         for name in maps:
-            image[:, map_slice(self.maps, name)] = 0
+            image[:, self.snapshot.spec.slice(name)] = 0
         return replace(self, snapshot=replace(self.snapshot, image=image))
 
 
@@ -98,7 +108,7 @@ def prepare(person: Person, target: FaceParameters, size: int, maps: Sequence[st
     preview = fine if person.fine_crop.size == size else person.warp(view, size)
     snapshot = geometry.snapshot(target, size, maps, preview, vertices)
     crop = to_network(to_float(person.crop.resize(size).image))  # (1, 3, S, S)
-    return PreparedEdit(person, target, seed, crop, preview, fine, snapshot, tuple(maps))
+    return PreparedEdit(person, target, seed, crop, preview, fine, snapshot)
 
 
 @torch.no_grad()
@@ -110,6 +120,8 @@ def denoise(
     Noise and masks of an edit follow from its own seed, so that it does not matter what else is in the batch. Edits of one photo with one seed share
     noise, masks and the code of the masked crop.
     """
+    for edit in edits:
+        networks.check(edit.snapshot.spec)
     model, device = networks.backbone, networks.device
     first = edits[0]
     shared = all(edit.person.crop is first.person.crop and edit.seed == first.seed for edit in edits)

@@ -41,6 +41,7 @@ from discontrolface.face.geometry import DetailGeometry
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.reports.content import Picture, Section
 from discontrolface.synthetic.portraits import HELD_OUT
+from discontrolface.weights.control_head import check_control_head
 from discontrolface.weights.preset import load_network
 
 SEED = 0  # of edits of photos; a pair's own seed makes its noise
@@ -152,6 +153,7 @@ def load_controls(given: Mapping[str, Path], editor: Editor) -> dict[str, Any]:
     for name, folder in given.items():
         inner = folder / "exp_facenet"
         control = load_network(ExpFaceNet, inner if inner.is_dir() else folder, editor.device)
+        check_control_head(control, editor.preset.head, folder)
         own, theirs = editor.preset.control.config, control.config
         for key in ("image_size", "patch", "model_channels", "channel_mult", "num_res_blocks", "z_channels"):
             if tuple(np.atleast_1d(theirs[key])) != tuple(np.atleast_1d(own[key])):

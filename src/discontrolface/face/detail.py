@@ -9,7 +9,7 @@ of the grid's own normals, applied to the coarse ones. Where d is 0 the normals 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.snapshot_spec import PAPER_MAPS
 from discontrolface.face.heads.base import HeadModel, rodrigues
 from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.raster import interpolate, rasterize
 from discontrolface.render.shade import add_sh_light
-from discontrolface.render.snapshot import GREY, SNAPSHOT_MAPS, Snapshot, render_snapshot
+from discontrolface.render.snapshot import GREY, Snapshot, render_snapshot
 
 MARGIN_X, MARGIN_Y = 2, 5  # texels at the map's border that DECA's grid leaves out
 
@@ -131,13 +132,13 @@ class DetailSpace:
         light: Tensor,  # (B, 9, 3)
         albedo: Tensor | None,  # (B, V, 3), (B, 3) or None, as in render_snapshot
         size: int,
-        maps: Sequence[str] = ("normals", "lambertian"),
+        maps: Sequence[str] = PAPER_MAPS,
         displacement: Tensor | None = None,  # (B, 1, S, S) metres; None: no detail (the paper's ablation), the plain snapshot to the bit
         preview: Tensor | None = None,
         visibility: Tensor | None = None,
     ) -> Snapshot:
         """`render_snapshot` with detailed normals, and a Lambertian rendering that is shaded with them."""
-        plain = render_snapshot(vertices, self.head.faces_tensor, camera, light, albedo, size, maps, preview, visibility)
+        plain = render_snapshot(vertices, self.head.faces_tensor, camera, light, albedo, size, maps, preview, visibility, self.head.name)
         if displacement is None:
             return plain
         batch = len(vertices)
@@ -147,7 +148,6 @@ class DetailSpace:
         colours = torch.full((batch, 3), GREY) if albedo is None else albedo.detach().float().cpu()
         light = light.detach().float().cpu().expand(batch, 9, 3)
         image = plain.image.cpu().clone()
-        start = {name: sum(SNAPSHOT_MAPS[n] for n in _drawn_before(name, maps)) for name in maps}
         for sample, raster in enumerate(plain.rasters):
             uv = torch.from_numpy(interpolate(raster, self.head.uv, self.head.faces_uv))  # type: ignore[arg-type]  # (H, W, 2)
             where = torch.stack([uv[..., 0] * 2 - 1, 1 - uv[..., 1] * 2], -1)
@@ -158,14 +158,14 @@ class DetailSpace:
             smooth = torch.from_numpy(interpolate(raster, coarse[sample].numpy(), self.head.faces))[changed]
             normals = (rodrigues(turn[changed]) @ normalize(smooth, dim=-1)[..., None])[..., 0]  # (N, 3)
             if "normals" in maps:
-                image[sample, start["normals"] : start["normals"] + 3, changed] = normals.T
+                image[sample, plain.spec.slice("normals"), changed] = normals.T
             if "lambertian" in maps:
                 paint = colours[sample].expand(len(normals), 3) if colours.ndim == 2 else torch.from_numpy(
                     interpolate(raster, colours[sample].numpy(), self.head.faces)
                 )[changed]  # fmt: skip
                 lit = add_sh_light(paint[None], normals[None], light[sample : sample + 1])[0].clamp(0, 1) * 2 - 1
-                image[sample, start["lambertian"] : start["lambertian"] + 3, changed] = lit.T
-        return Snapshot(image.to(plain.image.device), plain.mask, plain.rasters)
+                image[sample, plain.spec.slice("lambertian"), changed] = lit.T
+        return replace(plain, image=image.to(plain.image.device))
 
     def mesh(self, vertices: Tensor, displacement: Tensor, levels: int = 2) -> DetailedMesh:
         """One head's coarse vertices (V, 3), each triangle divided in 4 `levels` times, displaced along the interpolated normals.
@@ -199,12 +199,6 @@ class DetailedMesh:
     faces: NDArray[np.int32]
     uv: NDArray[np.float32]
     faces_uv: NDArray[np.int32]
-
-
-def _drawn_before(name: str, maps: Sequence[str]) -> list[str]:
-    """Maps that come before `name` in a snapshot."""
-    order = list(SNAPSHOT_MAPS)
-    return [n for n in maps if order.index(n) < order.index(name)]
 
 
 def _divide(values: NDArray[np.float32], faces: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

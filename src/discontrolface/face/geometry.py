@@ -80,7 +80,9 @@ class Geometry:
         p = parameters.tensors()
         albedo = torch.tensor(parameters.albedo[self.head.region.astype(int)])[None]  # (1, V, 3): each vertex has its region's colour
         vertices = self.vertices(parameters) if vertices is None else vertices
-        return render_snapshot(vertices, self.head.faces_tensor, p["camera"], p["light"], albedo, size, maps, *_tensors(preview))
+        return render_snapshot(
+            vertices, self.head.faces_tensor, p["camera"], p["light"], albedo, size, maps, *_tensors(preview), self.head.name
+        )
 
     @torch.no_grad()
     def landmarks(self, parameters: FaceParameters, size: int) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.snapshot_spec import PAPER_MAPS
 from discontrolface.face.codes import from_parameters, to_parameters
 from discontrolface.face.correspond import correspond
 from discontrolface.face.deca_crop import cut_deca, deca_crop
@@ -151,7 +152,7 @@ class PaperFace:
         self,
         parameters: FaceParameters,
         size: int,  # of the crop that the parameters are for
-        maps: Sequence[str] = ("normals", "lambertian"),
+        maps: Sequence[str] = PAPER_MAPS,
         codes: Codes | None = None,  # of the person: their detail (and albedo). None: no detail, the paper's ablation
         preview: Tensor | None = None,
         visibility: Tensor | None = None,
@@ -166,7 +167,7 @@ class PaperFace:
         albedo = torch.tensor(parameters.albedo[self.head.region.astype(int)])[None]
         if self.detail is None or codes is None or codes.detail is None or self.regressor is None:
             faces = self.head.faces_tensor
-            return render_snapshot(vertices, faces, p["camera"], p["light"], albedo, size, maps, preview, visibility)
+            return render_snapshot(vertices, faces, p["camera"], p["light"], albedo, size, maps, preview, visibility, self.head.name)
         moved = self.displacement(parameters, codes)
         return self.detail.snapshot(vertices, p["camera"], p["light"], albedo, size, maps, moved, preview, visibility)
 

@@ -14,30 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.maps import SNAPSHOT_MAPS as MAP_CHANNELS
+from discontrolface.common.snapshot_spec import OPEN_MAPS, PAPER_MAPS, SnapshotSpec, check_maps
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.blocks import group_norm, silu, zeroed
 from discontrolface.nets.control import Control
 from discontrolface.nets.network import Network
 from discontrolface.nets.unet import DeepFeatures, UNet, UNetShape
 
-PAPER_MAPS = ("normals", "lambertian")
-OPEN_MAPS = ("normals", "lambertian", "preview", "visibility")
 PREVIEW_GATES = ("none", "zero", "visibility")
-
-
-def snapshot_width(maps: Sequence[str]) -> int:
-    """The number of channels of a snapshot of these maps."""
-    unknown = [name for name in maps if name not in MAP_CHANNELS]
-    if unknown:
-        raise UserError(f"snapshot map {unknown[0]!r} is not known; choose from {', '.join(MAP_CHANNELS)}.")
-    return sum(MAP_CHANNELS[name] for name in maps)
-
-
-def map_slice(maps: Sequence[str], name: str) -> slice:
-    """Which channels of the snapshot are this map."""
-    start = snapshot_width(maps[: list(maps).index(name)])
-    return slice(start, start + MAP_CHANNELS[name])
 
 
 class InwardClamp(torch.autograd.Function):
@@ -80,7 +64,8 @@ class ExpFaceNet(Network):
 
     def __init__(
         self,
-        snapshot_maps: Sequence[str] = PAPER_MAPS,  # the maps of the snapshot, in channel order
+        head: str = "open",  # the head model that the snapshots show
+        snapshot_maps: Sequence[str] = PAPER_MAPS,  # their maps, in the order of common/snapshot_spec.py
         snapshot_channels: int = 6,  # their channels in all
         preview_gate: str = "none",  # "none" (the paper), "zero" or "visibility"
         preview_correction: bool = False,  # with a gate: also predict what is added to the preview before it is mixed in
@@ -101,14 +86,15 @@ class ExpFaceNet(Network):
         super().__init__()
         if preview_gate not in PREVIEW_GATES:
             raise UserError(f"preview_gate {preview_gate!r} is not known; choose one of {', '.join(PREVIEW_GATES)}.")
-        if snapshot_width(snapshot_maps) != snapshot_channels:
-            width = snapshot_width(snapshot_maps)
+        self.spec = SnapshotSpec(head, check_maps(snapshot_maps))
+        if self.spec.channels != snapshot_channels:
+            width = self.spec.channels
             raise UserError(f"snapshot_channels {snapshot_channels} does not fit the maps {', '.join(snapshot_maps)}, which have {width}.")
         if preview_correction and preview_gate == "none":
             raise UserError("preview_correction needs a preview_gate, 'zero' or 'visibility': without one the preview is not mixed in.")
         needed = {"none": (), "zero": ("preview",), "visibility": ("preview", "visibility")}[preview_gate]
         for name in needed:
-            if name not in snapshot_maps:
+            if name not in self.spec:
                 raise UserError(f"preview_gate {preview_gate!r} needs the snapshot map {name!r}; add it to snapshot_maps.")
         shape = UNetShape(
             grid=image_size // patch,
@@ -127,7 +113,7 @@ class ExpFaceNet(Network):
         if not all(0 <= k < len(self.unet.up) for k in blocks):
             raise UserError(f"control_blocks {tuple(blocks)} names a decoder block outside 0..{len(self.unet.up) - 1}.")
         self.features = nn.ModuleDict({str(k): zeroed(nn.Conv2d(self.unet.up_channels[k], self.unet.up_channels[k], 1)) for k in blocks})
-        self.patch, self.preview_gate, self.snapshot_maps = patch, preview_gate, tuple(snapshot_maps)
+        self.patch, self.preview_gate = patch, preview_gate
         self.space_stride = image_size // (space_size or image_size)  # pixels of the picture in one of the space, a side
         self.space_patch = patch // self.space_stride  # pixel shuffle from the grid to the space
         if preview_gate != "none":
@@ -146,18 +132,20 @@ class ExpFaceNet(Network):
         preview_gate: str = "none",
         preview_correction: bool = False,
         control_blocks: Sequence[int] | None = None,
+        head: str = "open",
     ) -> "ExpFaceNet":
         """A control network of the backbone's shape whose trunk starts as a copy of the backbone's, on the backbone's device and dtype."""
         if snapshot_maps is None:
-            known = {snapshot_width(maps): maps for maps in (PAPER_MAPS, OPEN_MAPS)}
-            width = snapshot_channels or snapshot_width(PAPER_MAPS)
+            known = {SnapshotSpec(head, maps).channels: maps for maps in (PAPER_MAPS, OPEN_MAPS)}
+            width = snapshot_channels or SnapshotSpec(head, PAPER_MAPS).channels
             if width not in known:
                 raise UserError(f"snapshot_channels {width} says nothing about its maps; name them in snapshot_maps.")
             snapshot_maps = known[width]
         shape, space, size = backbone.unet.shape, backbone.space, backbone.image_size
         control = cls(
+            head=head,
             snapshot_maps=tuple(snapshot_maps),
-            snapshot_channels=snapshot_channels or snapshot_width(snapshot_maps),
+            snapshot_channels=snapshot_channels or SnapshotSpec(head, check_maps(snapshot_maps)).channels,
             preview_gate=preview_gate,
             preview_correction=preview_correction,
             control_blocks=None if control_blocks is None else tuple(control_blocks),
@@ -181,14 +169,14 @@ class ExpFaceNet(Network):
 
     def read(self, snapshot: Tensor, backbone: Backbone) -> SnapshotReading:
         """The input layer on the snapshot (B,S,H,W), and its preview in the backbone's space. Both do not depend on the step: compute them once."""
-        p, maps = self.patch, self.snapshot_maps
+        p = self.patch
         stem = self.unet.stem(F.pixel_unshuffle(snapshot, p) if p > 1 else snapshot)  # (B,C,G,G)
         if self.preview_gate == "none":
             return SnapshotReading(stem)
-        preview = backbone.to_space(snapshot[:, map_slice(maps, "preview")])  # (B,C,h,w)
+        preview = backbone.to_space(snapshot[:, self.spec.slice("preview")])  # (B,C,h,w)
         if self.preview_gate == "zero":
             return SnapshotReading(stem, preview)
-        visibility = snapshot[:, map_slice(maps, "visibility")]  # (B,1,H,W)
+        visibility = snapshot[:, self.spec.slice("visibility")]  # (B,1,H,W)
         return SnapshotReading(stem, preview, F.avg_pool2d(visibility, self.space_stride) if self.space_stride > 1 else visibility)
 
     def forward(
@@ -196,7 +184,7 @@ class ExpFaceNet(Network):
         x_t: Tensor,  # (B,C,h,w), the noisy picture in the backbone's space
         t: Tensor,  # (B,), timesteps 0..999
         z: Tensor,  # (B,Z), z_sem
-        snapshot: Tensor,  # (B,S,H,W), the maps of config.snapshot_maps side by side
+        snapshot: Tensor,  # (B,S,H,W), the maps of `spec` side by side
         backbone: Backbone,  # the model that takes the result
         reading: SnapshotReading | None = None,  # `read(snapshot, backbone)`, if computed before
         deep: DeepFeatures | None = None,  # reuse deep features between neighbouring steps; None: never

@@ -94,6 +94,8 @@ class Network(nn.Module):
             with _WithoutInitialisation():
                 network = cls(**arguments)
             network.load_state_dict(weights)
+        except UserError as error:
+            raise UserError(f"{folder / CONFIG}: {error}") from error
         except (TypeError, RuntimeError) as error:
             what = " ".join(str(error).split())[:200]
             raise UserError(f"the weights in {folder} are not those of a {cls.__name__} as its {CONFIG} describes it: {what}") from error

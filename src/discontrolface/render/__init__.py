@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from discontrolface.render.raster import Raster, interpolate, rasterize, rasterize_batch, visible_vertices
     from discontrolface.render.rig import PreviewRig
     from discontrolface.render.shade import light_preset, sh_shading
-    from discontrolface.render.snapshot import Snapshot, render_snapshot, snapshot_channels
+    from discontrolface.render.snapshot import Snapshot, render_snapshot
     from discontrolface.render.source import PreviewSource, View, prepare_source
     from discontrolface.render.warp import Preview, preview_of, render_preview
 
@@ -24,7 +24,6 @@ _HOME = {
     "sh_shading": "shade",
     "Snapshot": "snapshot",
     "render_snapshot": "snapshot",
-    "snapshot_channels": "snapshot",
     "PreviewSource": "source",
     "View": "source",
     "prepare_source": "source",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.maps import SNAPSHOT_MAPS as SNAPSHOT_MAPS
+from discontrolface.common.snapshot_spec import MAP_CHANNELS, PAPER_MAPS, SnapshotSpec, check_maps
 from discontrolface.geometry.cameras import project
 from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.raster import Raster, interpolate, rasterize_batch
@@ -22,20 +22,17 @@ GREY = 0.7  # albedo of a head that has none
 class Snapshot:
     """What a head looks like from its camera.
 
-    image: (B, C, size, size) float32, the maps that were asked for in the order of SNAPSHOT_MAPS. `normals` in [-1, 1] (view space, unit
+    image: (B, C, size, size) float32, the maps of `spec`. `normals` in [-1, 1] (view space, unit
     length), `lambertian` and `albedo` as 2 * colour - 1; all three 0 off the head. `preview` and `visibility` as they were given.
     mask: (B, 1, size, size) float32, 1 on the head, 0 off it.
     rasters: one per sample.
+    spec: which head and maps these are; networks compare it with theirs.
     """
 
     image: Tensor
     mask: Tensor
     rasters: list[Raster]
-
-
-def snapshot_channels(maps: Sequence[str]) -> int:
-    """How many channels a snapshot with these maps has. Raises UserError for unknown or repeated names and for none."""
-    return sum(SNAPSHOT_MAPS[name] for name in _in_order(maps))
+    spec: SnapshotSpec
 
 
 @torch.no_grad()
@@ -46,19 +43,21 @@ def render_snapshot(
     light: Tensor,  # (B, 9, 3), or (9, 3) for all
     albedo: Tensor | None,  # (B, V, 3) per vertex or (B, 3) even, [0, 1]; None: grey
     size: int,  # pixels
-    maps: Sequence[str] = ("normals", "lambertian"),  # the paper has 6 channels and does not say which: these are our default
+    maps: Sequence[str] = PAPER_MAPS,
     preview: Tensor | None = None,  # (B, 3, size, size) in [-1, 1], wanted by the map `preview`
     visibility: Tensor | None = None,  # (B, 1, size, size) in [0, 1], wanted by the map `visibility`
+    head: str = "",  # the head model's name; networks that were trained on one take no snapshot without
 ) -> Snapshot:
     """Draw heads as control images. Not differentiable; drawn on the CPU, returned on the device of `vertices`.
 
     The normals of the vertices are interpolated over each triangle and normalised again, then shaded per pixel.
-    Raises UserError for unknown maps and for a map that is asked for but not given.
+    Raises UserError for unknown maps or their wrong order, and for a map that is asked for but not given.
     """
-    names = _in_order(maps)
+    spec = SnapshotSpec(head, check_maps(maps))
+    names = spec.maps
     given = {"preview": preview, "visibility": visibility}
     for name in [name for name in given if name in names]:
-        wanted, tensor = (len(vertices), SNAPSHOT_MAPS[name], size, size), given[name]
+        wanted, tensor = (len(vertices), MAP_CHANNELS[name], size, size), given[name]
         if tensor is None or tensor.shape != wanted:
             found = "nothing" if tensor is None else f"one of shape {tuple(tensor.shape)}"
             raise UserError(f"the snapshot map {name!r} needs the tensor {name}= of shape {wanted}, but {found} was given.")
@@ -74,7 +73,7 @@ def render_snapshot(
         attributes = torch.cat([attributes, colours], dim=-1)
 
     drawn = [name for name in names if name not in given]
-    image = torch.zeros(batch, sum(SNAPSHOT_MAPS[name] for name in drawn), size * size)
+    image = torch.zeros(batch, sum(MAP_CHANNELS[name] for name in drawn), size * size)
     mask = torch.zeros(batch, 1, size, size)
     for sample, raster in enumerate(rasters):
         on_head = torch.from_numpy(raster.mask)
@@ -98,12 +97,4 @@ def render_snapshot(
     extra = [tensor.detach().float().cpu() for name, tensor in given.items() if name in names and tensor is not None]
     if extra:
         image = torch.cat([image, *extra], dim=1)
-    return Snapshot(image.to(device), mask.to(device), rasters)
-
-
-def _in_order(maps: Sequence[str]) -> list[str]:
-    """The names, checked, in the order of SNAPSHOT_MAPS."""
-    unknown = [name for name in maps if name not in SNAPSHOT_MAPS]
-    if unknown or not maps or isinstance(maps, str) or len(set(maps)) < len(maps):
-        raise UserError(f"snapshot maps {maps!r}: give one or more of {', '.join(SNAPSHOT_MAPS)}, each once.")
-    return [name for name in SNAPSHOT_MAPS if name in maps]
+    return Snapshot(image.to(device), mask.to(device), rasters, spec)

@@ -15,6 +15,7 @@ from discontrolface.render.raster import rasterize
 Array = NDArray[np.float32]
 
 SKIN, EYE, TEETH, MOUTH, TONGUE, SOCKET = range(6)  # materials of triangles
+HEAD = "open"  # the head model that people are drawn with
 EYE_CENTRE = 0.0308  # |x| of the eyeballs' centres; their y and z are 0
 _MATERIAL = {"eyes": EYE, "upper_teeth": TEETH, "lower_teeth": TEETH, "mouth_inside": MOUTH, "tongue": TONGUE, "eye_socket": SOCKET}
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing
-from discontrolface.training.dataset import ALBEDO, PairDataset, albedo_path, channels
+from discontrolface.synthetic.anatomy import HEAD
+from discontrolface.training.dataset import ALBEDO, PairDataset, albedo_path, channels, describe_pairs
 from discontrolface.training.pairs import as_bytes, draw_pair
 
 MAPS = ("lambertian", "albedo")
@@ -33,12 +34,11 @@ def first_seed(block: Path) -> int:
 
 def draw_albedo(block: Path, output: Path) -> None:
     """Draw and write the albedo maps (N, 6, H, W) uint8 of a block's pairs. UserError if its Lambertian maps are not drawn again exactly."""
-    from discontrolface.face.geometry import Geometry
-    from discontrolface.face.heads.base import HeadModel
+    from discontrolface.face.heads.registry import find_head
     from discontrolface.synthetic.portraits import picture_backgrounds
 
     pairs = np.load(block, mmap_mode="r", allow_pickle=False)
-    geometry, pictures = Geometry(HeadModel.open()), picture_backgrounds()
+    geometry, pictures = find_head(HEAD).geometry(), picture_backgrounds()
     size, first = pairs.shape[-1], first_seed(block)
     maps = np.empty((len(pairs), sum(ALBEDO.values()), size, size), np.uint8)
     for k in range(len(pairs)):
@@ -59,8 +59,14 @@ def draw_folder(pairs: Path, output: Path | None = None) -> int:
     """Albedo for all blocks of a folder that have none. With `output` the files go there, beside links to the blocks. Returns how many were drawn."""
     output = output or pairs
     output.mkdir(parents=True, exist_ok=True)
+    data = PairDataset(pairs)
+    if data.head != HEAD:
+        raise UserError(
+            f"the pairs in {pairs} are of the head model {data.head!r}; albedo can be drawn for those of training.pairs, of {HEAD!r}"
+        )
+    describe_pairs(output, HEAD)
     drawn = 0
-    for path in PairDataset(pairs).paths:
+    for path in data.paths:
         beside = albedo_path(output / path.name)
         if not beside.exists():
             draw_albedo(path, beside)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from discontrolface.common.configs import load_dataclass
 from discontrolface.common.errors import UserError
+from discontrolface.common.snapshot_spec import PAPER_MAPS, SnapshotSpec, check_maps
 from discontrolface.training.stages import STAGES
 
 PAIRS = ("synthetic", "self", "warp")
@@ -31,7 +32,8 @@ class TrainConfig:
     mask_low: float = 0.25  # masking ratio ~ U(low, high)
     mask_high: float = 0.75
     mask_share: float = 1.0  # share of the batch whose encoder input is masked ("diffae": 0 is the official training)
-    snapshot_maps: tuple[str, ...] = ("normals", "lambertian")  # the paper's six channels
+    head: str = "open"  # the head model that snapshots and data are of, see face/heads/registry.py
+    snapshot_maps: tuple[str, ...] = PAPER_MAPS  # in the order of common/snapshot_spec.py
     preview_gate: str = "none"  # our extension, see nets/exp_facenet.py
     preview_correction: bool = False  # the same
     grad_clip: float = 1.0  # norm
@@ -55,6 +57,7 @@ class TrainConfig:
         for name, known in (("stage", STAGES), ("pairs", PAIRS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise UserError(f"{name} {getattr(self, name)!r} is not known; choose one of {', '.join(known)}")
+        object.__setattr__(self, "snapshot_maps", check_maps(self.snapshot_maps))
         for name in ("steps", "batch", "accumulate", "mask_patch"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -69,6 +72,11 @@ class TrainConfig:
             raise UserError("crop is for stage expfacenet: the backbone learns whole pictures")
         if self.mask_low > self.mask_high:
             raise UserError(f"mask_low {self.mask_low} is above mask_high {self.mask_high}")
+
+    @property
+    def spec(self) -> SnapshotSpec:
+        """The snapshots that the run's network reads."""
+        return SnapshotSpec(self.head, self.snapshot_maps)
 
 
 def load_config(path: Path) -> TrainConfig:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from discontrolface.nets.exp_facenet import snapshot_width
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
 from discontrolface.training.objective import empty, network_config
@@ -42,7 +41,7 @@ def count(config: TrainConfig) -> Cost:
     t = torch.empty(1, dtype=torch.long, device="meta")
     channels, side = objective.space
     noise = picture(channels, seen * side // size)
-    batch = Batch(picture(3, size), picture(3), picture(snapshot_width(config.snapshot_maps)), picture(1), hidden, t, noise)
+    batch = Batch(picture(3, size), picture(3), picture(config.spec.channels), picture(1), hidden, t, noise)
     saved: dict[int, int] = {}
 
     def keep(x: torch.Tensor) -> torch.Tensor:

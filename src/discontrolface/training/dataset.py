@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.files import write_atomically
 from discontrolface.diffusion.training_pair import TrainingPair, crop_places, cut
 from discontrolface.nets.backbone import Space
-from discontrolface.nets.exp_facenet import map_slice
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.draws import Draws, draw
+from discontrolface.training.stages import STAGES
 
 # Channels of a block's pictures, for the two sides a and b of a pair; "preview_ab" is the warp of a towards b.
 SIDES: dict[str, int] = {
@@ -26,6 +28,7 @@ SIDES: dict[str, int] = {
 }  # fmt: skip
 CHANNELS = sum(SIDES.values())
 SMALLEST_HIDDEN = 0.005  # of a picture: fewer hidden pixels do not count for more
+ABOUT = "pairs.json"
 # In a file of its own beside a block, for the runs that ask for it (training/albedo.py).
 ALBEDO: dict[str, int] = {"albedo_a": 3, "albedo_b": 3}
 
@@ -63,10 +66,20 @@ class Source(Protocol):
     """A data set: how many pictures or pairs, how large, and the pictures that a step has drawn."""
 
     size: int
+    head: str  # the name of the head model that the data are of
 
     def __len__(self) -> int: ...
 
     def batch(self, draws: Draws, config: TrainConfig) -> TrainingPair: ...
+
+
+def check_head(source: Source, config: TrainConfig) -> None:
+    """UserError if the data are of another head model than the run's network reads. Some stages read none."""
+    if STAGES[config.stage].reads_snapshots and source.head != config.head:
+        raise UserError(
+            f"the data are of the head model {source.head!r} and the config says head: {config.head}; "
+            f"write head: {source.head} there, or give data of {config.head!r} (discontrolface prepare --head {config.head})"
+        )
 
 
 class StepData(torch.utils.data.Dataset[list[Batch]]):
@@ -80,6 +93,7 @@ class StepData(torch.utils.data.Dataset[list[Batch]]):
         processes: int = 1,
         space: Space | None = None,  # of the noise; None: pictures
     ) -> None:
+        check_head(source, config)
         self.source, self.config, self.process, self.processes = source, config, process, processes
         self.space = space or Space(3, source.size)
 
@@ -108,7 +122,7 @@ def weights(pair: TrainingPair, config: TrainConfig) -> Tensor:
     if config.relative_floor:
         return relative(pair, config)
     if config.hidden_weight and "visibility" in config.snapshot_maps:
-        visible = pair.snapshot[:, map_slice(config.snapshot_maps, "visibility")]
+        visible = pair.snapshot[:, config.spec.slice("visibility")]
         return pair.weight * (1 + config.hidden_weight * (1 - visible))
     return pair.weight
 
@@ -120,8 +134,8 @@ def relative(pair: TrainingPair, config: TrainConfig) -> Tensor:
     the preview's + `relative_floor`, over the whole; and `hidden_weight` times the same over what the preview does not show. For a model that
     predicts x0 a loss of 1 + hidden_weight is then as good as the preview.
     """
-    preview = pair.snapshot[:, map_slice(config.snapshot_maps, "preview")]
-    hidden = 1 - pair.snapshot[:, map_slice(config.snapshot_maps, "visibility")]  # (B,1,H,W)
+    preview = pair.snapshot[:, config.spec.slice("preview")]
+    hidden = 1 - pair.snapshot[:, config.spec.slice("visibility")]  # (B,1,H,W)
     error = (preview - pair.target).square().mean(1, keepdim=True)  # (B,1,H,W)
     area = hidden.mean((1, 2, 3), keepdim=True).clamp(min=SMALLEST_HIDDEN)
     whole = 1 / (error.mean((1, 2, 3), keepdim=True) + config.relative_floor)
@@ -129,8 +143,29 @@ def relative(pair: TrainingPair, config: TrainConfig) -> Tensor:
     return pair.weight * (whole + config.hidden_weight * hidden / area * part)
 
 
+def describe_pairs(folder: Path, head: str) -> None:
+    """Write pairs.json into a folder of blocks: the head model that they are of, their maps in channel order."""
+    write_atomically(folder / ABOUT, (json.dumps({"head": head, "maps": SIDES}, indent=1) + "\n").encode())
+
+
+def pairs_head(folder: Path) -> str:
+    """The head model that the blocks of a folder are of. UserError if its pairs.json does not say, or the maps are not those of now."""
+    path = folder / ABOUT
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        head, maps = str(about["head"]), list(dict(about["maps"]).items())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} does not say of which head model the pairs are ({type(error).__name__}); make them again with "
+            "python -m discontrolface.training.pairs (blocks that exist are kept)"
+        ) from error
+    if maps != list(SIDES.items()):
+        raise UserError(f"{path} lists maps {', '.join(k for k, _ in maps)}, not {', '.join(SIDES)} in this order; make the pairs again")
+    return head
+
+
 class PairDataset:
-    """All `block_*.npy` of a folder: (N, CHANNELS, H, W) uint8 each, memory-mapped."""
+    """All `block_*.npy` of a folder: (N, CHANNELS, H, W) uint8 each, memory-mapped; pairs.json beside them says the head model."""
 
     def __init__(self, folder: Path) -> None:
         paths = sorted(folder.glob("block_*.npy"))
@@ -147,7 +182,7 @@ class PairDataset:
                 raise UserError(
                     f"{path} holds pictures of {block.shape[3]}x{block.shape[2]}, the first block others; keep one size in a folder"
                 )
-        self.folder, self.paths = folder, paths
+        self.folder, self.paths, self.head = folder, paths, pairs_head(folder)
         self.albedo: list[NDArray[np.uint8]] | None = None  # beside the blocks, opened when it is asked for
         self.starts = np.cumsum([0] + [len(b) for b in self.blocks])
         self.size = int(self.blocks[0].shape[-1])

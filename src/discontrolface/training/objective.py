@@ -80,6 +80,7 @@ def new_control(model: Backbone, config: TrainConfig) -> ExpFaceNet:
     """The run's Exp-FaceNet, a copy of the backbone."""
     return ExpFaceNet.from_backbone(
         model,
+        head=config.head,
         snapshot_maps=config.snapshot_maps,
         preview_gate=config.preview_gate,
         preview_correction=config.preview_correction,

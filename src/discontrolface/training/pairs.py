@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing
 from discontrolface.common.parallel import single_thread
+from discontrolface.common.snapshot_spec import PAPER_MAPS
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.training.dataset import CHANNELS, SIDES, channels
+from discontrolface.synthetic.anatomy import HEAD
+from discontrolface.training.dataset import CHANNELS, SIDES, channels, describe_pairs
 
 if TYPE_CHECKING:
     from discontrolface.synthetic.portraits import Scene
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 BLOCK = 64  # pairs in a file
 SHAPE_JITTER = 0.15  # standard deviations
 EXPRESSION_JITTER = 0.03
-MAPS = ("normals", "lambertian")
+MAPS = PAPER_MAPS
 Sides = dict[str, FaceParameters]  # of "a" and "b"
 
 
@@ -72,13 +74,12 @@ def draw_pair(seed: int, pictures: Sequence[NDArray[np.uint8]], detail: float = 
 
 def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, float]:
     """Make and write the pairs of seeds first..first+count-1. Returns (first, seconds)."""
-    from discontrolface.face.geometry import Geometry
-    from discontrolface.face.heads.base import HeadModel
+    from discontrolface.face.heads.registry import find_head
     from discontrolface.render.warp import render_preview
     from discontrolface.synthetic import portraits as synthetic
 
     begin = time.monotonic()
-    geometry = Geometry(HeadModel.open())
+    geometry = find_head(HEAD).geometry()
     pictures = synthetic.picture_backgrounds()
     block = np.empty((count, CHANNELS, size, size), np.uint8)
     for k in range(count):
@@ -107,6 +108,7 @@ def make_pairs(output: Path, first: int, last: int, size: int = 256, processes: 
     if not 0 <= first < last:
         raise UserError(f"seeds {first}:{last} is not a range; give FIRST:LAST with FIRST < LAST")
     output.mkdir(parents=True, exist_ok=True)
+    describe_pairs(output, HEAD)
     jobs = [(s, min(BLOCK, last - s), size, output / f"block_{s:08d}.npy") for s in range(first, last, BLOCK)]
     jobs = [job for job in jobs if not job[3].exists()]
     if not jobs:

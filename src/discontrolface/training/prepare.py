@@ -2,7 +2,8 @@
 
 The photos are listed once (plan.jsonl), in groups; each group becomes one shard, by one function that is the same on one machine and on a Ray
 cluster. A shard is written whole or not at all, its .json after it: a restart does exactly the groups that have none. New photos in the folder
-become new groups. One bad file never stops it: it goes into the report, and a file at which the process died again and again is left out.
+become new groups. One bad file never stops it: it goes into the report, and a file at which the process died again and again is left out. A fault of
+this program does stop it, with its traceback.
 """
 
 from __future__ import annotations
@@ -78,8 +79,9 @@ def make_shard(job: Job) -> int:
             samples += [(f"{number:09d}_{face}", members) for face, members in enumerate(found)]
         except SkippedError as reason:
             skipped.append({"file": name, "reason": reason.reason, "detail": reason.detail})
-        except Exception as error:  # whatever a file does to a decoder or a model, the others go on
-            skipped.append({"file": name, "reason": "unreadable", "detail": f"{type(error).__name__}: {error}"})
+        except Exception:  # our fault, not the file's: the run ends here, and the next one comes back to this file
+            notes.forget(number)
+            raise
     entries = write_shard(job.shard, samples)
     with replacing(job.listed, "the shard's list") as f:
         f.write(json.dumps({"photos": len(job.files()), "samples": entries, "skipped": skipped}).encode())
@@ -102,10 +104,17 @@ class Deaths:
         """How often a process died at this file."""
         return self.counts.get(number, 0)
 
+    def forget(self, number: int) -> None:
+        """The process does not die of this file, it ends in another way."""
+        self._write({k: v for k, v in self.counts.items() if k != number})
+
     def trying(self, number: int) -> None:
         """Say which file comes now: it counts as a death until the next one."""
         bad = {k: v for k, v in self.counts.items() if k != number}
-        write_atomically(self.path, json.dumps({**bad, number: self.of(number) + 1}).encode())
+        self._write({**bad, number: self.of(number) + 1})
+
+    def _write(self, counts: dict[int, int]) -> None:
+        write_atomically(self.path, json.dumps(counts).encode())
 
 
 def list_photos(folder: Path, output: Path) -> list[str]:
@@ -214,6 +223,7 @@ def prepare(
 def keep_settings(path: Path, folder: Path, settings: SampleSettings) -> None:
     """Write down what the shards are made of; UserError when it was something else before."""
     now = {"folder": str(folder.resolve()), **asdict(settings)}
+    now.pop("assets")  # the same files may lie elsewhere
     if path.exists():
         try:
             before = json.loads(path.read_text())
@@ -240,7 +250,7 @@ def finish(output: Path, jobs: Iterable[Job], settings: SampleSettings) -> dict[
         skipped += listed["skipped"]
         photos += listed["photos"]
         size += job.shard.stat().st_size
-    write_index(output, shards, settings.size, settings.crop_format)
+    write_index(output, shards, settings.size, settings.crop_format, settings.head)
     samples = sum(count for _, count in shards)
     report: dict[str, Any] = {
         "photos": photos,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from discontrolface.common.errors import UserError
 from discontrolface.training.config import TrainConfig, load_config
-from discontrolface.training.dataset import PairDataset, Source
+from discontrolface.training.dataset import PairDataset, Source, check_head
 from discontrolface.training.objective import network_config
 from discontrolface.training.stages import STAGES
 from discontrolface.training.train import make_accelerator, make_folder, train
@@ -17,13 +17,13 @@ from discontrolface.training.train import make_accelerator, make_folder, train
 Say = Callable[[str], None]
 
 
-def open_data(config: TrainConfig, folder: Path) -> Source:
-    """The data set that the config's `pairs` asks for, in `folder`."""
+def open_data(config: TrainConfig, folder: Path, assets: Path | None = None) -> Source:
+    """The data set that the config's `pairs` asks for, in `folder`. assets: the folder of imported files; None: the user's."""
     if config.pairs == "synthetic":
         return PairDataset(folder)
     from discontrolface.training.shards import ShardDataset
 
-    return ShardDataset(folder)
+    return ShardDataset(folder, assets)
 
 
 def run_training(
@@ -37,6 +37,7 @@ def run_training(
     workers: int,
     pictures: int,
     say: Say,
+    assets: Path | None = None,  # the folder of imported files, for pairs that are drawn with FLAME
 ) -> Path:
     """Train as the config says. Without data or backbone, those that the config allows to make are made in the output folder first."""
     config = stage_config(path, stage)
@@ -46,7 +47,8 @@ def run_training(
     say = say if accelerator.is_main_process else silent
     with accelerator.main_process_first():
         folder = data or ensure_pairs(config, output / "pairs", say)
-    source = open_data(config, folder)
+    source = open_data(config, folder, assets)
+    check_head(source, config)
     if accelerator.is_main_process:
         seen = config.batch * config.accumulate * accelerator.num_processes
         say(

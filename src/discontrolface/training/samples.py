@@ -12,23 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.images import Photo, encode_picture, load_photo
+from discontrolface.common.images import PHOTO_FAULTS, Photo, PhotoError, encode_picture, load_photo
+from discontrolface.common.snapshot_spec import PAPER_MAPS
 from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
+from discontrolface.face.heads.registry import find_head
 
 FACES = ("largest", "one", "all")
 FORMATS = ("png", "jpg")
-SNAPSHOT = ("normals", "lambertian")  # side by side in KEY.snapshot.png
-# What `load_photo` says of files that it refuses, and the reason in the report.
-UNREADABLE = {
-    "not a picture": "not a picture",
-    "damaged": "damaged",
-    "is empty": "not a picture",
-    "megapixels": "too large",
-    "more than the limit": "too large",
-    "smaller than": "too small",
-}
-REASONS = ("not a picture", "damaged", "too small", "too large", "unreadable", "no face", "several faces", "bad fit", "crash")
+SNAPSHOT = PAPER_MAPS  # side by side in KEY.snapshot.png
+REASONS = (*PHOTO_FAULTS, "no face", "several faces", "no reading", "bad fit", "crash")
 
 
 @dataclass(frozen=True)
@@ -39,11 +32,15 @@ class SampleSettings:
     faces: str = "largest"  # of a photo with several: "largest", "one" (such photos are left out) or "all" (each is a sample)
     crop_format: str = "png"  # or "jpg" (quality 95, a third of the space)
     max_error: float = 3.0  # landmark error in percent of the face's width above which a reading is not trusted
+    head: str = "open"  # the head model that photos are read with, and snapshots show
+    detail: bool = True  # with FLAME: snapshots with wrinkles, where imported networks read them
+    assets: str | None = None  # the folder of imported files, for FLAME; None: the user's
 
     def __post_init__(self) -> None:
         for name, known in (("faces", FACES), ("crop_format", FORMATS)):
             if getattr(self, name) not in known:
                 raise UserError(f"{name} {getattr(self, name)!r} is not known; choose one of {', '.join(known)}")
+        find_head(self.head)
         if not 32 <= self.size <= 1024:
             raise UserError(f"size {self.size} must lie between 32 and 1024 pixels")
 
@@ -57,15 +54,15 @@ class SkippedError(Exception):
 
 
 @functools.lru_cache(maxsize=1)
-def reader(size: int) -> Reader:
+def reader(head: str, size: int, assets: str | None, detail: bool) -> Reader:
     """The models, loaded once in each process."""
-    return Reader.open(size)
+    return Reader.load(head, size, assets, detail)
 
 
 def photo_samples(path: Path, settings: SampleSettings) -> list[dict[str, bytes]]:
     """The samples of a photo, {ending: file}; raises SkippedError when there is none."""
     photo = _load(path)
-    models = reader(settings.size)
+    models = reader(settings.head, settings.size, settings.assets, settings.detail)
     faces = models.landmarker.detect(photo.array)
     if not faces:
         raise SkippedError("no face", "no face found")
@@ -73,7 +70,7 @@ def photo_samples(path: Path, settings: SampleSettings) -> list[dict[str, bytes]
         raise SkippedError("several faces", f"{len(faces)} faces found")
     samples, worst = [], 0.0
     for index, face in enumerate(faces if settings.faces == "all" else faces[:1]):
-        person = models.person(photo, models.landmarker.landmarks(photo.array, face))
+        person = _read(models, photo, face)
         worst = max(worst, person.fit.mean_percent)
         if person.fit.mean_percent <= settings.max_error:
             samples.append(_files(person, settings, index, len(faces)))
@@ -85,10 +82,16 @@ def photo_samples(path: Path, settings: SampleSettings) -> list[dict[str, bytes]
 def _load(path: Path) -> Photo:
     try:
         return load_photo(path)
-    except UserError as error:
-        text = str(error).replace(str(path), "the file")
-        reason = next((reason for words, reason in UNREADABLE.items() if words in text), "unreadable")
-        raise SkippedError(reason, text) from error
+    except PhotoError as error:
+        raise SkippedError(error.fault, str(error).replace(str(path), "the file")) from error
+
+
+def _read(models: Reader, photo: Photo, face: Any) -> Person:
+    """The person of a detected face. What is read may be no face parameters (not finite, for instance): then it is the photo, not us."""
+    try:
+        return models.person(photo, models.landmarker.landmarks(photo.array, face))
+    except (UserError, np.linalg.LinAlgError) as error:
+        raise SkippedError("no reading", str(error)) from error
 
 
 def _files(person: Person, settings: SampleSettings, face: int, faces: int) -> dict[str, bytes]:
@@ -106,6 +109,7 @@ def _files(person: Person, settings: SampleSettings, face: int, faces: int) -> d
         "face": face,
         "faces": faces,
         "landmarks": np.round(person.landmarks.points.astype(float), 1).tolist(),
+        "drawn_by": person.geometry.label,
         "landmark_error_percent": round(person.fit.mean_percent, 3),
     }
     return {

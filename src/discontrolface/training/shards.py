@@ -1,6 +1,6 @@
 """Data sets of photos as WebDataset shards (docs/data.md): written whole, read at random places, and made into training pairs.
 
-FOLDER/index.json            size, crop format, and the list of shards with their numbers of samples (webdataset's wids reads it too)
+FOLDER/index.json            head model, size, crop format, and the list of shards with their numbers of samples (webdataset's wids reads it too)
 FOLDER/shard-000000.tar      KEY.crop.png, KEY.snapshot.png, KEY.masks.png, KEY.parameters.json, KEY.meta.json for each sample
 FOLDER/shard-000000.json     where each file lies in the tar; which photos gave no sample, and why
 """
@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing
+from discontrolface.common.snapshot_spec import PAPER_MAPS
 from discontrolface.diffusion.training_pair import TrainingPair
 from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
 from discontrolface.face.geometry import Geometry
-from discontrolface.face.heads.base import HeadModel
+from discontrolface.face.heads.contract import HeadOptions
+from discontrolface.face.heads.registry import find_head
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit
 from discontrolface.training.config import TrainConfig
@@ -34,7 +36,7 @@ from discontrolface.training.draws import Draws
 
 INDEX_KIND, INDEX_VERSION = "wids-shard-index-v1", 1
 MAX_FILE = 50_000_000  # bytes of one file in a shard
-STORED = ("normals", "lambertian")  # maps in KEY.snapshot.png, side by side
+STORED = PAPER_MAPS  # maps in KEY.snapshot.png, side by side
 
 
 def write_shard(path: Path, samples: Sequence[tuple[str, dict[str, bytes]]]) -> list[dict[str, Any]]:
@@ -53,7 +55,7 @@ def write_shard(path: Path, samples: Sequence[tuple[str, dict[str, bytes]]]) -> 
     return entries
 
 
-def write_index(folder: Path, shards: Sequence[tuple[str, int]], size: int, crop_format: str) -> None:
+def write_index(folder: Path, shards: Sequence[tuple[str, int]], size: int, crop_format: str, head: str) -> None:
     """Write index.json for (shard's name, number of samples)."""
     index: dict[str, Any] = {
         "__kind__": INDEX_KIND,
@@ -61,6 +63,7 @@ def write_index(folder: Path, shards: Sequence[tuple[str, int]], size: int, crop
         "name": folder.name,
         "size": size,
         "crop_format": crop_format,
+        "head": head,
     }
     index["shardlist"] = [{"url": name, "nsamples": count} for name, count in shards]
     with replacing(folder / "index.json", "the index") as f:
@@ -68,29 +71,35 @@ def write_index(folder: Path, shards: Sequence[tuple[str, int]], size: int, crop
 
 
 class ShardDataset:
-    """Photos of a folder of shards, or of a folder of such folders, each readable by its number; as a training source it makes pairs of them."""
+    """Photos of a folder of shards, or of a folder of such folders, each readable by its number; as a training source it makes pairs of them.
 
-    def __init__(self, folder: Path) -> None:
+    assets: the folder of imported files, for pairs that are drawn with a head model of such files; None: the user's.
+    """
+
+    def __init__(self, folder: Path, assets: Path | None = None) -> None:
         paths = [folder / "index.json"] if (folder / "index.json").is_file() else sorted(folder.glob("*/index.json"))
         if not paths:
             raise UserError(
                 f"no index.json in {folder} or the folders in it; make shards first (discontrolface prepare PHOTOS -o {folder})"
             )
         shards: list[tuple[str, int]] = []
-        kinds: set[tuple[int, str]] = set()
+        kinds: set[tuple[int, str, str]] = set()
         for path in paths:
             try:
                 index = json.loads(path.read_text())
                 found = [(str(s["url"]), int(s["nsamples"])) for s in index["shardlist"]]
-                kinds.add((int(index["size"]), str(index["crop_format"])))
+                kinds.add((int(index["size"]), str(index["crop_format"]), str(index["head"])))
             except (OSError, ValueError, KeyError, TypeError) as error:
-                raise UserError(f"{path} is not an index of shards; run prepare again") from error
+                raise UserError(
+                    f"{path} is not an index of shards, with size, crop_format and head ({error}); run prepare again, into a new folder"
+                ) from error
             if any("/" in name or not name.endswith(".tar") for name, _ in found):
                 raise UserError(f"{path} names a shard outside its folder")
             shards += [(str((path.parent / name).relative_to(folder)), count) for name, count in found]
         if len(kinds) > 1:
-            raise UserError(f"the folders in {folder} hold crops of several sizes or formats; train on one kind")
-        self.size, self.crop_format = next(iter(kinds))
+            raise UserError(f"the folders in {folder} hold crops of several sizes, formats or head models; train on one kind")
+        self.size, self.crop_format, self.head = next(iter(kinds))
+        self.assets = assets
         self.folder, self.names = folder, [name for name, _ in shards]
         self.starts = np.cumsum([0] + [count for _, count in shards])
         if not len(self):
@@ -157,6 +166,16 @@ class ShardDataset:
         text = self.file(index, "parameters.json").decode(errors="replace")
         return FaceParameters.from_json(text, source=f"sample {index} in {self.folder}")
 
+    def geometry(self, index: int) -> Geometry:
+        """What draws the head of a sample. UserError where the stored snapshot has wrinkles: what made them is not stored."""
+        label = json.loads(self.file(index, "meta.json")).get("drawn_by", self.head)
+        if label != self.head:
+            raise UserError(
+                f"sample {index} in {self.folder} has the wrinkles of {label!r}, which only stored snapshots show; "
+                "train with pairs: self and the maps normals and lambertian, or run prepare with --no-detail"
+            )
+        return head_geometry(self.head, self.assets)
+
     def batch(self, draws: Draws, config: TrainConfig) -> TrainingPair:
         """The photos that were drawn, as the config's pairs: `self` (the paper) or `warp` (the photo and a random look of it, by the preview)."""
         maps, own = config.snapshot_maps, config.pairs == "self"
@@ -170,7 +189,7 @@ class ShardDataset:
         pair = finish(tensors, torch.from_numpy(np.stack([look.weight for look in looks]))[:, None], draws, maps)
         if not own:
             return pair
-        return replace(pair, snapshot=hide_preview(pair.snapshot, maps, draws.mask))
+        return replace(pair, snapshot=hide_preview(pair.snapshot, config.spec, draws.mask))
 
     def _own(self, index: int) -> Look:
         return own_look(self.photo(index), self.parameters(index))
@@ -178,7 +197,7 @@ class ShardDataset:
     def _warped(self, index: int, seed: int) -> Look:
         rng = np.random.default_rng(seed)
         photo, parameters = self.photo(index), self.parameters(index)
-        back, forth = warped_looks(photo, parameters, geometry(), random_edit(parameters, rng))
+        back, forth = warped_looks(photo, parameters, self.geometry(index), random_edit(parameters, rng))
         return back if rng.random() < PHOTO_AS_TARGET else forth
 
     def _maps(self, index: int, look: Look, maps: Sequence[str], stored: bool) -> dict[str, NDArray[Any]]:
@@ -188,18 +207,12 @@ class ShardDataset:
             out: dict[str, NDArray[Any]] = {"normals": both[:, : self.size], "lambertian": both[:, self.size :]}
             out |= {"preview": look.preview.image, "visibility": look.preview.visibility[..., None]}
             return {m: out[m] for m in maps}
-        drawn = geometry().snapshot(look.parameters, self.size, maps, look.preview).image[0].permute(1, 2, 0).numpy()
-        out, start = {}, 0
-        from discontrolface.nets.exp_facenet import MAP_CHANNELS
-
-        for m in maps:
-            value = drawn[..., start : start + MAP_CHANNELS[m]]
-            out[m] = value if m == "visibility" else value * 0.5 + 0.5
-            start += MAP_CHANNELS[m]
-        return out
+        drawn = self.geometry(index).snapshot(look.parameters, self.size, maps, look.preview)
+        values = {m: drawn.image[0, drawn.spec.slice(m)].permute(1, 2, 0).numpy() for m in maps}
+        return {m: value if m == "visibility" else value * 0.5 + 0.5 for m, value in values.items()}
 
 
 @functools.lru_cache(maxsize=1)
-def geometry() -> Geometry:
-    """The open head, loaded once in each process."""
-    return Geometry(HeadModel.open())
+def head_geometry(head: str, assets: Path | None) -> Geometry:
+    """What draws a head model, loaded once in each process."""
+    return find_head(head).geometry(HeadOptions(assets))

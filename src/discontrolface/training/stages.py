@@ -19,6 +19,7 @@ class Stage:
     """
 
     objective: str
+    reads_snapshots: bool = True  # whether the data must be of the config's head model
     beside_backbone: bool = False  # needs a trained backbone, which stays frozen; else `objective` is given None
 
     def build(self, config: TrainConfig, backbone: Any) -> Objective:
@@ -28,7 +29,7 @@ class Stage:
 
 
 STAGES: dict[str, Stage] = {
-    "diffae": Stage("discontrolface.training.objective:backbone_alone"),
+    "diffae": Stage("discontrolface.training.objective:backbone_alone", reads_snapshots=False),
     "expfacenet": Stage("discontrolface.training.objective:control_beside", beside_backbone=True),
 }
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 MANIFEST: Final = "assets.json"
+PAPER_HEAD: Final = "flame"
 FLAME_PAGE: Final = "https://flame.is.tue.mpg.de"
 FLAME_LICENCE: Final = "FLAME's model licence (flame.is.tue.mpg.de/modellicense.html; it differs between the versions)"
 DECA_PAGE: Final = "https://github.com/yfeng95/DECA (folder data)"
@@ -302,14 +303,18 @@ def _recognise_folder(path: Path) -> tuple[str, Content]:
         ) from None
     from discontrolface.nets.backbone import BACKBONES, backbone_class
     from discontrolface.nets.exp_facenet import ExpFaceNet
+    from discontrolface.weights.control_head import check_control_head
 
     if name != ExpFaceNet.__name__ and name not in BACKBONES:
         raise UserError(f"{path} holds a {name}, which the preset does not know; give exp_facenet/ or diffae/.")
     key, kind = ("exp_facenet", ExpFaceNet) if name == ExpFaceNet.__name__ else ("diffae", backbone_class(name))
     try:
-        return key, kind.from_pretrained(path).save_pretrained
+        network = kind.from_pretrained(path)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} cannot be read as {name}: {str(error).splitlines()[0]}") from None
+    if isinstance(network, ExpFaceNet):
+        check_control_head(network, PAPER_HEAD, path)
+    return key, network.save_pretrained
 
 
 # ---- storing
@@ -350,7 +355,7 @@ def _write_preset(folder: Path) -> None:
     if (folder / "preset.json").exists() or not all((folder / part).is_dir() for part in ("diffae", "exp_facenet")):
         return
     # The paper's inference: from random noise, 20 steps, all of them.
-    values = {"name": "paper", "head": "flame", "start": "noise", "strength": 1.0, "steps": 20}
+    values = {"name": "paper", "head": PAPER_HEAD, "start": "noise", "strength": 1.0, "steps": 20}
     write_atomically(folder / "preset.json", (json.dumps(values, indent=1) + "\n").encode())
 
 

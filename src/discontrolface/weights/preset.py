@@ -18,6 +18,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.nets.backbone import Backbone, backbone_class
 from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.weights.control_head import check_control_head
 from discontrolface.weights.manifest import read_description
 
 
@@ -55,6 +56,7 @@ def load_preset(folder: Path, device: str = "cpu") -> Preset:
         if not (folder / part / "config.json").is_file():
             raise UserError(f"preset {values['name']!r} in {folder} has no {part}/config.json; train it or copy it there")
     model, control = load_backbone(folder / "diffae", device), load_network(ExpFaceNet, folder / "exp_facenet", device)
+    check_control_head(control, values["head"], folder / "exp_facenet")
     return Preset(**values, model=model, control=control)
 
 
