@@ -35,6 +35,7 @@ test-heavy: install-dev
 lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: install-dev
 	$(BIN)/mypy
@@ -68,4 +69,4 @@ controls-docs: install
 	$(BIN)/python -m discontrolface.face.controls_page docs/controls.md
 
 clean:
-	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
