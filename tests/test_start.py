@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -25,6 +27,20 @@ def imported(code: str, modules: list[str]) -> list[str]:
 def test_package_and_command_line_import_without_what_is_slow() -> None:
     heavy = ["torch", "diffusers", "numba", "scipy", "ai_edge_litert", "matplotlib", "jinja2", "PIL"]
     assert imported("import discontrolface, discontrolface.cli.app", heavy) == []
+
+
+@pytest.mark.parametrize("room", ["", ".diffusion", ".face", ".nets", ".render", ".weights"])
+def test_every_name_of_a_room_loads_when_it_is_used(room: str) -> None:
+    """The names that type checkers are told of are those that the room gives, and the same objects."""
+    package = importlib.import_module(f"discontrolface{room}")
+    assert package.__file__ is not None
+    (told,) = [node for node in ast.parse(Path(package.__file__).read_text()).body if isinstance(node, ast.If)]
+    for line in told.body:
+        assert isinstance(line, ast.ImportFrom)
+        for name in line.names:
+            assert getattr(package, name.name) is getattr(importlib.import_module(str(line.module)), name.name)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = package.nothing
 
 
 def test_reading_a_photo_loads_no_network() -> None:

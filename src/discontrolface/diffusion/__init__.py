@@ -1,7 +1,8 @@
 """Diffusion: masking, sampling, inversion, loss. Names load on first use, so that importing the package stays light."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from discontrolface.common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from discontrolface.diffusion.condition import EditCondition as EditCondition
@@ -13,19 +14,16 @@ if TYPE_CHECKING:
     from discontrolface.diffusion.sampling import sample as sample
     from discontrolface.diffusion.schedule import denoising_timesteps as denoising_timesteps
 
-_HOME = {
-    "EditCondition": "condition",
-    "apply_mask": "masking",
-    "denoising_timesteps": "schedule",
-    "diffusion_loss": "loss",
-    "invert": "inversion",
-    "masking_schedule": "masking",
-    "random_patch_mask": "masking",
-    "sample": "sampling",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "EditCondition": "condition",
+        "apply_mask": "masking",
+        "denoising_timesteps": "schedule",
+        "diffusion_loss": "loss",
+        "invert": "inversion",
+        "masking_schedule": "masking",
+        "random_patch_mask": "masking",
+        "sample": "sampling",
+    },
+)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from discontrolface.render.source import PreviewSource
+if TYPE_CHECKING:
+    from discontrolface.render.source import PreviewSource
 
 KEPT_SIZES: Final = 2  # the photo's own size and the networks'
 

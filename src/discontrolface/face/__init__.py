@@ -1,7 +1,8 @@
 """The face: head model, landmarks, parameters, and the fit between them. Names load on first use, so that importing the package stays light."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from discontrolface.common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from discontrolface.face.control_table import Control as Control
@@ -19,27 +20,22 @@ if TYPE_CHECKING:
     from discontrolface.face.landmarks import Landmarks as Landmarks
     from discontrolface.face.parameters import FaceParameters as FaceParameters
 
-_HOME = {
-    "CONTROLS": "controls",
-    "Control": "control_table",
-    "FaceLandmarker": "landmarks",
-    "FaceParameters": "parameters",
-    "FaceReading": "fit",
-    "FitReport": "fit",
-    "HeadModel": "heads.base",
-    "Landmarks": "landmarks",
-    "fit_landmarks": "fit",
-    "fit_light": "fit_light",
-    "fit_lights": "fit_light",
-    "fit_many": "fit",
-    "landmark_error": "fit",
-    "read_face": "fit",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "CONTROLS": "controls",
+        "Control": "control_table",
+        "FaceLandmarker": "landmarks",
+        "FaceParameters": "parameters",
+        "FaceReading": "fit",
+        "FitReport": "fit",
+        "HeadModel": "heads.base",
+        "Landmarks": "landmarks",
+        "fit_landmarks": "fit",
+        "fit_light": "fit_light",
+        "fit_lights": "fit_light",
+        "fit_many": "fit",
+        "landmark_error": "fit",
+        "read_face": "fit",
+    },
+)

@@ -1,7 +1,8 @@
 """The networks: only modules, no diffusion, no files. Names load on first use, so that importing the package stays light."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from discontrolface.common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from discontrolface.nets.control import Control as Control
@@ -10,16 +11,13 @@ if TYPE_CHECKING:
     from discontrolface.nets.latent import MLPSkipNet as MLPSkipNet
     from discontrolface.nets.unet import DeepFeatures as DeepFeatures
 
-_HOME = {
-    "Control": "control",
-    "DeepFeatures": "unet",
-    "DiffAE": "diffae",
-    "ExpFaceNet": "exp_facenet",
-    "MLPSkipNet": "latent",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Control": "control",
+        "DeepFeatures": "unet",
+        "DiffAE": "diffae",
+        "ExpFaceNet": "exp_facenet",
+        "MLPSkipNet": "latent",
+    },
+)
