@@ -46,7 +46,6 @@ class Dropout(nn.Module):
         """(B,...) -> (B,...)."""
         return self.drop(x) if self.training and self.p > 0 else x
 
-    @torch.compiler.disable  # a compiled graph would be made anew for every seed
     def drop(self, x: Tensor) -> Tensor:
         """Each value is 0 with probability p, else divided by 1 - p."""
         if self.seed is None:
@@ -54,6 +53,13 @@ class Dropout(nn.Module):
         generator = torch.Generator(x.device).manual_seed(self.seed)
         kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=generator)
         return x * kept / (1 - self.p)
+
+
+def leave_dropout_uncompiled(network: nn.Module) -> None:
+    """Before `torch.compile`: a compiled graph would be made anew for every seed. (As a decorator this would load the compiler everywhere.)"""
+    for module in network.modules():
+        if isinstance(module, Dropout):
+            setattr(module, "drop", torch.compiler.disable(module.drop))  # noqa: B010 (a method of this one layer)
 
 
 def seed_dropout(network: nn.Module, seed: int) -> None:

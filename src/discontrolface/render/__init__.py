@@ -52,6 +52,5 @@ __all__ = [
     "render_preview",
     "render_snapshot",
     "sh_shading",
-    "snapshot_channels",
     "visible_vertices",
 ]

@@ -20,7 +20,7 @@ import torch
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replace_folder
-from discontrolface.nets.randomness import seed_dropout
+from discontrolface.nets.randomness import leave_dropout_uncompiled, seed_dropout
 from discontrolface.training.average import Averaged
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch, Source, StepData
@@ -85,6 +85,8 @@ class Run:
         self.parameters = list(self.network.parameters())
         self.averaged = Averaged(self.network, config.ema)
         optimizer = torch.optim.AdamW(self.parameters, lr=config.lr, weight_decay=0.0)
+        if config.compile:
+            leave_dropout_uncompiled(self.network)
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
 
     def restore(self) -> int:
