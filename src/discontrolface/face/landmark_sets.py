@@ -24,7 +24,6 @@ LIPS_INNER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310,
 MOUTH_CORNERS: Final = (61, 291)  # subject's right, left
 
 NOSE_TIP: Final = 1
-NOSE_BRIDGE: Final = (168, 6, 197, 195, 5, 4, 1)
 CHIN: Final = 152
 
 # A ring from the top of the forehead by the subject's left side to the chin and back up the right side.

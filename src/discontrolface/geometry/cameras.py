@@ -18,8 +18,3 @@ def project(vertices: Tensor, camera: Tensor) -> Tensor:
 def ndc_to_pixels(ndc: Tensor, height: int, width: int) -> Tensor:
     """ndc (..., 2 or more; y up) to continuous pixels (..., 2): (0, 0) is the picture's top-left corner, y points down."""
     return torch.stack([(ndc[..., 0] + 1) / 2 * width, (1 - ndc[..., 1]) / 2 * height], dim=-1)
-
-
-def pixels_to_ndc(pixels: Tensor, height: int, width: int) -> Tensor:
-    """The inverse of `ndc_to_pixels`: (..., 2) to (..., 2)."""
-    return torch.stack([pixels[..., 0] / width * 2 - 1, 1 - pixels[..., 1] / height * 2], dim=-1)

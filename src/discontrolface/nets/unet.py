@@ -87,7 +87,6 @@ class UNet(nn.Module):
                 self.up_channels.append(width)
             grid *= 2
 
-        self.has_head = out_channels is not None
         if out_channels is not None:
             self.norm = group_norm(width)
             self.head = zeroed(nn.Conv2d(width, out_channels, 3, padding=1))

@@ -60,7 +60,6 @@ class PreviewRig:
     lid_edges: (L, 2) vertices of the edges on the lids' rims.
     hair: (V,) 1 on scalp and ears. lids: (V,) 1 on the lids, falling to 0 before the brows. lips: (V,) 1 on lips.
     unpainted: (V,) 1 where hidden skin is not painted: hair, ears and the neck (who knows what clothes and hair lie on it).
-    skin_faces, inner_faces: (F', 3) int64, the triangles of the skin and all others.
     teeth: (V, 2) millimetres along the dental arch from its middle (signed), and from the gum line towards the biting edge (negative: gum).
     """
 
@@ -87,8 +86,6 @@ class PreviewRig:
     skin_trust: FloatArray
     lid_edges: IntArray
     teeth: FloatArray
-    skin_faces: torch.Tensor
-    inner_faces: torch.Tensor
 
     @cached_property
     def eye_axes(self) -> tuple[FloatArray, np.ndarray]:
@@ -155,8 +152,6 @@ class PreviewRig:
             skin_trust=trust,
             lid_edges=_rim(faces, face_layer, vertex_layer),
             teeth=_teeth(template, vertex_layer),
-            skin_faces=torch.from_numpy(faces[face_layer == SKIN].astype(np.int64)),
-            inner_faces=torch.from_numpy(faces[face_layer != SKIN].astype(np.int64)),
         )
 
 
