@@ -11,7 +11,7 @@ from discontrolface.reports import to_markdown, write_markdown
 from discontrolface.reports.cells import paragraphs
 from discontrolface.reports.content import Picture, Report, Section, Table
 
-PICTURE_BYTES = 100_000
+PICTURE_BYTES = 80_000
 
 
 @dataclass(frozen=True)
