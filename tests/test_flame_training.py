@@ -14,6 +14,7 @@ from PIL import Image
 from discontrolface import Editor, UserError
 from discontrolface.common.snapshot_spec import OPEN_MAPS, PAPER_MAPS, SnapshotSpec
 from discontrolface.editing.reading import Reader
+from discontrolface.evaluation.trials import Bench, ShardEdits
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import debug_config
@@ -118,6 +119,17 @@ def test_from_photos_to_an_edit(shards: Path, assets: Path, photos: Path, tmp_pa
     (preset / "preset.json").write_text(json.dumps({**values, "head": "open"}))
     with pytest.raises(UserError, match="trained on snapshots of the head model 'flame', and the preset's is 'open'"):
         Editor.load(preset, cache=tmp_path / "cache")
+
+
+def test_held_out_edits_of_shards_are_of_their_head(shards: Path, assets: Path) -> None:
+    edits = ShardEdits(shards, 2)
+    (numbers,) = edits.batches()
+    reader = Reader.load("flame", SIZE, assets)
+    (trial, *_) = edits.make(numbers, Bench(reader, reader.geometry, SIZE, PAPER_MAPS)).trials
+    assert trial.edit.snapshot.spec == SnapshotSpec("flame", PAPER_MAPS)
+    reader = Reader.load("open", SIZE)
+    with pytest.raises(UserError, match="are of the head model 'flame', and the preset's is 'open'; run prepare with --head open"):
+        edits.make(numbers, Bench(reader, reader.geometry, SIZE, PAPER_MAPS))
 
 
 def test_a_person_of_another_head_is_refused(assets: Path, photos: Path, tmp_path: Path) -> None:

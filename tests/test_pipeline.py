@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
+from discontrolface.common.snapshot_spec import PAPER_MAPS, SnapshotSpec
 from discontrolface.diffusion.sampling import Step
 from discontrolface.diffusion.settings import STARTS, Sampling
 from discontrolface.editing.editor import Editor
@@ -109,6 +110,19 @@ def test_a_callback_is_told_every_prediction(editor: Editor, people: list[Person
             **({} if start == "noise" else {"strength": 0.5}),
         )
         assert [(s.index, s.count) for s in steps] == [(k, count) for k in range(count)]
+
+
+def test_a_snapshot_of_other_maps_or_another_head_is_refused(editor: Editor, people: list[Person]) -> None:
+    networks, target = editor.networks, people[0].parameters.edit(yaw=10)
+    few = prepare(people[0], target, editor.size, PAPER_MAPS)
+    with pytest.raises(
+        UserError, match=r"reads snapshots with normals, lambertian, preview, visibility .*, not with normals, lambertian of"
+    ):
+        denoise(networks, [few], Sampling(steps=1, start="noise"))
+    whole = prepare(people[0], target, editor.size, networks.maps)
+    other = dataclasses.replace(whole, snapshot=dataclasses.replace(whole.snapshot, spec=SnapshotSpec("smpl", networks.maps)))
+    with pytest.raises(UserError, match=r"of the head model 'open', not with .* of the head model 'smpl'; read the photo with this editor"):
+        denoise(networks, [whole, other], Sampling(steps=1, start="noise"))
 
 
 def test_predicted_refines_its_own_prediction(editor: Editor, people: list[Person]) -> None:

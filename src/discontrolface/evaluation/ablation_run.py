@@ -40,6 +40,7 @@ from discontrolface.evaluation.ablations import EDITING, FULL, RECONSTRUCTION, E
 from discontrolface.face.geometry import DetailGeometry
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.reports.content import Picture, Section
+from discontrolface.synthetic.anatomy import HEAD
 from discontrolface.synthetic.portraits import HELD_OUT
 from discontrolface.weights.control_head import check_control_head
 from discontrolface.weights.preset import load_network
@@ -124,7 +125,7 @@ def checked_experiment(name: str, editor: Editor, sizes: Sizes, people: Sequence
         raise UserError(f"--weights {', '.join(weights)} are compared by `ablate maps`, not by `ablate {name}`; leave them out")
     head = editor.reader.geometry.head.name
     if plan.on_photos:
-        if head == "open":
+        if head == HEAD:
             raise UserError(
                 "`ablate detail` compares control with and without EMOCA's detail vector, and the open head has none; "
                 "bring FLAME and EMOCA's networks (see `discontrolface assets`), then give --preset paper and --photo"
@@ -137,7 +138,7 @@ def checked_experiment(name: str, editor: Editor, sizes: Sizes, people: Sequence
                 f"no detail vector was read in {lacking[0]}; that takes EMOCA's or DECA's networks, the texture coordinates and the detail mask "
                 "(see `discontrolface assets`)"
             )
-    elif head != "open":
+    elif head != HEAD:
         raise UserError(
             f"the held-out pairs are drawn with the open head, and preset {editor.preset.name!r} is controlled by {head!r}; give --preset open"
         )

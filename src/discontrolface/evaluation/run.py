@@ -38,7 +38,8 @@ from discontrolface.evaluation.metrics import HIDDEN_BELOW, Meter, checked_pictu
 from discontrolface.evaluation.outputs import folder_identity, read_output
 from discontrolface.evaluation.parts import Batch, Identity, add_arrays, begin, parts_of
 from discontrolface.evaluation.set_distances import fid, kid, with_interval
-from discontrolface.evaluation.trials import BATCH, PHOTOS, Bench, Trial, Trials
+from discontrolface.evaluation.trials import BATCH, PAIRS, Bench, Trial, Trials
+from discontrolface.synthetic.anatomy import HEAD
 from discontrolface.weights.preset import Preset, load_preset, read_manifest
 
 Bytes = NDArray[np.uint8]
@@ -142,8 +143,10 @@ def make_bench(setup: Setup, preset: Preset) -> Bench:
     """Reader and head model of a preset. UserError when the edits are of another head."""
     config: Any = preset.control.config
     size = int(config["image_size"])
-    if preset.head != "open" and setup.trials.kind != PHOTOS:
-        raise UserError(f"{setup.trials.kind} have parameters of the open head, the preset wants {preset.head!r}; give a folder of photos")
+    if preset.head != HEAD and setup.trials.kind == PAIRS:
+        raise UserError(
+            f"{PAIRS} are drawn with the head model {HEAD!r}, and the preset's is {preset.head!r}; give a folder of photos or shards"
+        )
     reader = Reader.load(preset.head, size, setup.assets, device=setup.device)
     return Bench(reader, reader.geometry, size, tuple(config["snapshot_maps"]))
 

@@ -193,6 +193,11 @@ class ShardEdits:
     def make(self, numbers: tuple[int, ...], bench: Bench) -> TrialBatch:
         """See Trials."""
         data = ShardDataset(self.folder)
+        if data.head != bench.geometry.head.name:
+            raise UserError(
+                f"the shards in {self.folder} are of the head model {data.head!r}, and the preset's is {bench.geometry.head.name!r}; "
+                f"run prepare with --head {bench.geometry.head.name}"
+            )
         if data.size != bench.size:
             raise UserError(
                 f"the crops in {self.folder} are {data.size} pixels, the preset's {bench.size}; run prepare with --size {bench.size}"

@@ -15,7 +15,7 @@ from typing import Any
 from discontrolface.common.errors import UserError
 from discontrolface.common.folders import default_folder
 from discontrolface.face.heads.registry import head_names
-from discontrolface.weights.assets import paper_missing
+from discontrolface.weights.assets import PAPER_HEAD, paper_missing
 
 USUAL_SIZE = 256  # pixels, the paper's
 
@@ -43,7 +43,7 @@ def preset_folder(preset: str | Path, assets: str | Path | None = None) -> Path:
 
 def preset_head(preset: str | Path) -> str:
     """The head model of a preset, without looking for its networks."""
-    return {"open": "open", "paper": "flame"}.get(str(preset)) or str(read_description(Path(preset))["head"])
+    return {"open": "open", "paper": PAPER_HEAD}.get(str(preset)) or str(read_description(Path(preset))["head"])
 
 
 def preset_size(preset: str | Path, assets: str | Path | None = None) -> int:
