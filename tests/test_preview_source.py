@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from discontrolface.common.pixels import to_float
-from discontrolface.editing.person import KEPT_SIZES, Person
+from discontrolface.editing.person import Person
+from discontrolface.editing.preview_sources import KEPT_SIZES
 from discontrolface.face.crop import Crop
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.heads.base import HeadModel
@@ -84,8 +85,8 @@ def test_a_person_keeps_what_was_read(geometry: Geometry, face: FaceParameters) 
     assert person.preview_source(64) is person.preview_source(64)
     sources = [person.preview_source(size) for size in (32, 48, 64)]
     assert [len(source.image) for source in sources] == [32, 48, 64]
-    assert len(person._preview_sources) == KEPT_SIZES
-    assert person.preview_source(64) is sources[2]
+    assert all(person.preview_source(len(source.image)) is source for source in sources[-KEPT_SIZES:])
+    assert person.preview_source(32) is not sources[0]
     target = face.edit(**EDITS[0])
     drafted = person.draft(target, 48)
     assert same(drafted, render_preview(to_float(crop.resize(48).image), geometry.view(face), geometry.view(target), geometry.rig))

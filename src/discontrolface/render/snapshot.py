@@ -57,10 +57,10 @@ def render_snapshot(
     names = spec.maps
     given = {"preview": preview, "visibility": visibility}
     for name in [name for name in given if name in names]:
-        wanted, tensor = (len(vertices), MAP_CHANNELS[name], size, size), given[name]
-        if tensor is None or tensor.shape != wanted:
-            found = "nothing" if tensor is None else f"one of shape {tuple(tensor.shape)}"
-            raise UserError(f"the snapshot map {name!r} needs the tensor {name}= of shape {wanted}, but {found} was given.")
+        shape, tensor = (len(vertices), MAP_CHANNELS[name], size, size), given[name]
+        if tensor is None or tensor.shape != shape:
+            instead = "nothing" if tensor is None else f"one of shape {tuple(tensor.shape)}"
+            raise UserError(f"the snapshot map {name!r} needs the tensor {name}= of shape {shape}, but {instead} was given.")
 
     batch, device, faces = len(vertices), vertices.device, faces.cpu()
     vertices = vertices.detach().float().cpu()
