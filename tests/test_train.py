@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from discontrolface.baselines import register_stages
+from discontrolface.common.configs import load_dataclass
 from discontrolface.common.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
@@ -284,6 +285,10 @@ def test_shipped_configs_are_valid(path: Path) -> None:
         from discontrolface.editing.personalize import load_one_shot
 
         load_one_shot(path)
+    elif path.stem.startswith("latent"):
+        from discontrolface.training.latent import LatentTraining
+
+        load_dataclass(path, LatentTraining())
     else:
         load_config(path)
 
