@@ -27,7 +27,7 @@ from discontrolface.nets.presets import CONFIGS
 from discontrolface.nets.unet import DeepFeatures, UNet, UNetShape
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.cost import count
-from discontrolface.training.dataset import CHANNELS, PairDataset, StepData
+from discontrolface.training.dataset import CHANNELS, PairDataset, StepData, describe_pairs
 from discontrolface.training.train import train
 from discontrolface.weights.preset import load_preset
 
@@ -159,6 +159,7 @@ def test_trained_by_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(CONFIGS, "half", lambda: {"_class_name": "HalfSize", "image_size": 32})
     blocks = np.random.default_rng(0).integers(0, 256, (6, CHANNELS, 4, 4)).astype(np.uint8).repeat(8, 2).repeat(8, 3)
     np.save(tmp_path / "block_0.npy", blocks)
+    describe_pairs(tmp_path, "open")
     data = PairDataset(tmp_path)
     config = TrainConfig(stage="diffae", network="half", steps=2, batch=2, mask_patch=8, lr=1e-3)
     backbone = train(config, data, tmp_path / "backbone")

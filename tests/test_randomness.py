@@ -17,7 +17,7 @@ from discontrolface.nets.blocks import run_block
 from discontrolface.nets.presets import CONFIGS, debug_config
 from discontrolface.nets.randomness import Dropout, SeededWeights, seed_dropout
 from discontrolface.training.config import TrainConfig
-from discontrolface.training.dataset import CHANNELS, PairDataset
+from discontrolface.training.dataset import CHANNELS, PairDataset, describe_pairs
 from discontrolface.training.log import read_log
 from discontrolface.training.measured import LateNumbers
 from discontrolface.training.state import load_state
@@ -120,6 +120,7 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("blocks")
     pictures = torch.randint(0, 256, (12, CHANNELS, 4, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     np.save(folder / "block_0.npy", pictures.repeat_interleave(8, 2).repeat_interleave(8, 3).numpy())
+    describe_pairs(folder, "open")
     return folder
 
 

@@ -1,7 +1,7 @@
 """A network that the package does not know is registered as a stage of training and trained by the loop, without touching another file."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from discontrolface.nets.backbone import Space
 from discontrolface.nets.network import Network
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.cost import count
-from discontrolface.training.dataset import CHANNELS, Batch, PairDataset
+from discontrolface.training.dataset import CHANNELS, Batch, PairDataset, describe_pairs
 from discontrolface.training.log import read_log
 from discontrolface.training.objective import Objective
 from discontrolface.training.stages import STAGES, Stage, register_stage
@@ -50,16 +50,16 @@ def new_copier(config: TrainConfig, backbone: Any) -> Objective:
 
 
 @pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("discontrolface.training.stages.STAGES", stages := dict(STAGES))
-    for module in ("config", "objective", "run"):
-        monkeypatch.setattr(f"discontrolface.training.{module}.STAGES", stages)
+def _registered() -> Iterator[None]:
     register_stage("copier", Stage(f"{__name__}:new_copier"))
+    yield
+    del STAGES["copier"]
 
 
 def test_a_stage_of_ones_own_is_trained(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.save(tmp_path / "block_0.npy", rng.integers(0, 256, (6, CHANNELS, 4, 4)).astype(np.uint8).repeat(8, 2).repeat(8, 3))
+    describe_pairs(tmp_path, "open")
     config = TrainConfig(stage="copier", network="debug", steps=30, batch=3, lr=2e-2, mask_patch=8, ema=0.5)
     weights = train(config, PairDataset(tmp_path), tmp_path / "run")
     losses = [line["loss"] for line in read_log(tmp_path / "run" / "log.jsonl")]
