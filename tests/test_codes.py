@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from discontrolface.common.errors import UserError
-from discontrolface.face.codes import from_gif, from_parameters, lost, read_codes, to_gif, to_parameters, write_codes
+from discontrolface.face.codes import from_gif, from_parameters, losses, read_codes, to_gif, to_parameters, write_codes
 from discontrolface.face.deca_crop import cut_deca, deca_crop, move_camera
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.landmark_sets import IBUG_68
@@ -199,7 +199,7 @@ def test_the_bounds_catch_a_wrong_crop_and_light(head: HeadModel) -> None:
 
 def test_an_edit_of_the_head_goes_into_codes_without_moving_the_face(head: HeadModel) -> None:
     parameters = to_parameters(some_codes(1), head).edit(yaw=20, roll=-10)
-    assert lost(parameters) == ["the neck's turn against the bust (the whole head gets it)"]
+    assert losses(parameters) == ["the neck's turn against the bust (the whole head gets it)"]
     back = from_parameters(parameters, head)
     p = parameters.tensors()
     ours = ndc_to_pixels(project(_head_only(head, p["shape"], p["expression"], p["pose"]), p["camera"]), 256, 256)

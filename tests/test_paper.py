@@ -66,7 +66,7 @@ def test_by_the_regressor(face: PaperFace, seen: tuple[np.ndarray, np.ndarray, n
     crown = face.head.template.numpy()[:, 1] > 0.08  # which neither expression nor jaw moves
     assert np.abs(ours.numpy() - expected)[crown].max() < 1.0  # the jaw turns the joints' rest a little
 
-    back = from_parameters(reading.parameters, face.head, actions=face.actions, like=codes)
+    back = from_parameters(reading.parameters, face.head, blendshapes=face.blendshapes, like=codes)
     torch.testing.assert_close(back.exp, codes.exp, atol=1e-4, rtol=0)
     torch.testing.assert_close(back.shape, codes.shape)
     torch.testing.assert_close(back.pose[:, 3:], codes.pose[:, 3:], atol=1e-4, rtol=0)
@@ -114,10 +114,10 @@ def test_by_the_landmarks_alone_then_edit_and_snapshot(face: PaperFace, seen: tu
     assert not torch.equal(face.displacement(found, codes), face.displacement(target, codes))
 
 
-def test_loading_again_takes_the_kept_actions(folder: Path, face: PaperFace) -> None:
+def test_loading_again_takes_the_stored_blendshapes(folder: Path, face: PaperFace) -> None:
     assert (folder / "actions.safetensors").is_file()
     again = PaperFace.load(folder)
-    assert np.array_equal(again.actions.expression, face.actions.expression)
+    assert np.array_equal(again.blendshapes.expression, face.blendshapes.expression)
     assert torch.equal(again.head.expression_dirs, face.head.expression_dirs)
 
 

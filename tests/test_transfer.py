@@ -1,4 +1,4 @@
-"""Named expressions on a FLAME-shaped model whose truth is known: it is made from the head that the actions come from."""
+"""Blendshapes on a FLAME-shaped model whose truth is known: it is made from the head that they come from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.face.correspond import Correspondence, Surface, correspond
 from discontrolface.face.flame import check_flame
 from discontrolface.face.heads.base import HeadModel
-from discontrolface.face.transfer import ActionTable, named_head, transfer_actions, with_mesh_landmarks
+from discontrolface.face.transfer import BlendshapeTable, named_head, transfer_blendshapes, with_mesh_landmarks
 from discontrolface.geometry.similarity import Similarity
 
 
@@ -35,8 +35,8 @@ def match(source: HeadModel, flame: HeadModel) -> Correspondence:
 
 
 @pytest.fixture(scope="module")
-def table(source: HeadModel, flame: HeadModel, match: Correspondence) -> ActionTable:
-    return transfer_actions(source, flame, match)
+def table(source: HeadModel, flame: HeadModel, match: Correspondence) -> BlendshapeTable:
+    return transfer_blendshapes(source, flame, match)
 
 
 def test_points_of_the_same_surface_find_themselves(source: HeadModel, flame: HeadModel, match: Correspondence) -> None:
@@ -68,7 +68,7 @@ def test_a_turned_scaled_and_stretched_head_is_found_again(source: HeadModel, fl
     assert abs(found.similarity.scale - 1.3) < 0.05
 
 
-def test_actions_do_what_they_do_on_the_open_head(source: HeadModel, flame: HeadModel, table: ActionTable) -> None:
+def test_blendshapes_do_what_they_do_on_the_open_head(source: HeadModel, flame: HeadModel, table: BlendshapeTable) -> None:
     assert table.names == source.expression_names
     residual = dict(zip(table.names, table.residual, strict=True))
     assert residual["mouthSmileLeft"] < 0.15
@@ -87,7 +87,7 @@ def test_actions_do_what_they_do_on_the_open_head(source: HeadModel, flame: Head
     assert "jawOpen" in table.report()
 
 
-def test_the_named_head_means_the_same(source: HeadModel, flame: HeadModel, table: ActionTable, match: Correspondence) -> None:
+def test_the_named_head_means_the_same(source: HeadModel, flame: HeadModel, table: BlendshapeTable, match: Correspondence) -> None:
     head = named_head(with_mesh_landmarks(flame, match), table)
     assert head.expression_count == 102
     assert head.expression_names[52:54] == ("flame00", "flame01")
@@ -103,30 +103,30 @@ def test_the_named_head_means_the_same(source: HeadModel, flame: HeadModel, tabl
     assert len(head(expression=torch.zeros(1, 102)).landmarks_2d[0]) == 68  # FLAME's own, with the contour
 
 
-def test_codes_split_into_named_actions_and_back(table: ActionTable) -> None:
+def test_codes_split_into_blendshapes_and_back(table: BlendshapeTable) -> None:
     rng = np.random.default_rng(0)
     expression, jaw = 0.5 * rng.standard_normal(50).astype(np.float32), np.array([0.15, 0.02, 0], np.float32)
-    coefficients, rest = table.named(expression, jaw)
+    coefficients, rest = table.split(expression, jaw)
     assert coefficients[:52].min() >= 0
     assert coefficients[:52].max() <= 1
-    again, jaw_again = table.plain(coefficients, rest)
+    again, jaw_again = table.join(coefficients, rest)
     assert np.allclose(again, expression, atol=1e-5)
     assert np.allclose(jaw_again, jaw, atol=1e-5)
     pure = np.zeros(102)
     pure[table.names.index("jawOpen")] = 0.6
-    found, rest = table.named(*table.plain(pure, np.zeros(3)))
+    found, rest = table.split(*table.join(pure, np.zeros(3)))
     assert found.argmax() == table.names.index("jawOpen")
     assert abs(found.max() - 0.6) < 0.1
 
 
-def test_the_table_is_kept(table: ActionTable, tmp_path: Path) -> None:
+def test_the_table_is_kept(table: BlendshapeTable, tmp_path: Path) -> None:
     table.save(tmp_path / "actions.safetensors")
-    again = ActionTable.load(tmp_path / "actions.safetensors")
+    again = BlendshapeTable.load(tmp_path / "actions.safetensors")
     assert again.names == table.names
     assert np.array_equal(again.expression, table.expression)
     (tmp_path / "actions.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match="delete it"):
-        ActionTable.load(tmp_path / "actions.safetensors")
+        BlendshapeTable.load(tmp_path / "actions.safetensors")
 
 
 def test_similarity_and_nearest_points() -> None:
@@ -145,6 +145,6 @@ def test_similarity_and_nearest_points() -> None:
 
 def test_heads_without_what_is_needed_are_named(flame: HeadModel, source: HeadModel) -> None:
     with pytest.raises(UserError, match="no named expressions"):
-        transfer_actions(flame, flame)
+        transfer_blendshapes(flame, flame)
     with pytest.raises(UserError, match="corresponding landmarks"):
         correspond(flame, source)

@@ -32,22 +32,22 @@ DAMAGE = (
 
 
 class RestrictedUnpickler(pickle.Unpickler):
-    """Knows the names in `allowed` and what `find_more` finds; refuses everything else with pickle.UnpicklingError, by name.
+    """Knows the entries of `names` and what `find_more` finds; refuses everything else with pickle.UnpicklingError, by name.
 
     The entries are classes and not functions: a pickle can set attributes on a function that it was given, but not on a class with
-    `__setstate__`. wanted: what the file should be, for the message.
+    `__setstate__`. purpose: what the file should be, for the message.
     """
 
-    allowed: ClassVar[Mapping[tuple[str, str], Any]]
-    wanted: ClassVar[str]
+    names: ClassVar[Mapping[tuple[str, str], Any]]
+    purpose: ClassVar[str]
 
     def find_class(self, module: str, name: str) -> Any:
-        found = self.allowed.get((module, name))
-        if found is None:
-            found = self.find_more(module, name)
-        if found is None:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no {self.wanted} needs")
-        return found
+        entry = self.names.get((module, name))
+        if entry is None:
+            entry = self.find_more(module, name)
+        if entry is None:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which no {self.purpose} needs")
+        return entry
 
     def find_more(self, module: str, name: str) -> Any:
         """The stand-in for a name that is not in the list, or None."""

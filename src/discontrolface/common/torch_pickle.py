@@ -86,8 +86,8 @@ class Parameter:
 class TensorUnpickler(RestrictedUnpickler):
     """Builds dicts, lists, numbers, strings, `TensorRef` and `Inert`; nothing else."""
 
-    wanted = "checkpoint of weights"
-    allowed: ClassVar[Mapping[tuple[str, str], Any]] = {
+    purpose = "checkpoint of weights"
+    names: ClassVar[Mapping[tuple[str, str], Any]] = {
         ("collections", "OrderedDict"): PlainDict,
         ("collections", "defaultdict"): Inert,
         ("torch._utils", "_rebuild_tensor_v2"): RebuiltTensor,

@@ -199,8 +199,8 @@ _NUMPY = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
 class ArrayUnpickler(RestrictedUnpickler):
     """Builds dicts, lists, numbers, strings and the stand-ins above; nothing else."""
 
-    wanted = "model"
-    allowed: ClassVar[Mapping[tuple[str, str], Any]] = {
+    purpose = "model"
+    names: ClassVar[Mapping[tuple[str, str], Any]] = {
         **{(m, "_reconstruct"): NumpyReconstruct for m in _NUMPY},
         **{(m, "ndarray"): Array for m in _NUMPY},
         **{(m, "dtype"): DType for m in _NUMPY},
@@ -286,19 +286,19 @@ def _load_npy(file: BinaryIO, name: str) -> Any:
 
 def _finish(content: Any) -> Any:
     """Stand-ins to arrays, all the way down. Each object once, however often the file refers to it."""
-    done: dict[int, Any] = {}
-    kept: list[Any] = []  # ids stay unique while the objects live
+    results: dict[int, Any] = {}
+    originals: list[Any] = []  # ids stay unique while the objects live
 
     def finish(value: Any) -> Any:
         if value is None or isinstance(value, bool | int | float | str | bytes | bytearray):
             return value
-        if id(value) in done:
-            return done[id(value)]
-        if len(done) > MAX_NODES:
+        if id(value) in results:
+            return results[id(value)]
+        if len(results) > MAX_NODES:
             raise pickle.UnpicklingError("it holds too many objects")
         if isinstance(value, dict):
             out: Any = {}
-            done[id(value)] = out
+            results[id(value)] = out
             out.update({_key(key): finish(item) for key, item in value.items()})
         elif isinstance(value, list | tuple):
             out = type(value)(finish(item) for item in value)
@@ -310,8 +310,8 @@ def _finish(content: Any) -> Any:
             out = None
         else:
             raise pickle.UnpicklingError(f"it holds a {type(value).__name__} where an array or a number is wanted")
-        done[id(value)] = out
-        kept.append(value)
+        results[id(value)] = out
+        originals.append(value)
         return out
 
     return finish(content)

@@ -26,7 +26,7 @@ from discontrolface.geometry.rotations import to_axis_angle, to_matrix
 
 if TYPE_CHECKING:
     from discontrolface.face.heads.base import HeadModel
-    from discontrolface.face.transfer import ActionTable
+    from discontrolface.face.transfer import BlendshapeTable
 
 # What the fields are called in others' files.
 ALIASES: Final[dict[str, tuple[str, ...]]] = {
@@ -81,7 +81,7 @@ def read_codes(path: str | Path, order: str = "deca") -> Codes:
         content = _read_mat(path)
     else:
         content = load_file(path)
-    if isinstance(content, dict) and len(content) == 1 and not _found(content):
+    if isinstance(content, dict) and len(content) == 1 and not _has_fields(content):
         content = next(iter(content.values()))  # GIF keeps one dict per picture under its name; a .npz of one flat array
     if isinstance(content, np.ndarray):
         flat = torch.from_numpy(np.atleast_2d(content).astype(np.float32))
@@ -119,7 +119,7 @@ def _read_mat(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as a MATLAB file ({type(error).__name__}); save it as version 7 or earlier.") from None
 
 
-def _found(content: dict[str, Any]) -> bool:
+def _has_fields(content: dict[str, Any]) -> bool:
     return any(alias in content for names in ALIASES.values() for alias in names)
 
 
@@ -131,7 +131,7 @@ def _from_fields(content: dict[str, Any], path: Path) -> Codes:
             continue
         value = np.asarray(content[key])
         if value.dtype.kind not in "iuf" or value.size == 0 or value.size % SIZES[name]:
-            raise UserError(f"{key} of {path} has the shape {value.shape}; (B, {SIZES[name]}) numbers are wanted.")
+            raise UserError(f"{key} of {path} has the shape {value.shape}; (B, {SIZES[name]}) numbers are needed.")
         arrays[name] = value.astype(np.float32).reshape(-1, SIZES[name])
     missing = [name for name in CODE_SIZES if name not in arrays and name not in NEUTRAL]
     if missing:
@@ -168,22 +168,22 @@ def to_parameters(
     index: int = 0,  # which of the codes
     affine: NDArray[np.floating] | None = None,  # (2, 3) from pixels of DECA's crop to pixels of ours; None: the same crop
     size: int = 256,  # pixels of our crop
-    actions: ActionTable | None = None,  # for a head whose first expressions are named actions (transfer.py)
+    blendshapes: BlendshapeTable | None = None,  # for a head whose first expressions are blendshapes (transfer.py)
     albedo: NDArray[np.floating] | None = None,  # (R, 3) per region; None: the head's default colours
 ) -> FaceParameters:
     """One face of `codes` as parameters of a FLAME head, with camera and light as our crop needs them.
 
-    With `actions` the expression and jaw are split: what named actions in [0, 1] can explain becomes named, the rest stays as coefficients.
+    With `blendshapes` the expression and jaw are split: what they can explain in [0, 1] is theirs, the rest stays as coefficients.
     Texture and detail codes have no place in face parameters; keep the codes for them.
     """
     face = {name: value[index] for name, value in codes.numpy().items()}  # type: ignore[index]
     default = FaceParameters.default(head)
     shape = _fitted(face["shape"], head.shape_count, "shape")
     pose = codes.head_pose()[index].detach().cpu().numpy().astype(np.float32)
-    if actions is None:
+    if blendshapes is None:
         expression = _fitted(face["exp"], head.expression_count, "expression")
     else:
-        expression, pose[JAW] = actions.named(face["exp"], pose[JAW])
+        expression, pose[JAW] = blendshapes.split(face["exp"], pose[JAW])
     root = _joints(head, shape, expression)[GLOBAL]
     matrix = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]) * (size / INPUT_SIZE) if affine is None else affine
     pose, camera, light = move_camera(pose, face["cam"], face["light"], root, matrix, INPUT_SIZE, size, HALF_PIXEL)
@@ -196,13 +196,13 @@ def from_parameters(
     head: HeadModel,
     affine: NDArray[np.floating] | None = None,  # (2, 3) from pixels of DECA's crop to pixels of ours, as in `to_parameters`
     size: int = 256,
-    actions: ActionTable | None = None,
+    blendshapes: BlendshapeTable | None = None,
     like: Codes | None = None,  # where texture and detail codes come from; None: zeros, and no detail
 ) -> Codes:
     """Parameters of a FLAME head as DECA's codes (B = 1): the inverse of `to_parameters`.
 
     DECA has no neck and no eyes: the whole head gets the turn of neck and global joint together, and the camera shifts so that the face stays where
-    it is in the picture (the bust turns along). The gaze is lost. See `lost`.
+    it is in the picture (the bust turns along). The gaze is lost. See `losses`.
     """
     pose = parameters.pose.astype(np.float32).copy()
     joints = _joints(head, parameters.shape, parameters.expression)
@@ -214,7 +214,7 @@ def from_parameters(
     inverse = np.concatenate([np.linalg.inv(matrix[:, :2]), -np.linalg.inv(matrix[:, :2]) @ matrix[:, 2:]], 1)
     inverse[:, 2] -= HALF_PIXEL  # to DECA's pixels
     pose, camera, light = move_camera(pose, own_camera, parameters.light, root, inverse, size, INPUT_SIZE)
-    expression, jaw = (parameters.expression, pose[JAW]) if actions is None else actions.plain(parameters.expression, pose[JAW])
+    expression, jaw = (parameters.expression, pose[JAW]) if blendshapes is None else blendshapes.join(parameters.expression, pose[JAW])
     tex = np.zeros(CODE_SIZES["tex"], np.float32) if like is None else like.tex[0].detach().cpu().numpy()
     parts = {
         "shape": _fitted(parameters.shape, CODE_SIZES["shape"], "shape"),
@@ -228,7 +228,7 @@ def from_parameters(
     return Codes.from_flat(torch.from_numpy(flat)[None], None if like is None or like.detail is None else like.detail[:1])
 
 
-def lost(parameters: FaceParameters) -> list[str]:
+def losses(parameters: FaceParameters) -> list[str]:
     """What DECA's codes cannot hold of these parameters, in words; empty if nothing."""
     out = []
     if np.abs(parameters.pose[NECK]).max() > 1e-6:
@@ -240,8 +240,8 @@ def lost(parameters: FaceParameters) -> list[str]:
 
 def _joints(head: HeadModel, shape: NDArray[np.floating], expression: NDArray[np.floating]) -> NDArray[np.float32]:
     """(5, 3): the joints at rest, which follow shape and expression."""
-    given = (torch.from_numpy(np.array(values, np.float32))[None].to(head.template) for values in (shape, expression))
-    return head.rest_joints(head.neutral(*given))[0].cpu().numpy()
+    coefficients = (torch.from_numpy(np.array(values, np.float32))[None].to(head.template) for values in (shape, expression))
+    return head.rest_joints(head.neutral(*coefficients))[0].cpu().numpy()
 
 
 def _fitted(values: Any, count: int, what: str) -> NDArray[np.float32]:

@@ -103,10 +103,10 @@ def shared_landmarks(source: HeadModel, target: HeadModel) -> tuple[Array, Array
         or len(source.embedding.triangles) != 468
     ):
         raise UserError("corresponding landmarks are needed: a source head with MediaPipe's 468, and a target head with an embedding")
-    known = target.embedding.mediapipe
-    if known is None:
+    indices = target.embedding.mediapipe
+    if indices is None:
         raise UserError(f"the landmarks of head model {target.name!r} are not known as MediaPipe's; give an embedding file that says so")
-    index = known.numpy()
+    index = indices.numpy()
     use = np.ones(len(index), bool)
     if len(index) == 68:
         use[:17] = False
@@ -122,21 +122,21 @@ def correspond(source: HeadModel, target: HeadModel) -> Correspondence:
     similarity = Similarity.between(ours, theirs)
     points = similarity(source.template.double().cpu().numpy())
     faces = source.faces[source.region_mask(*[n for n in SURFACE if n in source.region_names])[source.faces].all(1)]
-    used = np.unique(faces)
+    vertices = np.unique(faces)
     goal_vertices = target.template.double().cpu().numpy()
     eyes = target.region_mask("eyes") if "eyes" in target.region_names else np.zeros(len(goal_vertices), bool)
     goal_faces = target.faces[~eyes[target.faces].any(1)]
     goal = Surface(goal_vertices, goal_faces)
     anchors = similarity(ours)
     warped = points + _smooth(anchors, theirs - anchors, points, 1e-6)
-    near = np.linalg.norm(points[used, None] - anchors[None], axis=-1).min(1)  # how far from a landmark
-    controls = used[_spread(points[used], near < 0.06, CONTROLS)]
+    near = np.linalg.norm(points[vertices, None] - anchors[None], axis=-1).min(1)  # how far from a landmark
+    controls = vertices[_spread(points[vertices], near < 0.06, CONTROLS)]
     for _ in range(REFINEMENTS):
         triangle, weight, distance = goal.nearest(warped[controls], _normals(warped, faces)[controls])
         feet = np.einsum("nc,ncx->nx", weight, goal.corners[triangle])
-        good = distance < TRUSTED
-        at = np.concatenate([points[controls[good]], anchors])
-        to = np.concatenate([feet[good], theirs])
+        close = distance < TRUSTED
+        at = np.concatenate([points[controls[close]], anchors])
+        to = np.concatenate([feet[close], theirs])
         warped = points + _smooth(at, to - at, points, 1e-5)
     # the way back: where each target vertex lies on the source
     ours_now = Surface(warped, faces)
@@ -163,17 +163,17 @@ def _smooth(at: Array, displacement: Array, points: Array, smoothing: float) -> 
     return RBFInterpolator(at[first], displacement[first], kernel="thin_plate_spline", smoothing=smoothing)(points)
 
 
-def _spread(points: Array, allowed: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+def _spread(points: Array, mask: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
     """Up to `count` of the allowed points, far from one another (farthest-point sampling)."""
-    index = np.flatnonzero(allowed)
+    index = np.flatnonzero(mask)
     if len(index) <= count:
         return index
-    chosen = [0]
+    picks = [0]
     distance = np.linalg.norm(points[index] - points[index[0]], axis=1)
     for _ in range(count - 1):
-        chosen.append(int(distance.argmax()))
-        distance = np.minimum(distance, np.linalg.norm(points[index] - points[index[chosen[-1]]], axis=1))
-    return index[chosen]
+        picks.append(int(distance.argmax()))
+        distance = np.minimum(distance, np.linalg.norm(points[index] - points[index[picks[-1]]], axis=1))
+    return index[picks]
 
 
 def _normals(vertices: Array, faces: NDArray[np.integer]) -> Array:

@@ -42,9 +42,9 @@ def displacement_to_normals(displacement: Tensor, uv_vertices: Tensor, uv_normal
     displacement (B, 1, S, S) metres; uv_vertices, uv_normals (B, 3, S, S) of the coarse head at the texels; mask (1, 1, S, S), 1 where detail counts;
     fixed (S, S), DECA's constant displacement (zeros where there is none).
     """
-    moved = uv_vertices + (displacement * mask + fixed) * uv_normals
-    faces = torch.from_numpy(grid_faces(moved.shape[-1])).to(moved.device)
-    return _grid_normals(moved, faces) * mask + uv_normals * (1 - mask)
+    surface = uv_vertices + (displacement * mask + fixed) * uv_normals
+    faces = torch.from_numpy(grid_faces(surface.shape[-1])).to(surface.device)
+    return _grid_normals(surface, faces) * mask + uv_normals * (1 - mask)
 
 
 def _grid_normals(points: Tensor, faces: Tensor) -> Tensor:
@@ -83,10 +83,10 @@ class DetailSpace:
             raise UserError(f"the fixed displacement must be ({size}, {size}), not {np.shape(fixed)}")
         shade = torch.ones(1, 1, size, size)
         if mask is not None:
-            given = torch.from_numpy(np.ascontiguousarray(mask, np.float32))
-            if given.ndim != 2 or not (given.min() >= 0 and given.max() <= 1):
+            values = torch.from_numpy(np.ascontiguousarray(mask, np.float32))
+            if values.ndim != 2 or not (values.min() >= 0 and values.max() <= 1):
                 raise UserError("the detail mask must be (H, W) in [0, 1]")
-            shade = torch.nn.functional.interpolate(given[None, None], (size, size))
+            shade = torch.nn.functional.interpolate(values[None, None], (size, size))
         constant = torch.zeros(size, size) if fixed is None else torch.from_numpy(np.ascontiguousarray(fixed, np.float32))
         triangle = torch.from_numpy(raster.triangle.astype(np.int64))
         return cls(head, size, triangle, torch.from_numpy(raster.barycentric), torch.from_numpy(faces), shade, constant)
@@ -115,8 +115,8 @@ class DetailSpace:
         normals = self.spread(vertex_normals(vertices, self.head.faces_tensor.to(vertices.device)))
         points = self.spread(vertices) + self.fixed.to(vertices) * normals
         faces = self.faces.to(vertices.device)
-        moved = points + displacement * self.mask.to(vertices) * normals
-        before, after = _grid_normals(points, faces), _grid_normals(moved, faces)
+        surface = points + displacement * self.mask.to(vertices) * normals
+        before, after = _grid_normals(points, faces), _grid_normals(surface, faces)
         axis = torch.linalg.cross(before, after, dim=1)
         sine = axis.norm(dim=1, keepdim=True)
         angle = torch.atan2(sine, (before * after).sum(1, keepdim=True))

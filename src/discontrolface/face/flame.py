@@ -77,9 +77,9 @@ def read_flame(path: str | Path) -> FlameArrays:
 
 def check_flame(content: Any, name: str) -> FlameArrays:
     """The arrays of a FLAME model, by their official names, checked. Raises UserError that names the array."""
-    missing = [key for key in FLAME_KEYS if not isinstance(content, dict) or key not in content]
-    if missing:
-        what = f"{name} is not a FLAME model: it has no {', '.join(missing)}"
+    missing_keys = [key for key in FLAME_KEYS if not isinstance(content, dict) or key not in content]
+    if missing_keys:
+        what = f"{name} is not a FLAME model: it has no {', '.join(missing_keys)}"
         raise UserError(f"{what}; give generic_model.pkl of FLAME 2020 or flame2023.pkl.")
     vertices = len(_numbers(content["v_template"], f"v_template of {name}"))
     faces = len(_numbers(content["f"], f"f of {name}"))
@@ -167,20 +167,20 @@ def check_landmarks(content: Any, name: str, face_count: int = MAX_VERTICES) -> 
     """The embedding of a file's content, checked. Raises UserError that names the array."""
     if isinstance(content, dict) and "full_lmk_faces_idx" in content:
         full = _embedding(content, "full_lmk_faces_idx", "full_lmk_bary_coords", face_count, name)
-        known = torch.tensor(IBUG_68) if len(full.triangles) == 68 else None
+        indices = torch.tensor(IBUG_68) if len(full.triangles) == 68 else None
         static = _embedding(content, "static_lmk_faces_idx", "static_lmk_bary_coords", face_count, name)
         outline = _embedding(content, "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords", face_count, name, 2 * CONTOUR_LIMIT + 1)
         contour = ContourEmbedding(outline.triangles, outline.barycentric, static)
-        return LandmarkEmbedding(full.triangles, full.barycentric, known), contour
+        return LandmarkEmbedding(full.triangles, full.barycentric, indices), contour
     if isinstance(content, dict) and "landmark_indices" in content and "lmk_face_idx" in content:
         points = _embedding(content, "lmk_face_idx", "lmk_b_coords", face_count, name)
-        known = torch.from_numpy(_numbers(content["landmark_indices"], f"landmark_indices of {name}").astype(np.int64).reshape(-1))
-        if len(known) != len(points.triangles) or known.min() < 0:
+        indices = torch.from_numpy(_numbers(content["landmark_indices"], f"landmark_indices of {name}").astype(np.int64).reshape(-1))
+        if len(indices) != len(points.triangles) or indices.min() < 0:
             raise UserError(
                 f"landmark_indices of {name} does not name a point for each of {len(points.triangles)} landmarks; the file is damaged."
             )
-        kept = known < 468  # the rest are the irises'
-        return LandmarkEmbedding(points.triangles[kept], points.barycentric[kept], known[kept]), None
+        on_mesh = indices < 468  # the rest are the irises'
+        return LandmarkEmbedding(points.triangles[on_mesh], points.barycentric[on_mesh], indices[on_mesh]), None
     raise UserError(f"{name} is not a landmark embedding; give DECA's landmark_embedding.npy or EMOCA's mediapipe_landmark_embedding.npz.")
 
 

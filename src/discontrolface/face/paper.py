@@ -1,4 +1,4 @@
-"""The face of the paper preset: FLAME with named actions, read by EMOCA or DECA (or by the landmark fit alone), rendered with detail.
+"""The face of the paper preset: FLAME with the open head's blendshapes, read by EMOCA or DECA (or by the landmark fit alone), rendered with detail.
 
 face = PaperFace.load(folder)                       # what `discontrolface assets import` stored
 reading = face.read(photo, landmarks, photo_to_crop, size)
@@ -28,14 +28,14 @@ from discontrolface.face.flame import FlameTexture, load_content
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regress import CODE_SIZES, Codes, FaceRegressor
-from discontrolface.face.transfer import ActionTable, named_head, raw_names, rebuilt, transfer_actions, with_mesh_landmarks
+from discontrolface.face.transfer import BlendshapeTable, named_head, raw_names, rebuilt, transfer_blendshapes, with_mesh_landmarks
 from discontrolface.geometry.affine import affine_scale, apply_affine, invert_affine
 
 if TYPE_CHECKING:
     from discontrolface.face.fit import FitReport
     from discontrolface.render.snapshot import Snapshot
 
-ACTIONS_FILE = "actions.safetensors"
+BLENDSHAPES_FILE = "actions.safetensors"
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class PaperReading:
 class PaperFace:
     """Everything of the paper preset but its two diffusion networks.
 
-    head: FLAME with 100 shape coefficients; 52 named actions, then 50 coefficients of its own (`flame00`, ...); MediaPipe's 468 landmarks.
-    actions: what the named actions are in FLAME's own vectors, with their residuals.
+    head: FLAME with 100 shape coefficients; 52 blendshapes, then 50 coefficients of its own (`flame00`, ...); MediaPipe's 468 landmarks.
+    blendshapes: what these are in FLAME's own vectors, with their residuals.
     """
 
     head: HeadModel
-    actions: ActionTable
+    blendshapes: BlendshapeTable
     regressor: FaceRegressor | None
     texture: FlameTexture | None
     detail: DetailSpace | None
@@ -66,7 +66,7 @@ class PaperFace:
     def load(cls, folder: str | Path, device: str | torch.device = "cpu", source: HeadModel | None = None) -> PaperFace:
         """From the asset folder. Only the model and its landmarks are needed; what else is there is used.
 
-        The named actions are solved on the first call (a second) and kept in the folder. source: the head that they come from (the open one).
+        The blendshapes are solved on the first call (a second) and kept in the folder. source: the head that they come from (the open one).
         """
         folder = Path(folder)
         head, table = load_named_flame(folder, source)
@@ -101,7 +101,7 @@ class PaperFace:
             if like is not None and like.codes is not None:
                 codes = replace(codes, shape=like.codes.shape, tex=like.codes.tex, detail=like.codes.detail)
             affine = _chain(invert_affine(crop), np.asarray(photo_to_crop, np.float64))
-            parameters = to_parameters(codes, self.head, 0, affine, size, self.actions, self._albedo(codes))
+            parameters = to_parameters(codes, self.head, 0, affine, size, self.blendshapes, self._albedo(codes))
             return PaperReading(parameters, codes, measure(parameters, self.head, placed, size))
         if picture is None:
             raise UserError("without a regressor the face is read off the crop; give picture=")
@@ -116,15 +116,15 @@ class PaperFace:
         eyes: NDArray[np.floating] | None,
         like: PaperReading | None,
     ) -> PaperReading:
-        """The landmark fit of the open preset, on named actions only; FLAME's own coefficients stay 0."""
-        own = self.head.expression_count - len(self.actions.names)
+        """The landmark fit of the open preset, on blendshapes only; FLAME's own coefficients stay 0."""
+        own = self.head.expression_count - len(self.blendshapes.names)
         size = len(self.head.template)
-        fields = self.head.expression_dirs.cpu().numpy()[: len(self.actions.names)].reshape(-1, size, 3)
-        named = rebuilt(self.head, expression_dirs=fields, expression_names=self.actions.names)
-        known: dict[str, Any] = {} if like is None else {"shape": like.parameters.shape, "offsets": like.fit.offsets}
-        parameters, fit = read_face(np.asarray(picture, np.float32), points, named, iris, eyes=eyes, **known)
+        fields = self.head.expression_dirs.cpu().numpy()[: len(self.blendshapes.names)].reshape(-1, size, 3)
+        face_head = rebuilt(self.head, expression_dirs=fields, expression_names=self.blendshapes.names)
+        person: dict[str, Any] = {} if like is None else {"shape": like.parameters.shape, "offsets": like.fit.offsets}
+        parameters, fit = read_face(np.asarray(picture, np.float32), points, face_head, iris, eyes=eyes, **person)
         full = np.concatenate([parameters.expression, np.zeros(own, np.float32)])
-        return PaperReading(parameters.with_(expression=full, expression_names=(*self.actions.names, *raw_names(own))), None, fit)
+        return PaperReading(parameters.with_(expression=full, expression_names=(*self.blendshapes.names, *raw_names(own))), None, fit)
 
     def _albedo(self, codes: Codes, index: int = 0) -> NDArray[np.float32] | None:
         """(R, 3): the mean of the texture's texels per region; None without a texture space."""
@@ -142,7 +142,7 @@ class PaperFace:
         """(1, 1, 256, 256) in metres: the wrinkles of the person of `codes` in the expression of `parameters`."""
         if self.regressor is None:
             raise UserError("detail needs the regressor's networks; import an EMOCA or DECA checkpoint")
-        target = from_parameters(parameters, self.head, actions=self.actions)
+        target = from_parameters(parameters, self.head, blendshapes=self.blendshapes)
         device = next(self.regressor.parameters()).device
         detail = None if codes.detail is None else codes.detail[:1].to(device)
         return self.regressor.displacement(replace(target, exp=target.exp.to(device), pose=target.pose.to(device), detail=detail)).cpu()
@@ -168,29 +168,29 @@ class PaperFace:
         if self.detail is None or codes is None or codes.detail is None or self.regressor is None:
             faces = self.head.faces_tensor
             return render_snapshot(vertices, faces, p["camera"], p["light"], albedo, size, maps, preview, visibility, self.head.name)
-        moved = self.displacement(parameters, codes)
-        return self.detail.snapshot(vertices, p["camera"], p["light"], albedo, size, maps, moved, preview, visibility)
+        displacement = self.displacement(parameters, codes)
+        return self.detail.snapshot(vertices, p["camera"], p["light"], albedo, size, maps, displacement, preview, visibility)
 
 
-def load_named_flame(folder: Path, source: HeadModel | None = None) -> tuple[HeadModel, ActionTable]:
-    """FLAME as `PaperFace.head` is, and its named actions; see `PaperFace.load`. Raises UserError if the model or its landmarks are missing."""
+def load_named_flame(folder: Path, source: HeadModel | None = None) -> tuple[HeadModel, BlendshapeTable]:
+    """FLAME as `PaperFace.head` is, and its blendshapes; see `PaperFace.load`. Raises UserError if the model or its landmarks are missing."""
     files = {key: folder / f"{key}.safetensors" for key in ("flame", "landmarks", "topology", "masks")}
     for key in ("flame", "landmarks"):
         if not files[key].is_file():
             raise UserError(f"{files[key]} is missing; see `discontrolface assets` for the file that brings it")
     topology, masks = (files[key] if files[key].is_file() else None for key in ("topology", "masks"))
-    plain = HeadModel.from_flame(files["flame"], files["landmarks"], topology, masks, CODE_SIZES["shape"], CODE_SIZES["exp"])
+    flame = HeadModel.from_flame(files["flame"], files["landmarks"], topology, masks, CODE_SIZES["shape"], CODE_SIZES["exp"])
     source = HeadModel.open() if source is None else source
-    match = correspond(source, plain)
-    table = _actions(folder / ACTIONS_FILE, source, plain, lambda: transfer_actions(source, plain, match))
-    return named_head(with_mesh_landmarks(plain, match), table), table
+    match = correspond(source, flame)
+    table = _blendshapes(folder / BLENDSHAPES_FILE, source, flame, lambda: transfer_blendshapes(source, flame, match))
+    return named_head(with_mesh_landmarks(flame, match), table), table
 
 
-def _actions(path: Path, source: HeadModel, plain: HeadModel, solve: Any) -> ActionTable:
+def _blendshapes(path: Path, source: HeadModel, flame: HeadModel, solve: Any) -> BlendshapeTable:
     """The kept table where it belongs to these heads, else a new one, kept."""
     if path.is_file():
-        table = ActionTable.load(path)
-        if table.names == source.expression_names and table.fields.shape[1] == len(plain.template):
+        table = BlendshapeTable.load(path)
+        if table.names == source.expression_names and table.fields.shape[1] == len(flame.template):
             return table
     table = solve()
     table.save(path)

@@ -117,12 +117,14 @@ class FaceRegressor(nn.Module):
             raise UserError(f"{name} has no E_flame; give DECA's deca_model.tar or an EMOCA checkpoint.")
         with torch.device("meta"):
             model = cls("E_expression" in parts, {"E_detail", "D_detail"} <= parts)
-        wanted = model.state_dict()
-        missing = [key for key in wanted if key not in tensors and not key.endswith("num_batches_tracked")]
-        if missing:
-            raise UserError(f"{name} lacks {len(missing)} of {len(wanted)} parameters, the first is {missing[0]}; download the file again.")
+        parameters = model.state_dict()
+        missing_keys = [key for key in parameters if key not in tensors and not key.endswith("num_batches_tracked")]
+        if missing_keys:
+            raise UserError(
+                f"{name} lacks {len(missing_keys)} of {len(parameters)} parameters, the first is {missing_keys[0]}; download the file again."
+            )
         state = {}
-        for key, like in wanted.items():
+        for key, like in parameters.items():
             value = tensors[key] if key in tensors else torch.zeros((), dtype=torch.int64)
             if value.shape != like.shape:
                 raise UserError(f"{key} of {name} has the shape {list(value.shape)} instead of {list(like.shape)}; it is another network.")

@@ -33,10 +33,10 @@ DECA_LICENCE: Final = "DECA's licence: non-commercial scientific research (file 
 
 @dataclass(frozen=True)
 class Asset:
-    """One file of the preset. stored: its name in the folder. official: what it is called at its source. needed: whether edits work without it."""
+    """One file of the preset. filename: its name in the folder. official: what it is called at its source. needed: whether edits work without it."""
 
     key: str
-    stored: str
+    filename: str
     what: str
     official: str
     source: str
@@ -144,13 +144,13 @@ def import_asset(path: str | Path, folder: str | Path | None = None) -> AssetSta
     asset = next(a for a in ASSETS if a.key == key)
     place.mkdir(parents=True, exist_ok=True)
     if callable(content):
-        replace_folder(content, place / asset.stored)
+        replace_folder(content, place / asset.filename)
     else:
         from safetensors.numpy import save
 
-        write_atomically(place / asset.stored, save({name: np.ascontiguousarray(value) for name, value in content.items()}))
+        write_atomically(place / asset.filename, save({name: np.ascontiguousarray(value) for name, value in content.items()}))
     manifest = _manifest(place)
-    manifest[key] = {"from": path.name, "source_sha256": _sha256(path), "stored_sha256": _sha256(place / asset.stored)}
+    manifest[key] = {"from": path.name, "source_sha256": _sha256(path), "stored_sha256": _sha256(place / asset.filename)}
     _write_manifest(place, manifest)
     _write_preset(place)
     return _status(asset, place, manifest[key])
@@ -176,9 +176,9 @@ def recognise(path: Path) -> tuple[str, Content]:
     from discontrolface.common.unpickle import load_file
 
     content = load_file(path)
-    for key, test, read in _ARRAYS:
+    for key, test, parse in _ARRAYS:
         if test(content):
-            return key, read(content, str(path))
+            return key, parse(content, str(path))
     raise UserError(f"{path} is none of the preset's files; known are {', '.join(a.official for a in ASSETS)}.")
 
 
@@ -211,9 +211,9 @@ def _read_texture(content: Any, name: str) -> dict[str, Any]:
 def _read_masks(content: Any, name: str) -> dict[str, Any]:
     from discontrolface.face.flame import MASK_REGIONS, check_masks
 
-    known = {key: np.asarray(content[key]).astype(np.int64).reshape(-1) for key in MASK_REGIONS if key in content}
-    check_masks(known, name, max((int(v.max()) for v in known.values() if v.size), default=0) + 1)
-    return known
+    masks = {key: np.asarray(content[key]).astype(np.int64).reshape(-1) for key in MASK_REGIONS if key in content}
+    check_masks(masks, name, max((int(v.max()) for v in masks.values() if v.size), default=0) + 1)
+    return masks
 
 
 def _read_fixed(content: Any, name: str) -> dict[str, Any]:
@@ -360,7 +360,7 @@ def _write_preset(folder: Path) -> None:
 
 
 def _status(asset: Asset, folder: Path, entry: Mapping[str, str] | None) -> AssetStatus:
-    path = folder / asset.stored
+    path = folder / asset.filename
     if not path.exists():
         return AssetStatus(asset, path, "missing", f"{asset.official}, from {asset.source}")
     if entry is None:

