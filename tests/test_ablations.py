@@ -18,13 +18,14 @@ from discontrolface.cli.app import app
 from discontrolface.common.snapshot_spec import OPEN_MAPS, PAPER_MAPS
 from discontrolface.common.statistics import Estimate, paired_difference
 from discontrolface.evaluation import ablation_run, ablations
-from discontrolface.evaluation.ablation_items import hull, pair_items, photo_items
+from discontrolface.evaluation.ablation_items import pair_items, photo_items
 from discontrolface.evaluation.ablation_page import PICTURE_BYTES
 from discontrolface.evaluation.ablation_reading import Readings, angle_between, item_figures
 from discontrolface.evaluation.ablation_run import Maker, run_ablation
 from discontrolface.evaluation.ablation_tables import ENOUGH, section_of, summary_of
 from discontrolface.evaluation.ablations import EDITING, FULL, QUICK, RECONSTRUCTION, experiment
 from discontrolface.evaluation.similarity import detail_correlation
+from discontrolface.face.regions import face_hull
 from discontrolface.geometry.rotations import head_rotation
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
@@ -350,7 +351,7 @@ def test_figures_of_known_pictures() -> None:
 
 def test_small_measures() -> None:
     assert angle_between(head_rotation(10, 0), head_rotation(-5, 0)) == pytest.approx(15)
-    square = hull(np.array([[10, 10], [30, 10], [30, 30], [10, 30], [20, 20]]), 64)
+    square = face_hull(np.array([[10, 10], [30, 10], [30, 30], [10, 30], [20, 20]]), 64)
     assert square.sum() == pytest.approx(400, rel=0.12)
     assert square[20, 20]
     assert not square[5, 5]

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from discontrolface.bench.stages import edit_stages, personal_stages, reading_stages
 from helpers.networks import write_networks
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -17,6 +16,9 @@ from typer.testing import CliRunner, Result
 from discontrolface import Editor, UserError
 from discontrolface.bench.benchmark import measure
 from discontrolface.bench.machine import Effort
+from discontrolface.bench.network_stages import edit_stages, personal_stages
+from discontrolface.bench.photo_stages import reading_stages
+from discontrolface.bench.stage import Workload
 from discontrolface.cli.app import app
 from discontrolface.common.provenance import read_provenance
 from discontrolface.common.snapshot_spec import OPEN_MAPS, PAPER_MAPS
@@ -249,13 +251,10 @@ def test_export(paper_folder: Path, tmp_path: Path) -> None:
     assert run("export", PHOTO, "-o", tmp_path / "open.glb", "--expression", "smile=1", "--texture", "0").exit_code == 0
 
 
-def test_every_stage_of_the_benchmark_runs(editor: Editor, person: Person) -> None:
+def test_every_stage_of_the_benchmark_runs(editor: Editor, person: Person, paper_folder: Path) -> None:
     """The paper preset is read by networks, personalized without drawn pairs and edited from noise: other stages than the open preset's."""
-    stages = [
-        *reading_stages(editor, person.photo),
-        *personal_stages(editor, person, (1,)),
-        *edit_stages(editor, person, (1,)),
-    ]
+    work = Workload(paper_folder, editor, person.photo, person, batches=(1,), steps=(1,))
+    stages = [*reading_stages(work), *personal_stages(work), *edit_stages(work)]
     assert [s.name for s in stages if not s.name.startswith("read:")] == ["read", "personalize: iteration", "edit from noise"]
     assert "read: parameters" in [s.name for s in stages]
     before = {name: value.clone() for name, value in editor.preset.control.state_dict().items()}
