@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from discontrolface.bench.network_stages import network_stages
 from discontrolface.bench.other_stages import run_command
 from discontrolface.bench.report import benchmark_report, memory_verdict, time_verdict
 from discontrolface.bench.stage import NotMeasured, Stage
+from discontrolface.bench.vs_official import in_turn
 from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
 from discontrolface.common.snapshot_spec import OPEN_MAPS
@@ -271,6 +273,20 @@ def test_a_command_in_a_process_of_its_own() -> None:
     assert (run_command(["--help"], process_peak) or 0) > 5, "MB"
     with pytest.raises(NotMeasured, match=r"`discontrolface nonsense` ended with 2: .*nonsense"):
         run_command(["nonsense"])
+
+
+def test_official_and_ours_take_turns() -> None:
+    """So that a machine whose speed drifts is fair to both."""
+    order: list[str] = []
+
+    def steps(name: str) -> Iterator[torch.Tensor]:
+        for k in range(3):
+            order.append(name)
+            yield torch.tensor(k)
+
+    last, paces = in_turn({"a": steps("a"), "b": steps("b")})
+    assert "".join(order) == "abbaab"
+    assert {name: (int(last[name]), len(paces[name])) for name in last} == {"a": (2, 3), "b": (2, 3)}
 
 
 # ---- all of it
