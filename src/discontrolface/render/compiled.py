@@ -24,3 +24,20 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """A piece of a kernel that becomes part of each that uses it. A file's kernels are compiled anew when that file changes, not when a piece
     in another file does: remove the cache (`__pycache__/*.nb?`) after changing one."""
     return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
+
+
+_LEAN: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}  # a dict: Numba's type stubs do not know _nrt
+
+
+def lean(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`compiled` for a kernel that allocates no array: without reference counts, which each array that is taken out of a NamedTuple at a pixel would
+    cost (half the time of a kernel with many). Numba refuses to compile it if it does allocate."""
+    try:
+        return numba.njit(cache=True, **_LEAN)(function)
+    except RuntimeError:
+        return numba.njit(**_LEAN)(function)
+
+
+def lean_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A piece of a `lean` kernel, as `inlined`."""
+    return numba.njit(forceinline=True, **_LEAN)(function)

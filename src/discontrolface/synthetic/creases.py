@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from discontrolface.render.compiled import compiled
+from discontrolface.render.compiled import lean
 from discontrolface.synthetic.anatomy import Array, anatomy
 
 
@@ -26,7 +26,7 @@ def crease_strengths(expression: Array, age: float) -> Array:
     return np.clip(np.array(strengths, np.float32), 0, 1)
 
 
-@compiled
+@lean
 def crease_at(strengths, x, y, wobble):  # type: ignore[no-untyped-def]
     """How dark the creases make the skin at a place of the template: 0 (none) to about 0.35. wobble: noise in [-1, 1] that bends the lines."""
     side = abs(x)

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.render.compiled import compiled
+from discontrolface.render.compiled import compiled, lean
 
 CELLS = 32  # the tile repeats after this many cells along each axis; a power of two
 
@@ -22,7 +22,7 @@ def noise_tile() -> NDArray[np.float32]:
     return np.ascontiguousarray(np.clip(soft / soft.std() * 0.33, -1, 1), np.float32)
 
 
-@compiled
+@lean
 def sample_noise(tile, x, y, z, out):  # type: ignore[no-untyped-def]
     """Trilinear look-up at (x, y, z) in cells, any real numbers; writes 4 values to `out`."""
     fx, fy, fz = np.floor(x), np.floor(y), np.floor(z)

@@ -1,14 +1,21 @@
-"""Skin: tone on melanin and haemoglobin axes, and everything that varies slowly over a face, as a colour per vertex."""
+"""Skin: tone on melanin and haemoglobin axes, everything that varies slowly over a face as a colour per vertex, and the shading of its pixels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from discontrolface.render.compiled import lean_inlined
+from discontrolface.render.surface import channel
 from discontrolface.synthetic.anatomy import Array, anatomy
-from discontrolface.synthetic.noise import noise_at, noise_tile
+from discontrolface.synthetic.creases import crease_at
+from discontrolface.synthetic.materials import Material
+from discontrolface.synthetic.noise import noise_at, noise_tile, sample_noise
+
+SCALP, STUBBLE, LIPS = range(3)  # columns of a scene's cover: hair that shows as colour of the scalp, stubble, lips
 
 # sRGB of skin by rising melanin, from photographs' usual mid tones in even light
 _TONES = (
@@ -30,6 +37,21 @@ class Skin:
     freckles: float
     bump: float
     mottle: float
+
+
+class SkinGrain(NamedTuple):
+    """What varies from pixel to pixel. oil, freckles, bump, mottle: as in Skin. shift: of the noise, cells. wetness: of the lips.
+    creases: (5,), see creases.py. hair, stubble: (3,) linear colours."""
+
+    oil: np.float32
+    freckles: np.float32
+    bump: np.float32
+    mottle: np.float32
+    shift: np.float32
+    wetness: np.float32
+    creases: Array
+    hair: Array
+    stubble: Array
 
 
 def blob(points: Array, centre: tuple[float, float, float], radius: tuple[float, float, float]) -> Array:
@@ -98,3 +120,36 @@ def _lip_colour(rng: np.random.Generator, base: Array, melanin: float) -> NDArra
         paint = np.array([rng.uniform(0.5, 0.85), rng.uniform(0.12, 0.4), rng.uniform(0.15, 0.42)], np.float32)
         return (0.5 * natural + 0.5 * paint).astype(np.float32)
     return (natural * rng.uniform(0.92, 1.05)).astype(np.float32)
+
+
+@lean_inlined
+def skin_material(grain, cover, tile, point, place, on_face, below, scratch):  # type: ignore[no-untyped-def]
+    """Skin with freckles, creases, stubble and pores; the scalp under hair; lips. grain: SkinGrain. cover: (V, 3). below: metres under the garment's
+    edge (negative: above it)."""
+    base, n4, m4 = scratch.base, scratch.coarse, scratch.fine
+    tx, ty, tz, nx, ny, nz = place.tx, place.ty, place.tz, place.nx, place.ny, place.nz
+    sample_noise(tile, tx * 420 + grain.shift, ty * 420, tz * 420, n4)
+    sample_noise(tile, tx * 900 + grain.shift, ty * 900, tz * 900, m4)
+    stubble = channel(cover, STUBBLE, point)
+    hair = channel(cover, SCALP, point)
+    fade = 1.0 - 0.9 * hair
+    spots = (
+        max(0.0, m4[3] - 0.34 + 0.15 * grain.freckles) * grain.freckles * max(0.0, min(1.0, (ty + 0.07) / 0.04)) * 1.6 if on_face else 0.0
+    )
+    line = crease_at(grain.creases, tx, ty, n4[2]) if on_face else 0.0
+    texture = 1 - line + grain.mottle * (0.03 * n4[0] + 0.05 * m4[0])
+    for q in range(3):
+        spot = 1 - min(0.5, spots * (0.5 + 0.35 * q)) - 0.35 * line * (0.0 if q == 0 else 1.0)
+        base[q] *= texture * spot
+        grainy = stubble * min(1.0, max(0.2, 0.75 + 0.9 * m4[1]))
+        base[q] = base[q] * (1 - grainy) + grain.stubble[q] * grainy
+        base[q] = base[q] * (1 - hair) + grain.hair[q] * 0.55 * (1 + 0.5 * m4[2]) * hair
+    bump = grain.bump * fade
+    bx, by, bz = nx + bump * (n4[1] + m4[1]), ny + bump * (n4[2] + m4[2]), nz
+    lip = channel(cover, LIPS, point)
+    gloss = grain.oil * (0.075 + 0.03 * m4[0] + 0.02 * n4[0]) * fade + 0.5 * lip * grain.wetness
+    power = 12.0 + 30.0 * lip
+    occlusion = 1.0
+    if below > -0.012 and ty < -0.10:  # the garment's edge shades the neck
+        occlusion = 0.72 + 0.28 * min(1.0, -below / 0.012)
+    return Material(gloss=gloss, power=power, sheen=0.05, soft=1.0, wet=0.0, occlusion=occlusion, bx=bx, by=by, bz=bz)
