@@ -20,7 +20,7 @@ from discontrolface.common.statistics import Estimate, paired_difference
 from discontrolface.evaluation import ablation_run, ablations
 from discontrolface.evaluation.ablation_items import pair_items, photo_items
 from discontrolface.evaluation.ablation_page import PICTURE_BYTES
-from discontrolface.evaluation.ablation_reading import Readings, angle_between, item_figures
+from discontrolface.evaluation.ablation_reading import Readings, angle_between, item_estimates
 from discontrolface.evaluation.ablation_run import Maker, run_ablation
 from discontrolface.evaluation.ablation_tables import ENOUGH, section_of, summary_of
 from discontrolface.evaluation.ablations import EDITING, FULL, QUICK, RECONSTRUCTION, experiment
@@ -166,7 +166,7 @@ def without_seconds(record: dict[str, Any]) -> dict[str, Any]:
 
 def test_carries_on_after_a_stop(editor: Editor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the picture's mean as its only figure, which is quicker than reading faces."""
-    monkeypatch.setattr(ablation_run, "item_figures", lambda picture, *_: {"mse": float(picture.mean(dtype=np.float64))})
+    monkeypatch.setattr(ablation_run, "item_estimates", lambda picture, *_: {"mse": float(picture.mean(dtype=np.float64))})
     monkeypatch.setattr(ablation_run.Readings, "of", lambda *_: Readings(None, None, np.zeros((468, 2))))
     sizes = replace(QUICK, pairs=3)
     told: list[tuple[int, int]] = []
@@ -332,15 +332,15 @@ def test_figures_of_known_pictures() -> None:
     assert item.truth is not None
     assert "head" in item.label
     readings = Readings.of(item, editor.reader)
-    right = item_figures(item.truth, item, readings, editor.reader)
+    right = item_estimates(item.truth, item, readings, editor.reader)
     assert right["control"] == pytest.approx(1)
     assert right["mse"] == right["landmarks"] == right["head"] == right["off_face"] == 0
     assert right["detail"] == pytest.approx(1)
-    wrong = item_figures(item.source, item, readings, editor.reader)
+    wrong = item_estimates(item.source, item, readings, editor.reader)
     assert wrong["control"] == pytest.approx(0, abs=0.05)
     assert (wrong["landmarks"] or 0) > 1
     assert (wrong["head"] or 0) > 1
-    nothing = item_figures(np.zeros_like(item.truth), item, readings, editor.reader)
+    nothing = item_estimates(np.zeros_like(item.truth), item, readings, editor.reader)
     assert nothing["landmarks"] is None  # no face, no figure
     assert 0.02 < item.face.mean() < 0.5
     assert not (item.off_face & item.face).any()

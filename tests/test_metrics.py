@@ -17,7 +17,7 @@ from discontrolface.evaluation import rereading, set_distances
 from discontrolface.evaluation.arcface import PLACES, ArcFace
 from discontrolface.evaluation.inception import Inception
 from discontrolface.evaluation.lpips import Lpips, alexnet
-from discontrolface.evaluation.metrics import truth_figures
+from discontrolface.evaluation.metrics import truth_estimates
 from discontrolface.evaluation.similarity import MS_SSIM_WEIGHTS, ms_ssim, psnr, ssim
 from discontrolface.evaluation.weights_file import read_state
 from discontrolface.geometry.rotations import head_rotation
@@ -39,7 +39,7 @@ def test_identical_pictures() -> None:
     a, _ = pictures()
     visibility = np.ones(a.shape[:2])
     visibility[:40] = 0
-    found = truth_figures(a, a, visibility)
+    found = truth_estimates(a, a, visibility)
     assert psnr(a, a) == np.inf
     assert found["mse"] == found["hidden_mse"] == 0
     for name in ("ssim", "ms_ssim", "hidden_ssim"):
@@ -53,7 +53,7 @@ def test_a_known_shift_of_the_colours() -> None:
     visibility[:60] = 0
     picture = truth.copy()
     picture[:60] += 0.1  # hidden part only
-    found = truth_figures(picture, truth, visibility)
+    found = truth_estimates(picture, truth, visibility)
     assert found["hidden_mse"] == pytest.approx(1000 * 0.2**2)
     assert found["mse"] == pytest.approx(1000 * 0.2**2 / 3)
     assert found["hidden_psnr"] == pytest.approx(20)
@@ -62,7 +62,7 @@ def test_a_known_shift_of_the_colours() -> None:
 
 def test_a_hidden_part_that_is_too_small_is_not_measured() -> None:
     a, b = pictures()
-    assert truth_figures(b, a, np.ones(a.shape[:2]))["hidden_psnr"] is None
+    assert truth_estimates(b, a, np.ones(a.shape[:2]))["hidden_psnr"] is None
 
 
 def test_ssim_agrees_with_scikit_image() -> None:

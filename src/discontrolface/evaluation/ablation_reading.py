@@ -15,7 +15,7 @@ from discontrolface.common.pixels import to_uint8
 from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
 from discontrolface.evaluation.ablation_items import Array, Item
-from discontrolface.evaluation.metrics import truth_figures
+from discontrolface.evaluation.metrics import truth_estimates
 from discontrolface.evaluation.rereading import angle_between
 from discontrolface.evaluation.similarity import detail_correlation
 from discontrolface.face.fit import face_width, landmark_error
@@ -54,20 +54,20 @@ def reread(source: Person | None, picture: Array, reader: Reader) -> Person | No
         return None
 
 
-def item_figures(picture: Array, item: Item, readings: Readings, reader: Reader) -> dict[str, float | None]:
+def item_estimates(picture: Array, item: Item, readings: Readings, reader: Reader) -> dict[str, float | None]:
     """All figures of one variant's picture; None where something cannot be measured."""
     out: dict[str, float | None] = {}
     if item.truth is not None:
-        estimates = truth_figures(picture, item.truth, item.edit.preview.visibility)
+        estimates = truth_estimates(picture, item.truth, item.edit.preview.visibility)
         out |= {name: None if value is None else round(value, 5) for name, value in estimates.items()}
         square = 4000 * (picture - item.truth).astype(np.float64) ** 2
         out["off_face"] = round(float(square[item.off_face].mean()), 4) if item.off_face.any() else None
         out["detail"] = round(detail_correlation(picture, item.truth, item.face), 5) if item.face.any() else None
     again = reread(readings.source, picture, reader)
-    return out | reading_figures(again, readings)
+    return out | reading_estimates(again, readings)
 
 
-def reading_figures(again: Person | None, readings: Readings) -> dict[str, float | None]:
+def reading_estimates(again: Person | None, readings: Readings) -> dict[str, float | None]:
     """Landmarks (% of the face's width), head (degrees) and control (share of the motion) of what was read in an edit."""
     out: dict[str, float | None] = {"landmarks": None, "head": None, "control": None}
     if again is None or readings.source is None:

@@ -34,7 +34,7 @@ from discontrolface.editing.pipeline import denoise
 from discontrolface.editing.sheet import contact_sheet
 from discontrolface.evaluation.ablation_items import PHOTO_EDITS, Array, Item, pair_items, photo_items
 from discontrolface.evaluation.ablation_page import section_markdown
-from discontrolface.evaluation.ablation_reading import Readings, item_figures
+from discontrolface.evaluation.ablation_reading import Readings, item_estimates
 from discontrolface.evaluation.ablation_tables import section_of, summary_of
 from discontrolface.evaluation.ablations import EDITING, FULL, RECONSTRUCTION, Experiment, Sizes, Variant, experiment
 from discontrolface.face.geometry import DetailGeometry
@@ -277,7 +277,7 @@ class Run:
             if keep:
                 pictures[variant.name] = picture
             if readings is not None and variant.name not in entry["variants"]:
-                figures = item_figures(picture, item, readings, self.maker.editor.reader)
+                figures = item_estimates(picture, item, readings, self.maker.editor.reader)
                 entry["variants"][variant.name] = {**figures, "seconds": round(seconds, 3)}
                 self.save()
                 self.report_progress()

@@ -8,7 +8,7 @@ from typing import Any
 
 from discontrolface.common.statistics import Estimate, bootstrap_mean, paired_difference
 from discontrolface.diffusion.settings import Sampling
-from discontrolface.evaluation.ablations import FIGURES, LEGEND, Claim, Comparison, Experiment
+from discontrolface.evaluation.ablations import LEGEND, MEASURES, Claim, Comparison, Experiment
 from discontrolface.reports.content import Cell, IntervalPlot, Picture, Plot, Section, Series, Table
 
 ENOUGH = 8  # pairs; with fewer an interval says little, and nothing is concluded
@@ -20,7 +20,7 @@ def columns_of(experiment: Experiment, items: Mapping[str, Any], task: str) -> d
     """{variant: {metric: one value per item of this task that has every variant}}."""
     names = [v.name for v in experiment.variants]
     whole = [entry["variants"] for entry in items.values() if entry["task"] == task and all(n in entry["variants"] for n in names)]
-    metrics = [f for f in FIGURES if any(f in made[n] for made in whole for n in names)]
+    metrics = [f for f in MEASURES if any(f in made[n] for made in whole for n in names)]
     return {n: {f: [made[n].get(f) for made in whole] for f in metrics} for n in names}
 
 
@@ -50,7 +50,7 @@ def verdict(gaps: Sequence[Estimate], comparisons: Sequence[Comparison]) -> str:
 
 def scaled(estimate: Estimate, kind: str) -> Estimate:
     """In the unit of the table."""
-    by = FIGURES[kind].scale
+    by = MEASURES[kind].scale
     values = {k: None if v is None else v * by for k, v in (("value", estimate.value), ("low", estimate.low), ("high", estimate.high))}
     return Estimate(**values, count=estimate.count, missing=estimate.missing)
 
@@ -58,7 +58,7 @@ def scaled(estimate: Estimate, kind: str) -> Estimate:
 def ranked(experiment: Experiment, columns: Mapping[str, Mapping[str, Values]]) -> list[str]:
     """Variants, the best mean of the experiment's main metric first; those without one last."""
     means = {name: bootstrap_mean(values.get(experiment.main, [])).value for name, values in columns.items()}
-    sign = -FIGURES[experiment.main].better
+    sign = -MEASURES[experiment.main].better
     return sorted(columns, key=lambda name: (means[name] is None, sign * (means[name] or 0.0)))
 
 
@@ -70,7 +70,7 @@ def mean_table(experiment: Experiment, columns: Mapping[str, Mapping[str, Values
         rows.append((name, place, *(scaled(bootstrap_mean(columns[name].get(f, [])), f) for f in shown)))
     count = max((len(v) for values in columns.values() for v in values.values()), default=0)
     what = "photos' edits" if experiment.on_photos else "pairs"
-    return Table(f"{task.capitalize()} ({count} {what})", ("", "rank", *(FIGURES[f].label for f in shown)), tuple(rows), digits=3)
+    return Table(f"{task.capitalize()} ({count} {what})", ("", "rank", *(MEASURES[f].label for f in shown)), tuple(rows), digits=3)
 
 
 def difference_table(experiment: Experiment, columns: Mapping[str, Mapping[str, Values]], task: str) -> Table:
@@ -94,14 +94,14 @@ def difference_table(experiment: Experiment, columns: Mapping[str, Mapping[str, 
             )
         )
     title = f"{task.capitalize()}: difference to `{experiment.reference}`, item by item"
-    return Table(title, ("", *(FIGURES[f].label for f in shown), FIGURES[experiment.main].label + " is"), tuple(rows), digits=4)
+    return Table(title, ("", *(MEASURES[f].label for f in shown), MEASURES[experiment.main].label + " is"), tuple(rows), digits=4)
 
 
 def word(gap: Estimate, metric: str) -> str:
     """better, worse, or why neither can be said."""
     if gap.count < ENOUGH:
         return f"undecided: {gap.count} item{'s' if gap.count != 1 else ''}"
-    return {1: "better", -1: "worse", 0: "not distinguishable"}[direction(gap) * FIGURES[metric].better]
+    return {1: "better", -1: "worse", 0: "not distinguishable"}[direction(gap) * MEASURES[metric].better]
 
 
 def claim_gaps(claim: Claim, columns: Mapping[str, Mapping[str, Mapping[str, Values]]]) -> list[Estimate]:
@@ -115,7 +115,7 @@ def claim_table(claims: Sequence[Claim], columns: Mapping[str, Mapping[str, Mapp
     for claim in claims:
         gaps = claim_gaps(claim, columns)
         for k, (c, gap) in enumerate(zip(claim.comparisons, gaps, strict=True)):
-            condition = f"{FIGURES[c.figure].label}, {c.task}: {c.variant} {'more' if c.more else 'less'} than {c.against}"
+            condition = f"{MEASURES[c.figure].label}, {c.task}: {c.variant} {'more' if c.more else 'less'} than {c.against}"
             rows.append(
                 (claim.text if k == 0 else "", verdict(gaps, claim.comparisons) if k == 0 else "", condition, scaled(gap, c.figure))
             )
@@ -142,13 +142,13 @@ def finding(experiment: Experiment, columns: Mapping[str, Mapping[str, Mapping[s
         return f"{count or 'No'} item{'s' if count != 1 else ''}: too few to conclude anything; the command works."
     groups_text = "; ".join(f"{what}: {', '.join(f'`{n}`' for n in names)}" for what, names in groups.items() if names)
     parts = [
-        f"{task.capitalize()}, {FIGURES[experiment.main].label}, against `{experiment.reference}` "
+        f"{task.capitalize()}, {MEASURES[experiment.main].label}, against `{experiment.reference}` "
         f"({count} items, 95 % paired intervals): {groups_text}."
     ]
     if usual := bootstrap_mean(of[experiment.reference][experiment.main]).value:
         share = largest / abs(usual)
         how_large = f"{100 * share:.1f} % of" if share < 1 else f"{share:.1f} times"
-        parts.append(f"The largest difference is {how_large} the {FIGURES[experiment.main].label} of `{experiment.reference}`.")
+        parts.append(f"The largest difference is {how_large} the {MEASURES[experiment.main].label} of `{experiment.reference}`.")
     if experiment.claims:
         verdicts = [f"{c.text}: {verdict(claim_gaps(c, columns), c.comparisons)}" for c in experiment.claims]
         parts.append(f"The paper's statements: {'; '.join(verdicts)}.")
@@ -171,9 +171,9 @@ def plot_of(experiment: Experiment, columns: Mapping[str, Mapping[str, Values]],
         low, high = (tuple(f.low or 0.0 for _, f in points), tuple(f.high or 0.0 for _, f in points)) if band else ((), ())
         series.append(Series(name, tuple(x for x, _ in points), tuple(f.value or 0.0 for _, f in points), low, high))
     return Plot(
-        f"{task.capitalize()}: {FIGURES[experiment.main].label} over {experiment.axis}",
+        f"{task.capitalize()}: {MEASURES[experiment.main].label} over {experiment.axis}",
         experiment.axis,
-        FIGURES[experiment.main].label,
+        MEASURES[experiment.main].label,
         tuple(series),
     )
 

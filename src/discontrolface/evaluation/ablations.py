@@ -88,7 +88,7 @@ class Experiment:
     variants: tuple[Variant, ...]
     reference: str
     tasks: tuple[str, ...] = (EDITING,)
-    figures: tuple[str, ...] = ("psnr", "ssim", "mse", "hidden_mse", "landmarks", "head", "control")  # columns, see FIGURES
+    figures: tuple[str, ...] = ("psnr", "ssim", "mse", "hidden_mse", "landmarks", "head", "control")  # columns, see MEASURES
     main: str = "mse"  # the figure that ranks
     claims: tuple[Claim, ...] = ()
     axis: str = ""  # "steps" or "iterations": also a plot over this
@@ -98,7 +98,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class FigureKind:
+class MeasureKind:
     """What a figure is called in a table; better: +1 if more is better, -1 if less is, 0 if neither."""
 
     label: str
@@ -106,17 +106,17 @@ class FigureKind:
     scale: float = 1.0
 
 
-FIGURES: dict[str, FigureKind] = {
-    "psnr": FigureKind("PSNR, dB", 1),
-    "ssim": FigureKind("SSIM x 100", 1, 100),
-    "mse": FigureKind("error", -1),
-    "hidden_mse": FigureKind("error, hidden", -1),
-    "off_face": FigureKind("error off the face", -1),
-    "landmarks": FigureKind("landmarks, %", -1),
-    "head": FigureKind("head, degrees", -1),
-    "control": FigureKind("control", 1),
-    "detail": FigureKind("fine detail", 1),
-    "seconds": FigureKind("seconds", -1),
+MEASURES: dict[str, MeasureKind] = {
+    "psnr": MeasureKind("PSNR, dB", 1),
+    "ssim": MeasureKind("SSIM x 100", 1, 100),
+    "mse": MeasureKind("error", -1),
+    "hidden_mse": MeasureKind("error, hidden", -1),
+    "off_face": MeasureKind("error off the face", -1),
+    "landmarks": MeasureKind("landmarks, %", -1),
+    "head": MeasureKind("head, degrees", -1),
+    "control": MeasureKind("control", 1),
+    "detail": MeasureKind("fine detail", 1),
+    "seconds": MeasureKind("seconds", -1),
 }
 LEGEND = (
     "Measured are the networks' whole pictures; `edit` keeps the photo where the preview changes nothing. "

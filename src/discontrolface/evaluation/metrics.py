@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from discontrolface.evaluation.trials import Trial
 
 Array = NDArray[np.float32]
-Figures = dict[str, float | None]
+Estimates = dict[str, float | None]
 
 HIDDEN_BELOW = 0.5  # visibility: what the photo did not show
 HIDDEN_SHARE = 0.001  # of the crop; a smaller disoccluded part is not measured
@@ -73,11 +73,11 @@ METRICS: Final[Mapping[str, Metric]] = {
 }
 
 
-def truth_figures(picture: Array, truth: Array, visibility: Array) -> Figures:
+def truth_estimates(picture: Array, truth: Array, visibility: Array) -> Estimates:
     """Pictures (H, W, 3) in [0, 1], visibility (H, W). None where something is too small to be measured."""
     hidden = visibility < HIDDEN_BELOW
     square = 4000 * (picture - truth).astype(np.float64) ** 2
-    out: Figures = {
+    out: Estimates = {
         "psnr": min(psnr(picture, truth), BEST_PSNR),
         "ssim": ssim(picture, truth),
         "ms_ssim": ms_ssim(picture, truth) if min(truth.shape[:2]) >= MS_SSIM_SIDE else None,
@@ -152,12 +152,12 @@ class TrialMeter:
             return None
         return changed_look(look_of(reader, again), edit.person.parameters, edit.target, reader.geometry, edit.size)
 
-    def measure(self, picture: NDArray[np.uint8]) -> Figures:
+    def measure(self, picture: NDArray[np.uint8]) -> Estimates:
         """All estimates of one finished picture (S, S, 3), by the names of METRICS; None: cannot be measured here."""
         trial = self.trial
-        out: Figures = dict.fromkeys(METRICS)
+        out: Estimates = dict.fromkeys(METRICS)
         if trial.truth is not None:
-            out |= truth_figures(to_float(picture), trial.truth, trial.edit.preview.visibility)
+            out |= truth_estimates(to_float(picture), trial.truth, trial.edit.preview.visibility)
             if self.meter.lpips is not None:
                 out["lpips"] = self._lpips(self.meter.lpips, to_float(picture), trial.truth)
         out["still"] = still_error(picture, trial)
@@ -175,11 +175,11 @@ class TrialMeter:
         with torch.no_grad():
             return float(network(to_network(picture), to_network(truth))[0])
 
-    def _read(self, picture: NDArray[np.uint8], source: Person, asked: Look) -> Figures:
+    def _read(self, picture: NDArray[np.uint8], source: Person, asked: Look) -> Estimates:
         again = read_picture(self.meter.reader, picture, source)
         if again is None:
             return {"found": 0.0}
-        out: Figures = {"found": 1.0, **look_errors(look_of(self.meter.reader, again), asked)}
+        out: Estimates = {"found": 1.0, **look_errors(look_of(self.meter.reader, again), asked)}
         faces = (self.source, source.landmarks), (picture, again.landmarks)
         if self.meter.identity is not None:
             # without jitter: that depends on what was measured before, and a run that was interrupted would give other figures

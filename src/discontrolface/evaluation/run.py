@@ -338,7 +338,7 @@ def evaluate(
         },
         "edits": [line for batch in batches for line in batch.lines(setup.names)],
         "left_out": [line for batch in batches for line in batch.left_out],
-        "sets": set_figures(jobs, setup),
+        "sets": set_estimates(jobs, setup),
     }
 
 
@@ -351,7 +351,7 @@ def with_only(setup: Setup, names: Sequence[str]) -> Setup:
     )
 
 
-def set_figures(jobs: Sequence[Job], setup: Setup) -> dict[str, Any]:
+def set_estimates(jobs: Sequence[Job], setup: Setup) -> dict[str, Any]:
     """FID and KID of each method, as the fields of `Estimate`."""
     if setup.measures.inception is None:
         return {}
