@@ -14,10 +14,10 @@ from discontrolface.face.box_qp import solve_box_qp
 from discontrolface.face.embeddings import LandmarkEmbedding
 from discontrolface.face.eye_contours import LEFT_CONTOUR, RIGHT_CONTOUR, with_eye_contours
 from discontrolface.face.fit import LandmarkFit, fit_landmarks, fit_many, landmark_error, read_face
-from discontrolface.face.fit_light import fit_light
 from discontrolface.face.fit_priors import NOT_FITTED, coefficient_priors
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.landmark_basis import LandmarkBasis
+from discontrolface.face.light_fit import fit_light
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.cameras import ndc_to_pixels, project
 from discontrolface.geometry.rotations import head_rotation, to_axis_angle

@@ -17,10 +17,10 @@ from discontrolface.editing.composite import paste_back
 from discontrolface.editing.detail import down, fuse_detail
 from discontrolface.face.crop import landmarks_in_crop, make_crop
 from discontrolface.face.fit import fit_landmarks, read_face
-from discontrolface.face.fit_light import fit_light
 from discontrolface.face.heads.open import FittedReader
 from discontrolface.face.landmark_basis import LandmarkBasis
 from discontrolface.face.landmarks import FaceLandmarker
+from discontrolface.face.light_fit import fit_light
 from discontrolface.geometry.cameras import project
 from discontrolface.geometry.meshes import vertex_normals
 from discontrolface.render.raster import interpolate, rasterize, visible_vertices

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from discontrolface.face.fit import fit_many as fit_many
     from discontrolface.face.fit import landmark_error as landmark_error
     from discontrolface.face.fit import read_face as read_face
-    from discontrolface.face.fit_light import fit_light as fit_light
-    from discontrolface.face.fit_light import fit_lights as fit_lights
     from discontrolface.face.heads.base import HeadModel as HeadModel
     from discontrolface.face.landmarks import FaceLandmarker as FaceLandmarker
     from discontrolface.face.landmarks import Landmarks as Landmarks
+    from discontrolface.face.light_fit import fit_light as fit_light
+    from discontrolface.face.light_fit import fit_lights as fit_lights
     from discontrolface.face.parameters import FaceParameters as FaceParameters
 
 __getattr__ = lazy_names(
@@ -32,8 +32,8 @@ __getattr__ = lazy_names(
         "HeadModel": "heads.base",
         "Landmarks": "landmarks",
         "fit_landmarks": "fit",
-        "fit_light": "fit_light",
-        "fit_lights": "fit_light",
+        "fit_light": "light_fit",
+        "fit_lights": "light_fit",
         "fit_many": "fit",
         "landmark_error": "fit",
         "read_face": "fit",

@@ -325,7 +325,7 @@ def read_face(
 ) -> FaceReading:
     """All parameters of one face: `fit_landmarks`, then `fit_light`. Raises UserError for landmarks or pictures of another form."""
     from discontrolface.face.colours import region_colours
-    from discontrolface.face.fit_light import fit_light
+    from discontrolface.face.light_fit import fit_light
 
     picture = np.asarray(crop)
     if picture.ndim != 3 or picture.shape[2] != 3:
