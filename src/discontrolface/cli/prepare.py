@@ -1,4 +1,4 @@
-"""`discontrolface prepare`: photos to training shards."""
+"""`discontrolface prepare`: photos to training shards, or photos of people to pairs."""
 
 from __future__ import annotations
 
@@ -20,22 +20,75 @@ def prepare(
     size: Annotated[int, typer.Option(help="Pixels of the crops.")] = 256,
     faces: Annotated[str, typer.Option(help="Of photos with several: largest, one (leave such photos out) or all.")] = "largest",
     crop_format: Annotated[str, typer.Option(help="png, or jpg (quality 95).")] = "png",
-    max_error: Annotated[float, typer.Option(help="Leave out readings with a larger landmark error, % of the face's width.")] = 3.0,
+    max_error: Annotated[
+        float | None,
+        typer.Option(help="Leave out readings with a larger landmark error, % of the face's width. [default: 3, with --people 2.1]"),
+    ] = None,
     head: Annotated[
         str, typer.Option(help="Head model that photos are read with: open, or flame (imported files, see `assets`).")
     ] = "open",
     detail: Annotated[bool, typer.Option("--detail/--no-detail", help="With FLAME: snapshots with wrinkles, or without.")] = True,
     assets_dir: AssetsOption = None,
+    people: Annotated[
+        str | None,
+        typer.Option(help="Make pairs of people's photos instead: a CSV with the columns file and person, or 'folders', one a person."),
+    ] = None,
+    backgrounds: Annotated[
+        float, typer.Option(help="With --people: share of the pairs that get another place behind the head, where the wall is plain.")
+    ] = 0.6,
+    returns: Annotated[int, typer.Option(help="With --people: return pairs of each photo of a person who has only one.")] = 1,
     quiet: QuietOption = False,
 ) -> None:
-    """Any folder of photos to training shards (WebDataset), with an index and a report. One bad file never stops it."""
+    """Any folder of photos to training shards (WebDataset), with an index and a report. One bad file never stops it.
+
+    With --people to blocks of pairs: the same person in two photos, moved into one frame, is an edit with its true answer.
+    """
     with plain_errors():
+        if people is not None:
+            prepare_pairs(folder, people, output, size, max_error, backgrounds, returns, processes, engine, head, quiet)
+            return
         from discontrolface.training.prepare import prepare as run
         from discontrolface.training.samples import SampleSettings
 
         assets = None if assets_dir is None else str(assets_dir.resolve())
-        settings = SampleSettings(size, faces, crop_format, max_error, head, detail, assets)
+        settings = SampleSettings(
+            size, faces, crop_format, SampleSettings.max_error if max_error is None else max_error, head, detail, assets
+        )
         with progress_bar("preparing", quiet) as update:
             report = run(folder, output, settings, engine, processes, update, per_shard)
         left = ", ".join(f"{reason}: {count}" for reason, count in report["left_out"].items()) or "none"
         say(f"{report['samples']} samples of {report['photos']} files in {output}; left out: {left}; see {output / 'report.md'}")
+
+
+def prepare_pairs(
+    folder: Path,
+    people: str,
+    output: Path,
+    size: int,
+    max_error: float | None,
+    backgrounds: float,
+    returns: int,
+    processes: int,
+    engine: str,
+    head: str,
+    quiet: bool,
+) -> None:
+    """The way of `--people`."""
+    from discontrolface.common.errors import UserError
+    from discontrolface.synthetic.anatomy import HEAD
+    from discontrolface.training.people import prepare_people
+    from discontrolface.training.real_pairs import PairSettings
+
+    if engine != "local":
+        raise UserError(f"engine {engine!r} cannot make pairs of people yet; leave --engine out")
+    if head != HEAD:
+        raise UserError(f"pairs of people are read with the {HEAD} head only, not {head!r}; leave --head out")
+    error = PairSettings.max_error if max_error is None else max_error
+    settings = PairSettings(size, error, backgrounds=backgrounds, returns=returns)
+    with progress_bar("preparing", quiet) as update:
+        report = prepare_people(folder, people, output, settings, processes, update)
+    left = len(report["left_out"])
+    say(
+        f"{report['real']} real and {report['return']} return pairs of {report['people']} people in {output}; "
+        f"{left} of {report['photos']} photos left out, see {output / 'report.json'}"
+    )

@@ -22,6 +22,7 @@ class Loss:
     x0: Tensor  # (B,C,h,w), the predicted picture in the backbone's space, detached, not clipped
     x_t: Tensor  # (B,C,h,w)
     t: Tensor  # (B,)
+    prediction: Tensor  # (B,C,h,w), of the model's prediction type, with its gradient
 
 
 def diffusion_loss(
@@ -37,6 +38,7 @@ def diffusion_loss(
     noise: Tensor | None = None,  # (B,C,h,w), of the backbone's space; None: drawn from N(0, I)
     weight: Tensor | None = None,  # (B,1,H,W) in [0, 1]: how much each pixel counts; None: all the same
     generator: torch.Generator | None = None,  # where the draws come from
+    start: Tensor | None = None,  # (B,C,h,w), of the backbone's space: what is noised; None: x0, as in every diffusion training
 ) -> Loss:
     """Mean squared error on the model's own prediction type, in its own space (official `training_losses`; the paper: MSE on the noise).
 
@@ -54,15 +56,16 @@ def diffusion_loss(
     if z is None:
         seen = x0 if source is None else source
         z = model.encode(seen if mask is None else apply_mask(seen, mask, fill, generator))
-    x_t = process.add_noise(clean, noise, t)
+    x_t = process.add_noise(clean if start is None else start, noise, t)
     signal = None
     if control is not None:
         assert snapshot is not None
         signal = control(x_t, t, z, snapshot, backbone=model)
     prediction = model(x_t, t, z, control=signal)
-    squared = (prediction - process.training_target(clean, noise, t)).square()
+    target = process.training_target(clean, noise, t) if start is None else process.from_x0(clean, x_t, t)
+    squared = (prediction - target).square()
     if weight is not None and weight.shape[-2:] != squared.shape[-2:]:
         weight = F.adaptive_avg_pool2d(weight, (squared.shape[-2], squared.shape[-1]))
     per_sample = (squared if weight is None else squared * weight).flatten(1).mean(1)
     predicted_x0 = process.to_x0(prediction.detach(), x_t, t)
-    return Loss(per_sample.mean(), per_sample, predicted_x0, x_t, t)
+    return Loss(per_sample.mean(), per_sample, predicted_x0, x_t, t, prediction)

@@ -44,6 +44,13 @@ class TrainConfig:
     )
     hidden_weight: float = 0.0  # extra weight of pixels that the preview does not show (by 1 - visibility)
     relative_floor: float = 0.0  # above 0: a picture's loss counts relative to the preview's own squared error + this, see dataset.relative
+    pyramid_weight: float = (
+        0.0  # weight of the absolute error of three bands of detail, relative to the preview's (training/detail_loss.py)
+    )
+    first_share: float = (
+        0.0  # share of the pictures that are learned as the first step of an edit meets them: from nothing but noise, at t = 999
+    )
+    own_share: float = 0.0  # share that is learned from the network's own prediction, noised a little, as a later step of an edit meets it
     seed: int = 0
     precision: str = "no"  # "no" (float32), "bf16" or "fp16": what the networks compute in; weights and optimizer stay float32
     channels_last: bool = True  # memory order of pictures and weights
@@ -61,13 +68,19 @@ class TrainConfig:
         for name in ("steps", "batch", "accumulate", "mask_patch"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("ema", "mask_low", "mask_high", "mask_share"):
+        for name in ("ema", "mask_low", "mask_high", "mask_share", "first_share", "own_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
         if self.relative_floor < 0:
             raise UserError(f"relative_floor is {self.relative_floor}; it must be at least 0")
         if self.relative_floor and not {"preview", "visibility"} <= set(self.snapshot_maps):
             raise UserError("relative_floor compares with the preview; add preview and visibility to snapshot_maps")
+        if self.first_share + self.own_share > 1:
+            raise UserError(f"first_share {self.first_share} and own_share {self.own_share} are shares of one batch; together at most 1")
+        if (self.own_share or self.pyramid_weight) and self.stage != "expfacenet":
+            raise UserError("own_share and pyramid_weight are for stage expfacenet")
+        if self.pyramid_weight and "preview" not in self.snapshot_maps:
+            raise UserError("pyramid_weight compares with the preview; add preview to snapshot_maps")
         if self.crop and self.stage == "diffae":
             raise UserError("crop is for stage expfacenet: the backbone learns whole pictures")
         if self.mask_low > self.mask_high:

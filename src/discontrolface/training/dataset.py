@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -50,16 +50,21 @@ class Batch(TrainingPair):
     mask: Tensor  # (B,1,H,W) bool: hidden from the encoder
     t: Tensor  # (B,) timesteps
     noise: Tensor  # (B,C,h,w), of the backbone's space
+    own: Tensor | None = None  # (B,), above 0: see Draws.own; None: all 0
 
     def to(self, device: torch.device | str, channels_last: bool = True) -> Batch:
         """On another device; pictures in the memory order of the networks."""
         order = torch.channels_last if channels_last else torch.contiguous_format
-        moved = (getattr(self, f.name).to(device, non_blocking=True) for f in fields(self))
-        return Batch(*(x.contiguous(memory_format=order) if x.ndim == 4 else x for x in moved))
+        moved = {name: x.to(device, non_blocking=True) for name, x in self.tensors().items()}
+        return replace(self, **{name: x.contiguous(memory_format=order) if x.ndim == 4 else x for name, x in moved.items()})
 
     def pin_memory(self) -> Batch:
         """In page-locked memory (a DataLoader asks for it), from which a device copies while it computes."""
-        return Batch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
+        return replace(self, **{name: x.pin_memory() for name, x in self.tensors().items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is there, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
 
 
 class Source(Protocol):
@@ -114,7 +119,7 @@ def complete(pair: TrainingPair, draws: Draws, config: TrainConfig, space: Space
         places = crop_places(height, width, config.crop, draws.centre)
         pair = pair.training_crop(places, config.crop)
         noise = cut(noise, places, config.crop, stride=height // space.size)
-    return Batch(**{**vars(pair), "weight": weights(pair, config)}, mask=draws.mask, t=draws.t, noise=noise)
+    return Batch(**{**vars(pair), "weight": weights(pair, config)}, mask=draws.mask, t=draws.t, noise=noise, own=draws.own)
 
 
 def weights(pair: TrainingPair, config: TrainConfig) -> Tensor:
@@ -165,12 +170,15 @@ def pairs_head(folder: Path) -> str:
 
 
 class PairDataset:
-    """All `block_*.npy` of a folder: (N, CHANNELS, H, W) uint8 each, memory-mapped; pairs.json beside them says the head model."""
+    """All `block_*.npy` and `return_*.npy` of a folder: (N, CHANNELS, H, W) uint8 each, memory-mapped. Pairs of a `return_*.npy` run from a to b
+    only: b is a photo, a was made from it (real_pairs.py). pairs.json beside them says the head model."""
 
     def __init__(self, folder: Path) -> None:
-        paths = sorted(folder.glob("block_*.npy"))
+        paths = sorted(folder.glob("block_*.npy")) + sorted(folder.glob("return_*.npy"))
         if not paths:
-            raise UserError(f"no block_*.npy in {folder}; make pairs first (python -m discontrolface.training.pairs)")
+            raise UserError(
+                f"no block_*.npy in {folder}; make pairs first (python -m discontrolface.training.pairs, or discontrolface prepare --people)"
+            )
         try:
             self.blocks = [np.load(p, mmap_mode="r", allow_pickle=False) for p in paths]
         except (OSError, ValueError) as error:
@@ -186,6 +194,8 @@ class PairDataset:
         self.albedo: list[NDArray[np.uint8]] | None = None  # beside the blocks, opened when it is asked for
         self.starts = np.cumsum([0] + [len(b) for b in self.blocks])
         self.size = int(self.blocks[0].shape[-1])
+        two_ways = sum(len(b) for path, b in zip(paths, self.blocks, strict=True) if path.name.startswith("block_"))
+        self.one_way_from = two_ways  # pairs from this number on
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -223,12 +233,13 @@ class PairDataset:
     def batch(self, draws: Draws, config: TrainConfig) -> TrainingPair:
         """The pairs that were drawn, in their direction, mirrored and re-coloured as drawn."""
         pairs = torch.stack([self.read(i, "albedo" in config.snapshot_maps) for i in draws.index.tolist()])
-        return assemble(pairs, draws, config.snapshot_maps)
+        two_ways = draws.index < self.one_way_from
+        return assemble(pairs, replace(draws, reverse=draws.reverse & two_ways), config.snapshot_maps)
 
 
 def albedo_path(block: Path) -> Path:
     """The file beside a block that holds its albedo maps."""
-    return block.with_name(block.name.replace("block_", "albedo_", 1))
+    return block.with_name(f"albedo_{block.name.removeprefix('block_')}")
 
 
 def assemble(pairs: Tensor, draws: Draws, maps: Sequence[str]) -> TrainingPair:

@@ -12,7 +12,12 @@ from torch import Tensor
 
 from discontrolface.diffusion.masking import random_patch_mask, random_ratios
 from discontrolface.diffusion.schedule import random_timesteps
+from discontrolface.nets.noise_process import TRAIN_TIMESTEPS
 from discontrolface.training.config import TrainConfig
+
+TEMPERATURES = (0.35, 1.0)  # of the noise from which an edit's first step starts
+LATE = 150  # timesteps below which its later steps lie
+LAST_STEP = 0.3  # share of them that are the last, t = 0
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -32,14 +37,17 @@ class Draws:
     t: Tensor  # (N,) int64, timesteps
     centre: Tensor  # (N,2), N(0, 1): where a crop lies, rows and columns
     seed: Tensor  # (N,) int64, of everything else about a picture: its noise, its random look
+    spread: Tensor  # (N,), standard deviation of its noise: 1, or less where an edit's first step is learned
+    own: Tensor  # (N,), above 0: it is noised from the network's own prediction, made from noise of this standard deviation
 
     def part(self, first: int, count: int) -> Draws:
         """The pictures first..first+count-1."""
         return Draws(*(getattr(self, f.name)[first : first + count] for f in fields(self)))
 
     def noise(self, size: int, channels: int = 3) -> Tensor:
-        """(N,channels,size,size), N(0, 1), each picture from its own seed."""
-        return torch.stack([torch.randn(channels, size, size, generator=torch.Generator().manual_seed(s)) for s in self.seed.tolist()])
+        """(N,channels,size,size), N(0, spread^2), each picture from its own seed."""
+        white = [torch.randn(channels, size, size, generator=torch.Generator().manual_seed(s)) for s in self.seed.tolist()]
+        return torch.stack(white) * self.spread[:, None, None, None]
 
 
 def draw(config: TrainConfig, step: int, count: int, data: int, size: int) -> Draws:
@@ -54,4 +62,22 @@ def draw(config: TrainConfig, step: int, count: int, data: int, size: int) -> Dr
     mask = random_patch_mask(count, size, config.mask_patch, ratios * hidden, generator)
     t = random_timesteps(count, generator)
     seed = torch.randint(2**62, (count,), generator=generator)
-    return Draws(index, reverse, mirrored, gain, mask, t, torch.randn(count, 2, generator=generator), seed)
+    centre = torch.randn(count, 2, generator=generator)
+    t, spread, own = noise_levels(config, t, generator)
+    return Draws(index, reverse, mirrored, gain, mask, t, centre, seed, spread, own)
+
+
+def noise_levels(config: TrainConfig, t: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """(t, spread, own), see Draws: on `first_share` and `own_share` of the pictures the levels that an edit of few steps visits, else t as drawn.
+
+    A network that only ever saw noised true pictures meets its own soft prediction at the second step, and more steps from noise make it worse.
+    """
+    count = len(t)
+    which = torch.rand(count, generator=generator)
+    first, own = which < config.first_share, (which >= config.first_share) & (which < config.first_share + config.own_share)
+    coolest, warmest = TEMPERATURES
+    temperature = coolest + (warmest - coolest) * torch.rand(count, generator=generator)
+    late = (LATE * torch.rand(count, generator=generator)).long()
+    late = torch.where(torch.rand(count, generator=generator) < LAST_STEP, torch.zeros_like(late), late)
+    t = torch.where(first, torch.full_like(t, TRAIN_TIMESTEPS - 1), torch.where(own, late, t))
+    return t, torch.where(first, temperature, torch.ones_like(temperature)), temperature * own

@@ -11,14 +11,17 @@ from torch import Tensor, nn
 from discontrolface.common.errors import UserError
 from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.loss import diffusion_loss
+from discontrolface.diffusion.masking import apply_mask
 from discontrolface.diffusion.sampling import sample
 from discontrolface.diffusion.schedule import denoising_timesteps
 from discontrolface.nets.backbone import Backbone, Space, make_backbone
 from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.nets.noise_process import TRAIN_TIMESTEPS
 from discontrolface.nets.presets import CONFIGS
 from discontrolface.nets.randomness import SeededWeights
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
+from discontrolface.training.detail_loss import relative_detail
 from discontrolface.training.stages import STAGES
 from discontrolface.weights.preset import load_backbone
 
@@ -26,9 +29,9 @@ from discontrolface.weights.preset import load_backbone
 class Objective(nn.Module):
     """The networks of a run and their loss. `trained` is the one that learns; a backbone beside a control network is frozen, its dropout off."""
 
-    def __init__(self, model: Any, control: Any = None) -> None:
+    def __init__(self, model: Any, control: Any = None, pyramid_weight: float = 0.0) -> None:
         super().__init__()
-        self.model, self.control = model, control
+        self.model, self.control, self.pyramid_weight = model, control, pyramid_weight
         if control is not None:
             model.requires_grad_(False)
 
@@ -55,7 +58,27 @@ class Objective(nn.Module):
         shared: dict[str, Any] = {"mask": batch.mask, "t": batch.t, "noise": batch.noise, "weight": batch.weight}
         if self.control is None:
             return diffusion_loss(self.model, batch.target, **shared).per_sample
-        return diffusion_loss(self.model, batch.target, self.control, batch.snapshot, source=batch.source, **shared).per_sample
+        z = self.model.encode(apply_mask(batch.source, batch.mask))
+        shared |= {"z": z, "start": self.own_predictions(batch, z)}
+        loss = diffusion_loss(self.model, batch.target, self.control, batch.snapshot, **shared)
+        if not self.pyramid_weight:
+            return loss.per_sample
+        picture = self.model.from_space(self.model.noise_process.to_x0(loss.prediction, loss.x_t, loss.t))
+        preview = batch.snapshot[:, self.control.spec.slice("preview")]
+        return loss.per_sample + self.pyramid_weight * relative_detail(picture, batch.target, preview)
+
+    @torch.no_grad()
+    def own_predictions(self, batch: Batch, z: Tensor) -> Tensor | None:
+        """(B,C,h,w) what is noised: the target, and where `batch.own` says so the picture that the networks predict from noise alone."""
+        if batch.own is None or not bool((batch.own > 0).any()):
+            return None
+        start, picked = self.model.to_space(batch.target).clone(), batch.own > 0
+        noise = torch.randn(start[picked].shape, device=start.device, dtype=start.dtype) * batch.own[picked][:, None, None, None]
+        t = torch.full((len(noise),), TRAIN_TIMESTEPS - 1, device=start.device)
+        control = self.control(noise, t, z[picked], batch.snapshot[picked], backbone=self.model)
+        predicted = self.model.noise_process.to_x0(self.model(noise, t, z[picked], control=control), noise, t)
+        start[picked] = (predicted.clamp(-1, 1) if self.model.clips_x0 else predicted).to(start.dtype)
+        return start
 
     def seen(self, batch: Batch) -> Tensor:
         """(B,3,H,W) the picture that the encoder sees: of the backbone alone the target itself."""
@@ -94,7 +117,7 @@ def backbone_alone(config: TrainConfig, backbone: None) -> Objective:
 
 def control_beside(config: TrainConfig, backbone: Any) -> Objective:
     """Stage "expfacenet": a new Exp-FaceNet beside a trained backbone."""
-    return Objective(backbone, new_control(backbone, config))
+    return Objective(backbone, new_control(backbone, config), config.pyramid_weight)
 
 
 def build(config: TrainConfig, backbone: Path | None) -> Objective:

@@ -1,0 +1,73 @@
+"""Lay a true picture on the preview of the same edit: what is left between two readings of one person is a pixel or two.
+
+A network that learns from truths which lie now here, now there, learns to blur what the preview shows sharply. Lucas and Kanade's least squares
+over a window, repeated, on pictures without their local brightness and contrast; a smooth field that never moves a pixel further than `LIMIT`,
+and only where the photo showed what the preview shows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+FloatArray = NDArray[np.float32]
+
+# Lengths are shares of the picture's side.
+WINDOW = 0.014  # standard deviation over which a motion is one
+SMOOTH = 0.02  # of the resulting field
+LIMIT = 0.016  # a larger motion is not a reading's error
+ROUNDS = 6
+SHOWN = 0.6  # the preview's visibility, from which it is trusted
+
+
+def registered(truth: FloatArray, preview: FloatArray, visibility: FloatArray) -> FloatArray:
+    """The truth (S, S, 3), moved by at most LIMIT S pixels so that it lies on the preview where the photo showed it (visibility (S, S))."""
+    return displaced(truth, motion(truth, preview, visibility))
+
+
+def motion(truth: FloatArray, preview: FloatArray, visibility: FloatArray) -> FloatArray:
+    """(S, S, 2) pixels (x right, y down): the registered picture at p is the truth at p + motion."""
+    side = truth.shape[0]
+    trust = gaussian_filter((visibility > SHOWN).astype(np.float32), 0.008 * side)
+    wanted, moving = _structure(preview), _structure(truth)
+    field = np.zeros((side, side, 2), np.float32)
+    for _ in range(ROUNDS):
+        now = displaced(moving[..., None], field, order=1)[..., 0]
+        down, across = np.gradient(now)
+        missing = wanted - now
+        xx, xy, yy, bx, by = (
+            gaussian_filter(trust * a, WINDOW * side)
+            for a in (across * across, across * down, down * down, across * missing, down * missing)
+        )
+        xx, yy = xx + 1e-4, yy + 1e-4
+        determinant = np.maximum(xx * yy - xy * xy, 1e-8)
+        step = np.stack([(yy * bx - xy * by) / determinant, (xx * by - xy * bx) / determinant], -1)
+        field = field + np.clip(step, -1, 1).astype(np.float32)
+    return _smooth(field, trust)
+
+
+def displaced(picture: FloatArray, field: FloatArray, order: int = 3) -> FloatArray:
+    """(H, W, C) at p + field(p)."""
+    rows, columns = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
+    where = [rows + field[..., 1], columns + field[..., 0]]
+    out = np.stack([map_coordinates(picture[..., c], where, order=order, mode="nearest") for c in range(picture.shape[-1])], -1)
+    return np.clip(out, picture.min(), picture.max()).astype(np.float32)
+
+
+def _structure(picture: FloatArray) -> FloatArray:
+    """(H, W): brightness without its local mean, over its local spread."""
+    side = picture.shape[0]
+    level = picture @ np.array([0.3, 0.59, 0.11], np.float32)
+    rest = level - gaussian_filter(level, 0.03 * side)
+    return np.asarray(rest / np.sqrt(gaussian_filter(rest**2, 0.047 * side) + 2e-4), np.float32)
+
+
+def _smooth(field: FloatArray, trust: FloatArray) -> FloatArray:
+    """Without motions that are too large or unlike their neighbours', carried a little way into what is not trusted, then fading."""
+    side = len(field)
+    unlike = np.abs(gaussian_filter(field, (0.023 * side, 0.023 * side, 0)) - field).sum(-1)
+    good = trust * (np.hypot(field[..., 0], field[..., 1]) < LIMIT * side) * np.exp(-((unlike / 2) ** 2))
+    weight = gaussian_filter(good, SMOOTH * side)
+    planes = [gaussian_filter(field[..., k] * good, SMOOTH * side) / (weight + 0.03) for k in range(2)]
+    return np.stack(planes, -1).astype(np.float32)
