@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 GREY: Final = 2  # levels of 255 by which the channels of a black-and-white photo differ at most
@@ -32,11 +31,13 @@ class Toning:
         level = np.rint(values @ LUMA).astype(np.int64)
         count = np.bincount(level, minlength=256).astype(np.float64)
         sums = np.stack([np.bincount(level, values[:, c], 256) for c in range(3)], 1)
-        weight = gaussian_filter1d(count, SMOOTH, mode="nearest")
-        around = gaussian_filter1d(sums, SMOOTH, axis=0, mode="nearest") / np.maximum(weight, 1e-9)[:, None]
+        levels = np.arange(256)
+        near = np.exp(-0.5 * ((levels[:, None] - levels) / SMOOTH) ** 2)  # (256, 256), Gaussian weights
+        weight = near @ count
+        around = (near @ sums) / np.maximum(weight, 1e-9)[:, None]
         tones = (sums + FEW * around) / (count + FEW)[:, None]  # where few pixels have a brightness, their neighbours' say more
         seen = weight > 1e-3
-        filled = np.stack([np.interp(np.arange(256), np.flatnonzero(seen), tones[seen, c]) for c in range(3)], 1)
+        filled = np.stack([np.interp(levels, np.flatnonzero(seen), tones[seen, c]) for c in range(3)], 1)
         distance = np.abs(values - filled[level]).max(1)
         return cls((filled / 255).astype(np.float32)) if np.quantile(distance, NEARLY_ALL) <= TONED else None
 
