@@ -13,7 +13,8 @@ from PIL import Image
 from discontrolface.common.errors import UserError
 from discontrolface.common.images import load_photo
 from discontrolface.face import landmark_sets as sets
-from discontrolface.face.landmarks import FaceLandmarker, Landmarks, Region, eye_opening
+from discontrolface.face.landmarks import FaceLandmarker, Landmarks, eye_opening
+from discontrolface.face.regions_of_faces import Region
 from discontrolface.geometry.affine import apply_affine, invert_affine, sample_affine
 
 PHOTO = Path(__file__).parent.parent / "examples" / "astronaut.png"

@@ -11,7 +11,7 @@ Coordinates are continuous photo pixels, a pixel's centre at +0.5 (docs/conventi
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Any
@@ -22,60 +22,32 @@ from PIL import Image
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.landmark_sets import LEFT_EYE, LEFT_EYE_CORNERS, NOSE_TIP, RIGHT_EYE, RIGHT_EYE_CORNERS
+from discontrolface.face.regions_of_faces import (
+    DETECTOR_SIZE,
+    ROI_MARGIN,
+    Face,
+    Region,
+    distinct,
+    face_of,
+    merge,
+    mesh_region,
+    overlap,
+    same_face,
+    turn_between,
+    views,
+)
 from discontrolface.geometry.affine import apply_affine, sample_affine
 
-DETECTOR_SIZE = 192
 MESH_SIZE = 192
 IRIS_SIZE = 64
 MIN_FACE_SCORE = 0.5  # of the mesh model: is there a face in the region at all
 MIN_DETECTION_SCORE = 0.5
-MAX_OVERLAP = 0.3  # boxes that overlap more are one face
 MIN_CONFIRMATION = 0.6  # product of the mesh scores of two passes: faces have 0.9 and more, false alarms are rarely sure twice
 MAX_DISAGREEMENT = 0.2  # mean distance of the detector's and the mesh's eyes, nose and mouth / side of the face box
 MAX_TILT = math.radians(25)  # a face tilted more in the detector's view is looked at again, upright
 MIN_FACE_PIXELS = 16
 DETECTION_PIXELS = 1536  # longer side of the picture that the detector's views are cut from
-ROI_MARGIN = 1.5  # region of interest / face box, as the mesh model was trained
 EYE_MARGIN = 2.3  # region of an eye / distance of its corners, as the iris model was trained
-
-
-@dataclass(frozen=True)
-class Region:
-    """A turned square of the photo: centre and side in pixels, angle in radians (clockwise in the picture)."""
-
-    x: float
-    y: float
-    side: float
-    angle: float
-
-    def to_photo(self, size: int) -> NDArray[np.float64]:
-        """The (2, 3) affine map from a picture of size x size to the photo."""
-        step = self.side / size
-        c, s = step * math.cos(self.angle), step * math.sin(self.angle)
-        half = size / 2
-        return np.array([[c, -s, self.x - half * (c - s)], [s, c, self.y - half * (s + c)]])
-
-
-@dataclass(frozen=True)
-class Face:
-    """A detected face. box: x0, y0, x1, y1; keypoints (6, 2): right eye, left eye, nose tip, mouth, right ear, left ear
-    (the subject's right and left); score in [0, 1]; region: where to look for the mesh. All in photo pixels."""
-
-    box: tuple[float, float, float, float]
-    keypoints: NDArray[np.float32]
-    score: float
-    region: Region
-
-    def scaled(self, factor: float) -> "Face":
-        """The same face in a picture enlarged by `factor`."""
-        x0, y0, x1, y1 = (v * factor for v in self.box)
-        region = Region(self.region.x * factor, self.region.y * factor, self.region.side * factor, self.region.angle)
-        return Face((x0, y0, x1, y1), (self.keypoints * factor).astype(np.float32), self.score, region)
-
-    @property
-    def area(self) -> float:
-        """Area of the box in square pixels."""
-        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
 
 
 @dataclass(frozen=True)
@@ -104,7 +76,7 @@ class Landmarks:
     @property
     def face_size(self) -> float:
         """The larger side of the face in pixels, measured with the eyes level (`fit.face_width` is its width)."""
-        return _mesh_region(self.points).side / ROI_MARGIN
+        return mesh_region(self.points).side / ROI_MARGIN
 
 
 class FaceLandmarker:
@@ -132,27 +104,27 @@ class FaceLandmarker:
         image = _as_rgb(image)
         small, factor = _shrink(image, DETECTION_PIXELS)
         height, width = small.shape[:2]
-        for views in _views(width, height):
-            faces = [face for face in self._detect_in(small, views) if self._confirm(small, face)]
-            faces = [face.scaled(factor) for face in _distinct(faces) if face.region.side * factor >= MIN_FACE_PIXELS * ROI_MARGIN]
+        for batch in views(width, height):
+            faces = [face for face in self._detect_in(small, batch) if self._confirm(small, face)]
+            faces = [face.scaled(factor) for face in distinct(faces) if face.region.side * factor >= MIN_FACE_PIXELS * ROI_MARGIN]
             if faces:
                 return sorted(faces, key=lambda face: -face.area)
         return []
 
     def _detect_in(self, image: NDArray[np.uint8], views: Sequence[Region]) -> list[Face]:
         """Faces in each of the views; a face that is tilted in its view is looked at again with the view turned."""
-        found = []
+        faces = []
         for view in views:
             for face in self._detect_once(image, view):
                 for _ in range(3):
-                    if _turn_between(face.region.angle, view.angle) < MAX_TILT:
+                    if turn_between(face.region.angle, view.angle) < MAX_TILT:
                         break
                     x, y, side = face.region.x, face.region.y, face.region.side
                     view = Region(x, y, 2 * side, face.region.angle)
-                    again = [f for f in self._detect_once(image, view) if _same_face(f, face)]
+                    again = [f for f in self._detect_once(image, view) if same_face(f, face)]
                     face = max(again, key=lambda f: f.score, default=face)
-                found.append(face)
-        return found
+                faces.append(face)
+        return faces
 
     def _detect_once(self, image: NDArray[np.uint8], view: Region) -> list[Face]:
         """Run the detector on one view and merge what overlaps."""
@@ -167,8 +139,8 @@ class FaceLandmarker:
         centre = apply_affine(to_photo, positions[:, 0])
         half = np.abs(values[:, 1]) * (view.side / DETECTOR_SIZE) / 2
         boxes = np.concatenate([centre - half, centre + half], axis=1)
-        merged = _merge(boxes, apply_affine(to_photo, positions[:, 2:]), scores[keep])
-        return [_face(box, points, score) for box, points, score in merged]
+        merged = merge(boxes, apply_affine(to_photo, positions[:, 2:]), scores[keep])
+        return [face_of(box, points, score) for box, points, score in merged]
 
     def _confirm(self, image: NDArray[np.uint8], face: Face) -> bool:
         points, score = self._mesh_pass(image, face.region)
@@ -177,7 +149,7 @@ class FaceLandmarker:
         distance = float(np.hypot(*(mesh - face.keypoints[:4]).T).mean()) / (face.region.side / ROI_MARGIN)
         if score < MIN_FACE_SCORE or distance > MAX_DISAGREEMENT:
             return False
-        return score * self._mesh_pass(image, _mesh_region(points))[1] > MIN_CONFIRMATION
+        return score * self._mesh_pass(image, mesh_region(points))[1] > MIN_CONFIRMATION
 
     # ---- landmarks
 
@@ -191,7 +163,7 @@ class FaceLandmarker:
         region = face.region if isinstance(face, Face) else face
         points, score = self._mesh_pass(image, region)
         for _ in range(passes - 1):
-            points, score = self._mesh_pass(image, _mesh_region(points))
+            points, score = self._mesh_pass(image, mesh_region(points))
         if not iris:
             return Landmarks(points, score)
         left = self._eye_pass(image, points, LEFT_EYE_CORNERS, mirrored=True)
@@ -265,17 +237,17 @@ class FaceLandmarker:
         side = max(x1 - x0, y1 - y0)
         centre = ((x0 + x1) / 2, (y0 + y1) / 2)
         turns = [math.radians(turn) for turn in (0, 90, 270, 180, 45, 315, 135, 225)]
-        wanted = np.array([box])
+        asked = np.array([box])
         candidates: list[Region] = []
         for turn in turns:
             faces = self._detect_in(image, [Region(*centre, 2 * side, turn)])
-            candidates = [f.region for f in faces if _overlap(np.array(f.box), wanted)[0] > 0.1 and self._confirm(image, f)]
+            candidates = [f.region for f in faces if overlap(np.array(f.box), asked)[0] > 0.1 and self._confirm(image, f)]
             if candidates:
                 break
         candidates += [Region(*centre, ROI_MARGIN * side, turn) for turn in turns]  # the detector sees none: take the box's word
         for candidate in candidates:
             found = self.landmarks(image, candidate)
-            if found.score > MIN_FACE_SCORE and _overlap(np.array(found.box), wanted)[0] > 0.1:
+            if found.score > MIN_FACE_SCORE and overlap(np.array(found.box), asked)[0] > 0.1:
                 return found
         raise UserError(f"no face found in the box {shown} of {source} ({width}x{height}); draw the box from brow to chin")
 
@@ -317,54 +289,6 @@ def _sample_on_black(image: NDArray[np.uint8], to_photo: NDArray[np.float64], si
     return np.where(inside, pixels, np.uint8(0))
 
 
-def _views(width: int, height: int) -> Iterator[list[Region]]:
-    """Where to look for a face: batches of views, the next only when the one before showed none."""
-    x, y, side = width / 2, height / 2, float(max(width, height))
-    yield [Region(x, y, side, 0.0)]
-    yield [Region(x, y, 1.6 * side, 0.0)]
-    yield _tiles(width, height, side / 2)
-    yield [Region(x, y, factor * side, math.radians(turn)) for turn in range(45, 360, 45) for factor in (1.0, 1.6)]
-    if side > 2 * DETECTOR_SIZE:
-        yield _tiles(width, height, side / 4)
-
-
-def _tiles(width: int, height: int, side: float) -> list[Region]:
-    """Squares that overlap by half and cover the picture."""
-
-    def centres(length: int) -> list[float]:
-        if length <= side:
-            return [length / 2]
-        steps = math.ceil((length - side) / (side / 2))
-        return [side / 2 + i * (length - side) / steps for i in range(steps + 1)]
-
-    return [Region(x, y, side, 0.0) for y in centres(height) for x in centres(width)]
-
-
-def _overlap(box: NDArray[np.floating], boxes: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Intersection over union of one box (4,) with boxes (N, 4)."""
-    size = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    common = np.clip(size, 0, None).prod(axis=1)
-    union = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - common
-    return np.asarray(common / np.maximum(union, 1e-9), dtype=np.float64)
-
-
-def _merge(
-    boxes: NDArray[np.float64], keypoints: NDArray[np.float64], scores: NDArray[np.float64]
-) -> list[tuple[NDArray[np.float64], NDArray[np.float64], float]]:
-    """Weighted non-maximum suppression (BlazeFace, section 3.3): overlapping boxes become their score-weighted mean."""
-    out = []
-    order = np.argsort(-scores, kind="stable")
-    while len(order):
-        best = order[0]
-        same: NDArray[np.bool_] = np.greater(_overlap(boxes[best], boxes[order]), MAX_OVERLAP)
-        same[0] = True
-        group = order[same]
-        weight = scores[group] / scores[group].sum()
-        out.append((weight @ boxes[group], np.tensordot(weight, keypoints[group], axes=1), float(scores[best])))
-        order = order[~same]
-    return out
-
-
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -80, 80)))
 
@@ -375,42 +299,6 @@ def _shrink(image: NDArray[np.uint8], longest: int) -> tuple[NDArray[np.uint8], 
     if factor < 2:
         return image, 1
     return np.asarray(Image.fromarray(image).reduce(factor)), factor
-
-
-def _turn_between(a: float, b: float) -> float:
-    """The angle between two directions, in [0, pi]."""
-    return abs(math.remainder(a - b, math.tau))
-
-
-def _same_face(a: Face, b: Face) -> bool:
-    return bool(_overlap(np.array(a.box), np.array([b.box]))[0] > MAX_OVERLAP)
-
-
-def _distinct(faces: Sequence[Face]) -> list[Face]:
-    """Without those that overlap a face with a better score."""
-    kept: list[Face] = []
-    for face in sorted(faces, key=lambda f: -f.score):
-        if not any(_same_face(face, other) for other in kept):
-            kept.append(face)
-    return kept
-
-
-def _face(box: NDArray[np.float64], keypoints: NDArray[np.float64], score: float) -> Face:
-    x0, y0, x1, y1 = (float(v) for v in box)
-    along = keypoints[1] - keypoints[0]
-    region = Region((x0 + x1) / 2, (y0 + y1) / 2, ROI_MARGIN * max(x1 - x0, y1 - y0), math.atan2(along[1], along[0]))
-    return Face((x0, y0, x1, y1), keypoints.astype(np.float32), score, region)
-
-
-def _mesh_region(points: NDArray[np.float32]) -> Region:
-    """The square around mesh points (468, 3), eyes level, with the margin that the mesh model expects."""
-    along = points[LEFT_EYE_CORNERS[0], :2] - points[RIGHT_EYE_CORNERS[0], :2]
-    angle = math.atan2(float(along[1]), float(along[0]))
-    c, s = math.cos(angle), math.sin(angle)
-    level = points[:, :2].astype(np.float64) @ np.array([[c, -s], [s, c]])  # turned by -angle
-    low, high = level.min(axis=0), level.max(axis=0)
-    u, v = (low + high) / 2
-    return Region(c * u - s * v, s * u + c * v, ROI_MARGIN * max(float((high - low).max()), 1.0), angle)
 
 
 def eye_opening(landmarks: Landmarks) -> tuple[float, float]:
