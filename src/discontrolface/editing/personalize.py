@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from discontrolface.common.configs import load_dataclass
 from discontrolface.common.errors import UserError
 from discontrolface.common.pixels import to_float
 from discontrolface.common.tensors import to_network
@@ -69,8 +70,6 @@ OPEN_ONE_SHOT = OneShot(iterations=100, batch=4, lr=1e-4, warps=32, crop=128)
 
 def load_one_shot(path: Path) -> OneShot:
     """Settings from a YAML file of `OneShot` fields; what it leaves out is as in `PAPER_ONE_SHOT`."""
-    from discontrolface.common.configs import load_dataclass
-
     return load_dataclass(path, PAPER_ONE_SHOT)
 
 

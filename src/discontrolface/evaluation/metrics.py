@@ -13,6 +13,7 @@ from scipy.ndimage import binary_dilation, binary_opening
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.pixels import resize_planes, to_float, to_uint8
+from discontrolface.common.tensors import to_network
 from discontrolface.evaluation.rereading import Look, changed_look, look_errors, look_of, read_picture
 from discontrolface.evaluation.similarity import MS_SSIM_SIDE, ms_ssim, psnr, ssim
 
@@ -169,8 +170,6 @@ class TrialMeter:
 
     def _lpips(self, network: Lpips, picture: Array, truth: Array) -> float:
         import torch
-
-        from discontrolface.common.tensors import to_network
 
         with torch.no_grad():
             return float(network(to_network(picture), to_network(truth))[0])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from discontrolface.common.errors import UserError
+from discontrolface.weights.checkpoint import open_checkpoint
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -27,7 +28,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path} is not a safetensors file ({error})") from error
-    from discontrolface.weights.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(path)
     return {key: checkpoint.read(key) for key in checkpoint}

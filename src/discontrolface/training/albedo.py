@@ -15,7 +15,9 @@ import numpy as np
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing
+from discontrolface.face.heads.registry import find_head
 from discontrolface.synthetic.anatomy import HEAD
+from discontrolface.synthetic.portraits import picture_backgrounds
 from discontrolface.training.dataset import ALBEDO, PairDataset, albedo_path, channels, describe_pairs
 from discontrolface.training.pairs import as_bytes, draw_pair
 
@@ -34,9 +36,6 @@ def first_seed(block: Path) -> int:
 
 def draw_albedo(block: Path, output: Path) -> None:
     """Draw and write the albedo maps (N, 6, H, W) uint8 of a block's pairs. UserError if its Lambertian maps are not drawn again exactly."""
-    from discontrolface.face.heads.registry import find_head
-    from discontrolface.synthetic.portraits import picture_backgrounds
-
     pairs = np.load(block, mmap_mode="r", allow_pickle=False)
     geometry, pictures = find_head(HEAD).geometry(), picture_backgrounds()
     size, first = pairs.shape[-1], first_seed(block)

@@ -11,6 +11,7 @@ import torch
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
 from discontrolface.training.objective import empty, network_config
+from discontrolface.training.train import make_accelerator
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,6 @@ def count(config: TrainConfig) -> Cost:
 
 def machine_speed(config: TrainConfig, device: str | None, seconds: float = 0.3) -> float:
     """Floating-point operations per second of this machine in a 3x3 convolution and its gradients at the run's precision, as its networks make."""
-    from discontrolface.training.train import make_accelerator
-
     accelerator = make_accelerator(config, device)
     at = accelerator.device
     arguments = network_config(config)

@@ -20,8 +20,12 @@ from discontrolface.editing.aligned import aligned_picture
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.latent import MLPSkipNet
 from discontrolface.nets.randomness import SeededWeights
+from discontrolface.synthetic.portraits import make_scene, random_parameters, render_scene
 from discontrolface.training.average import Averaged
 from discontrolface.training.draws import step_generator
+from discontrolface.training.shards import ShardDataset
+from discontrolface.weights.codes import codes_folder
+from discontrolface.weights.preset import load_backbone
 
 Say = Callable[[str], None]
 ENCODED_AT_ONCE = 8
@@ -61,9 +65,6 @@ def run_latent(
     say: Say,
 ) -> Path:
     """Encode the pictures, train, and return the folder of the averaged weights, which `sample --latent` takes."""
-    from discontrolface.weights.codes import codes_folder
-    from discontrolface.weights.preset import load_backbone
-
     config = load_dataclass(path, LatentTraining())
     output = output or Path("runs") / path.stem
     if (output / "weights").exists():
@@ -82,8 +83,6 @@ def run_latent(
 
 def drawn_portraits(count: int, size: int) -> Iterator[Tensor]:
     """Portraits of the seeds 0..count-1, which are not held out: (1,3,size,size) each."""
-    from discontrolface.synthetic.portraits import make_scene, random_parameters, render_scene
-
     for seed in range(count):
         scene = make_scene(seed, detail=min(1.0, max(0.4, size / 256)))
         yield to_network(render_scene(scene, random_parameters(scene, np.random.default_rng([seed, 472])), size).image)
@@ -92,8 +91,6 @@ def drawn_portraits(count: int, size: int) -> Iterator[Tensor]:
 def read_crops(folder: Path, size: int) -> Iterator[Tensor]:
     """The crops of shards (there is an index.json), or the pictures of a folder: (1,3,size,size) each. UserError where there are none."""
     if (folder / "index.json").is_file():
-        from discontrolface.training.shards import ShardDataset
-
         shards = ShardDataset(folder)
         if shards.size != size:
             raise UserError(f"the crops in {folder} have {shards.size} pixels, the backbone wants {size}; run prepare with --size {size}")

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from discontrolface.common.errors import UserError
+from discontrolface.editing.editor import Editor
+from discontrolface.editing.personal import PersonalWeights
+from discontrolface.editing.personalize import load_one_shot, one_shot
 
 
 def run_one_shot(
@@ -19,8 +22,6 @@ def run_one_shot(
     say: Callable[[str], None],
 ) -> str:
     """Fine-tune and write the personal weights; returns a line for the user."""
-    from discontrolface.editing.personalize import load_one_shot
-
     settings = load_one_shot(config)
     if photo is None:
         raise UserError("one-shot training needs a photo; give --photo")
@@ -29,10 +30,6 @@ def run_one_shot(
         raise UserError(f"{output} must end in .safetensors")
 
     import torch
-
-    from discontrolface.editing.editor import Editor
-    from discontrolface.editing.personal import PersonalWeights
-    from discontrolface.editing.personalize import one_shot
 
     editor = Editor.load(preset, device)
     person = editor.read(photo)

@@ -22,7 +22,11 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing
 from discontrolface.common.parallel import single_thread
 from discontrolface.common.snapshot_spec import PAPER_MAPS
+from discontrolface.face.heads.registry import find_head
 from discontrolface.face.parameters import FaceParameters
+from discontrolface.face.random_edits import random_edit
+from discontrolface.render.warp import render_preview
+from discontrolface.synthetic import portraits as synthetic
 from discontrolface.synthetic.anatomy import HEAD
 from discontrolface.training.dataset import CHANNELS, SIDES, channels, describe_pairs
 
@@ -58,9 +62,6 @@ def encode(values: dict[str, NDArray[np.floating]]) -> NDArray[np.uint8]:
 
 def draw_pair(seed: int, pictures: Sequence[NDArray[np.uint8]], detail: float = 1.0) -> tuple[Scene, Sides, Sides]:
     """The scene of a seed, its parameters on both sides, and these as a fit would read them. `detail`: the share of the hair that is grown."""
-    from discontrolface.face.random_edits import random_edit
-    from discontrolface.synthetic import portraits as synthetic
-
     rng = np.random.default_rng((seed, 7))
     scene = synthetic.make_scene(seed, pictures, detail)
     a = synthetic.random_parameters(scene, rng)
@@ -74,10 +75,6 @@ def draw_pair(seed: int, pictures: Sequence[NDArray[np.uint8]], detail: float = 
 
 def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, float]:
     """Make and write the pairs of seeds first..first+count-1. Returns (first, seconds)."""
-    from discontrolface.face.heads.registry import find_head
-    from discontrolface.render.warp import render_preview
-    from discontrolface.synthetic import portraits as synthetic
-
     begin = time.monotonic()
     geometry = find_head(HEAD).geometry()
     pictures = synthetic.picture_backgrounds()

@@ -24,6 +24,7 @@ from discontrolface.synthetic.anatomy import HEAD
 from discontrolface.training.dataset import describe_pairs
 from discontrolface.training.pairs import encode
 from discontrolface.training.real_pairs import PairSettings, person_generator, read_photos, real_pairs, return_pairs
+from discontrolface.training.samples import reader
 
 FOLDERS = "folders"  # the value of --people: each folder below FOLDER is a person
 COLUMNS = ("file", "person")
@@ -88,8 +89,6 @@ def _from_table(folder: Path, table: Path) -> dict[str, list[str]]:
 
 def make_person(job: PersonJob) -> int:
     """Read one person's photos and write the block. Returns the number of pairs."""
-    from discontrolface.training.samples import reader
-
     settings = PairSettings(**job.settings)
     people, left_out = read_photos([Path(p) for p in job.photos], reader(HEAD, settings.size, None, False), settings)
     rng = person_generator(job.name, settings)

@@ -18,8 +18,9 @@ from typing import Any
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing, write_atomically
+from discontrolface.common.images import encode_picture as encode
 from discontrolface.common.parallel import run_pool, single_thread
-from discontrolface.training.samples import SampleSettings
+from discontrolface.training.samples import SampleSettings, SkippedError, photo_samples
 from discontrolface.training.shards import ShardDataset, write_index, write_shard
 
 GROUP = 128  # photos of one shard
@@ -64,8 +65,6 @@ class Job:
 
 def make_shard(job: Job) -> int:
     """Read the photos of a job and write its shard. Returns the number of samples."""
-    from discontrolface.training.samples import SkippedError, photo_samples
-
     settings = SampleSettings(**job.settings)
     notes = Deaths(job.trying)
     samples: list[tuple[str, dict[str, bytes]]] = []
@@ -291,8 +290,6 @@ def report_text(report: dict[str, Any], skipped: list[dict[str, str]]) -> str:
 def contact(data: ShardDataset) -> bytes:
     """A sheet of samples spread over the whole set: each crop beside its normals."""
     import numpy as np
-
-    from discontrolface.common.images import encode_picture as encode
 
     count = min(SHEET, len(data))
     tile = 128

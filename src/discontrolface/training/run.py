@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from discontrolface.common.errors import UserError
+from discontrolface.training.albedo import draw_folder
 from discontrolface.training.config import TrainConfig, load_config
 from discontrolface.training.dataset import PairDataset, Source, check_head
 from discontrolface.training.objective import network_config
+from discontrolface.training.pairs import make_pairs
+from discontrolface.training.shards import ShardDataset
 from discontrolface.training.stages import STAGES
 from discontrolface.training.train import make_accelerator, make_folder, train
 
@@ -21,7 +24,6 @@ def open_data(config: TrainConfig, folder: Path, assets: Path | None = None) -> 
     """The data set that the config's `pairs` asks for, in `folder`. assets: the folder of imported files; None: the user's."""
     if config.pairs == "synthetic":
         return PairDataset(folder)
-    from discontrolface.training.shards import ShardDataset
 
     return ShardDataset(folder, assets)
 
@@ -77,13 +79,10 @@ def ensure_pairs(config: TrainConfig, folder: Path, say: Say) -> Path:
         raise UserError(
             "this config needs data; give --data, a folder of pairs (python -m discontrolface.training.pairs) or shards (discontrolface prepare)"
         )
-    from discontrolface.training.pairs import make_pairs
 
     size = int(network_config(config).get("image_size", 256))
     make_pairs(folder, 0, config.make_pairs, size, say=say)
     if "albedo" in config.snapshot_maps:
-        from discontrolface.training.albedo import draw_folder
-
         draw_folder(folder)
     return folder
 
