@@ -8,11 +8,11 @@ subject lives, and a thumbnail would show the unedited face.
 
 import json
 from collections.abc import Mapping
+from html import escape
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
 from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
@@ -132,8 +132,8 @@ def _xmp(software: str, statement: str, source_type: str) -> bytes:
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/"
  xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
-<xmp:CreatorTool>{escape(software)}</xmp:CreatorTool>
-<Iptc4xmpExt:DigitalSourceType>{escape(source_type)}</Iptc4xmpExt:DigitalSourceType>
-<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{escape(statement)}</rdf:li></rdf:Alt></dc:description>
+<xmp:CreatorTool>{escape(software, quote=False)}</xmp:CreatorTool>
+<Iptc4xmpExt:DigitalSourceType>{escape(source_type, quote=False)}</Iptc4xmpExt:DigitalSourceType>
+<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{escape(statement, quote=False)}</rdf:li></rdf:Alt></dc:description>
 </rdf:Description></rdf:RDF></x:xmpmeta>
 <?xpacket end="w"?>""".encode()

@@ -48,4 +48,4 @@ def load_reader(options: HeadOptions) -> FlameReader:
     return FlameReader(face, options.detail, options.regressor)
 
 
-FLAME = Head("flame", load_model, load_reader)
+HEAD = Head("flame", load_model, load_reader)

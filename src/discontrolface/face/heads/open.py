@@ -37,4 +37,4 @@ def load_reader(options: HeadOptions) -> FittedReader:
     return FittedReader(load_model(options))
 
 
-OPEN = Head("open", load_model, load_reader)
+HEAD = Head("open", load_model, load_reader)
