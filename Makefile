@@ -51,7 +51,7 @@ ONE_SHOT := draft,noise,cool-noise,draft-personal,noise-personal
 results-docs: install-dev
 	mkdir -p out/photos
 	cp examples/*.png out/photos
-	$(BIN)/discontrolface evaluate -o out/pairs.json --count 200 --methods $(METHODS) $(if $(RIG),--diffusionrig $(RIG)) --report out/pairs.html --overwrite
+	$(BIN)/discontrolface evaluate -o out/pairs.json --count 200 --methods $(METHODS) $(if $(RIG),--weights diffusionrig=$(RIG)) --report out/pairs.html --overwrite
 	$(BIN)/discontrolface evaluate -o out/one-shot.json --count 8 --methods photo,warp,$(ONE_SHOT) --overwrite
 	$(BIN)/discontrolface evaluate out/photos -o out/photo.json --methods photo,warp,$(ONE_SHOT) --overwrite
 	$(BIN)/python -m discontrolface.evaluation.results_page docs/results.md --note docs/results-note.md \

@@ -44,7 +44,7 @@ class RigMethod:
 def rig_method(context: MethodContext) -> Method:
     """DiffusionRig's design, trained by `train diffusionrig`. UserError without weights."""
     if "diffusionrig" not in context.weights:
-        raise UserError("method 'diffusionrig' needs weights; give their folder with --diffusionrig, see docs/evaluation.md")
+        raise UserError("method 'diffusionrig' needs weights; give their folder with --weights diffusionrig=FOLDER, see docs/evaluation.md")
     return load_rig(context.weights["diffusionrig"], context.sampling.steps, context.editor.device)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption, plain_errors, progress_bar, say
+from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption, parse_folders, plain_errors, progress_bar, say
 from discontrolface.cli.source import AssetsOption
 from discontrolface.common.errors import UserError
 
@@ -63,7 +63,7 @@ def ablate(
         for path, ending in ((report, ".html"), (page, ".md")):
             if path is not None:
                 check_text_output(path, overwrite, ending)
-        folders = parse_folders(weights or [])
+        folders = parse_folders("--weights", weights or [])
         editor = Editor.load(preset, device, assets=assets_dir)
         people = [editor.read(p) for p in photo or []]
         controls = load_controls(folders, editor)
@@ -121,19 +121,6 @@ def command_of(name: str, options: dict[str, Any]) -> str:
         elif value is not None and value is not False:
             words += [flag, str(value)]
     return shlex.join(words)
-
-
-def parse_folders(given: list[str]) -> dict[str, Path]:
-    """NAME=FOLDER as a dict. UserError for another form and for folders that are not there."""
-    folders: dict[str, Path] = {}
-    for text in given:
-        name, equals, folder = text.partition("=")
-        if not (name and equals and folder) or name in folders:
-            raise UserError(f"--weights {text!r} is not of the form NAME=FOLDER, each name once")
-        if not Path(folder).is_dir():
-            raise UserError(f"--weights {name}: {folder} is not a folder; give one that `train expfacenet` wrote")
-        folders[name] = Path(folder)
-    return folders
 
 
 def versions() -> dict[str, str]:

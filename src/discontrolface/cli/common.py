@@ -122,6 +122,19 @@ def parse_numbers(text: str | None, what: str, count: int) -> tuple[float, ...] 
     return numbers
 
 
+def parse_folders(option: str, given: list[str]) -> dict[str, Path]:
+    """`NAME=FOLDER`, each, as a dict. UserError for another form, a name twice, and folders that are not there."""
+    folders: dict[str, Path] = {}
+    for text in given:
+        name, equals, folder = text.partition("=")
+        if not (name and equals and folder) or name in folders:
+            raise UserError(f"{option} {text!r} is not of the form NAME=FOLDER, each name once")
+        if not Path(folder).is_dir():
+            raise UserError(f"{option} {name}: {folder} is not a folder; give one that `train` wrote")
+        folders[name] = Path(folder)
+    return folders
+
+
 def check_outputs(pictures: list[Path | None], texts: list[Path | None], overwrite: bool, inputs: Sequence[Path | None] = ()) -> None:
     """Before the long work: can everything be written that was asked for? No two outputs in one file, none over an input (but with `overwrite`)."""
     from discontrolface.common.images import check_output

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption, plain_errors, progress_bar, say
+from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption, parse_folders, plain_errors, progress_bar, say
 from discontrolface.cli.source import AssetsOption
 from discontrolface.common.errors import UserError
 
@@ -34,8 +34,9 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Pictures of another method, see docs/evaluation.md; repeat it for more.", metavar="NAME=FOLDER"),
     ] = None,
-    diffusionrig: Annotated[
-        Path | None, typer.Option(help="For the method diffusionrig: the folder of weights that `train diffusionrig` wrote.")
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="Weights of a method that brings its own (diffusionrig); repeat it for more.", metavar="METHOD=FOLDER"),
     ] = None,
     inception: Annotated[Path | None, typer.Option(help="For FID and KID: pytorch-fid's Inception weights.")] = None,
     lpips_backbone: Annotated[Path | None, typer.Option(help="For LPIPS: torchvision's AlexNet or VGG-16 weights.")] = None,
@@ -73,7 +74,7 @@ def evaluate(
             steps,
             strength,
             device,
-            () if diffusionrig is None else (("diffusionrig", diffusionrig),),
+            tuple(parse_folders("--weights", weights or []).items()),
         )
         if write_inputs is not None:
             say(f"{run_inputs(setup, write_inputs, quiet)} edits in {write_inputs}; put pictures NAME.png into a folder of their own")
