@@ -23,6 +23,7 @@ from discontrolface.face.layout import EYE_LEFT, GLOBAL, JAW, NECK
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regress import CODE_SIZES, DETAIL, INPUT_SIZE, Codes
 from discontrolface.geometry.rotations import to_axis_angle, to_matrix
+from discontrolface.render.shade import light_preset
 
 if TYPE_CHECKING:
     from discontrolface.face.heads.base import HeadModel
@@ -154,8 +155,6 @@ def _finite(codes: Codes, path: Path) -> Codes:
 
 
 def _even_light() -> NDArray[np.float32]:
-    from discontrolface.render.shade import light_preset
-
     return light_preset("even").numpy()
 
 

@@ -17,6 +17,7 @@ from discontrolface.face.landmark_sets import IBUG_68
 from discontrolface.face.regress import INPUT_SIZE
 from discontrolface.geometry.affine import apply_affine, invert_affine
 from discontrolface.geometry.rotations import about_z, to_axis_angle, to_matrix
+from discontrolface.render.shade import rotate_sh
 
 BOX_FACTOR: Final = 1.1  # DECA's `bbox2point` for landmarks
 CROP_SCALE: Final = 1.25
@@ -87,7 +88,5 @@ def move_camera(
     new_pose[0] = to_axis_angle(turn @ to_matrix(pose[0]))
     new_light = np.asarray(light, np.float32)
     if not np.allclose(turn, np.eye(3), atol=1e-9):
-        from discontrolface.render.shade import rotate_sh
-
         new_light = rotate_sh(torch.from_numpy(np.array(light, np.float64)), torch.from_numpy(turn)).float().numpy()
     return new_pose, np.array([scale, *shift], np.float32), new_light

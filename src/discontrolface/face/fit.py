@@ -14,10 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.box_qp import solve_box_qp
+from discontrolface.face.colours import region_colours
 from discontrolface.face.eye_contours import with_eye_contours
 from discontrolface.face.eye_look import apply_gaze
 from discontrolface.face.fit_priors import DEPTH_NOISE, INDEPENDENT, NOISE, Priors, coefficient_priors, landmark_weights
@@ -25,7 +27,9 @@ from discontrolface.face.gaze import EyeView, eye_shift, read_gaze
 from discontrolface.face.landmark_basis import LandmarkBasis
 from discontrolface.face.landmark_sets import LEFT_EYE, RIGHT_EYE
 from discontrolface.face.layout import EYE_LEFT, GLOBAL, JAW
+from discontrolface.face.light_fit import fit_light
 from discontrolface.face.parameters import FaceParameters
+from discontrolface.geometry.cameras import project
 from discontrolface.geometry.rotations import head_rotation, to_axis_angle, to_matrix
 
 if TYPE_CHECKING:
@@ -80,10 +84,6 @@ def landmark_error(fitted: NDArray[np.floating], seen: NDArray[np.floating]) -> 
 
 def measure(parameters: FaceParameters, head: HeadModel, landmarks: NDArray[np.floating], size: int) -> FitReport:
     """The report of parameters that were found in another way (a regressor): how well do they meet landmarks (L, 2 or more) in crop pixels?"""
-    import torch
-
-    from discontrolface.geometry.cameras import project
-
     p = parameters.tensors()
     with torch.no_grad():
         placed = head(p["shape"], p["expression"], p["pose"]).landmarks_3d
@@ -324,9 +324,6 @@ def read_face(
     eyes: NDArray[np.floating] | None = None,  # (2, 71, 2) pixels of the crop
 ) -> FaceReading:
     """All parameters of one face: `fit_landmarks`, then `fit_light`. Raises UserError for landmarks or pictures of another form."""
-    from discontrolface.face.colours import region_colours
-    from discontrolface.face.light_fit import fit_light
-
     picture = np.asarray(crop)
     if picture.ndim != 3 or picture.shape[2] != 3:
         raise UserError(f"the crop must be a (height, width, 3) picture in [0, 1], not {picture.shape}")

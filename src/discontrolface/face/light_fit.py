@@ -18,10 +18,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.face.colours import region_colours
+from discontrolface.geometry.cameras import project
+from discontrolface.geometry.meshes import vertex_normals
+from discontrolface.render.raster import interpolate, rasterize
+from discontrolface.render.shade import SH_CONSTANTS, mean_face_shading, sh_basis
 
 if TYPE_CHECKING:
     from discontrolface.face.heads.base import HeadModel
@@ -197,12 +202,6 @@ def _region_albedo(pixels: _Pixels, shading: Array, skin: Array, names: Sequence
 
 def _head_pixels(picture: Array, head: HeadModel, parameters: FaceParameters) -> _Pixels:
     """What of the head the camera sees, with colours of the picture (size, size, 3)."""
-    import torch
-
-    from discontrolface.geometry.cameras import project
-    from discontrolface.geometry.meshes import vertex_normals
-    from discontrolface.render.raster import interpolate, rasterize
-
     tensors = parameters.tensors()
     with torch.no_grad():
         vertices = head(tensors["shape"], tensors["expression"], tensors["pose"]).vertices
@@ -230,24 +229,14 @@ def _roughness(picture: Array) -> Array:
 
 def _basis(normals: Array) -> Array:
     """(N, 9) spherical harmonics of normals (N, 3)."""
-    import torch
-
-    from discontrolface.render.shade import sh_basis
-
     return sh_basis(torch.from_numpy(normals)).numpy()
 
 
 def _mean_shading(light: Array) -> Array:
-    import torch
-
-    from discontrolface.render.shade import mean_face_shading
-
     return mean_face_shading(torch.from_numpy(light)).numpy()
 
 
 def _constants() -> tuple[float, ...]:
-    from discontrolface.render.shade import SH_CONSTANTS
-
     return SH_CONSTANTS
 
 

@@ -30,6 +30,7 @@ from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regress import CODE_SIZES, Codes, FaceRegressor
 from discontrolface.face.transfer import BlendshapeTable, named_head, raw_names, rebuilt, transfer_blendshapes, with_mesh_landmarks
 from discontrolface.geometry.affine import affine_scale, apply_affine, invert_affine
+from discontrolface.render.snapshot import render_snapshot
 
 if TYPE_CHECKING:
     from discontrolface.face.fit import FitReport
@@ -159,8 +160,6 @@ class PaperFace:
         vertices: Tensor | None = None,  # (1, V, 3) of `parameters`, if the head was posed before
     ) -> Snapshot:
         """The control image of one face (1, C, size, size), with the person's wrinkles in the expression of `parameters`."""
-        from discontrolface.render.snapshot import render_snapshot
-
         p = parameters.tensors()
         if vertices is None:
             vertices = self.head(p["shape"], p["expression"], p["pose"]).vertices
