@@ -100,10 +100,13 @@ def run_evaluation(setup: Setup, output: Path, page: Path | None, processes: int
     import numpy as np
 
     from discontrolface.common.files import write_atomically
+    from discontrolface.common.parallel import single_thread
     from discontrolface.evaluation.parts import parts_of
     from discontrolface.evaluation.report import evaluation_report
     from discontrolface.evaluation.run import evaluate as measure
 
+    if processes == 1 and setup.device == "cpu":
+        single_thread()  # the estimates do not depend on the number of processes
     with progress_bar("evaluating", quiet) as update:
         result: dict[str, Any] = measure(setup, output, processes, update, overwrite)
     write_atomically(output, json.dumps(result, indent=1).encode())

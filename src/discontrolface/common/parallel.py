@@ -27,7 +27,7 @@ def map_threads(make: Callable[[AnyJob], Result], jobs: Sequence[AnyJob]) -> lis
 
 
 def single_thread() -> None:
-    """Begin a worker process: PyTorch computes on one core, for the other cores have workers too. Never in a process that somebody else uses."""
+    """Begin a worker process, or a command that is its only worker: PyTorch computes on one core. Never in a process that somebody else uses."""
     import torch
 
     torch.set_num_threads(1)

@@ -50,11 +50,15 @@ class MethodContext:
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A method of the table. make: called once in each process. usual: measured unless the user names others."""
+    """A method of the table. make: called once in each process. usual: measured unless the user names others.
+
+    depends: fields of the preset's `Sampling` that its pictures follow, beside steps and strength; other values are other pictures.
+    """
 
     label: str
     make: Callable[[MethodContext], Method]
     usual: bool = True
+    depends: tuple[str, ...] = ()
 
 
 _METHODS: dict[str, MethodEntry] = {}

@@ -104,6 +104,7 @@ class People:
         return self.kept[key]
 
 
+TEMPERATURE = ("temperature",)
 METHODS = {
     "photo": MethodEntry("unedited photo", photo),
     "warp": MethodEntry("mesh warp", warp),
@@ -112,11 +113,13 @@ METHODS = {
     "one-step": MethodEntry("ours, one prediction from noise", ours({"start": "noise", "temperature": 1.0, "steps": 1})),
     "draft": MethodEntry("ours, from the draft", ours({"start": "draft"})),
     "noise": MethodEntry("ours, from noise", ours({"start": "noise", "temperature": 1.0})),
-    "cool-noise": MethodEntry("ours, from noise at the preset's temperature", ours({"start": "noise"})),
-    "predicted": MethodEntry("ours, one prediction from noise, then its last steps again", ours({"start": "predicted"}), usual=False),
+    "cool-noise": MethodEntry("ours, from noise at the preset's temperature", ours({"start": "noise"}), depends=TEMPERATURE),
+    "predicted": MethodEntry(
+        "ours, one prediction from noise, then its last steps again", ours({"start": "predicted"}), False, TEMPERATURE
+    ),
     "draft-personal": MethodEntry("ours, from the draft, after one-shot", personal({"start": "draft"}), usual=False),
     "noise-personal": MethodEntry(
-        "ours, from noise at the preset's temperature, after one-shot", personal({"start": "noise"}), usual=False
+        "ours, from noise at the preset's temperature, after one-shot", personal({"start": "noise"}), False, TEMPERATURE
     ),
 }
 for _name, _entry in METHODS.items():

@@ -238,12 +238,10 @@ def sheet(first: Path, names: Sequence[str]) -> bytes:
 
 def identities(setup: Setup) -> dict[str, Identity]:
     """What the estimates of each method depend on beside the settings: others' pictures or weights, the temperature."""
-    weights = dict(setup.weights)
+    weights, sampling = dict(setup.weights), read_manifest(setup.preset)["sampling"]
     out: dict[str, Identity] = {}
     for name in setup.methods:
-        out[name] = {}
-        if name in ("cool-noise", "noise-personal", "predicted"):
-            out[name] = {"temperature": read_manifest(setup.preset)["sampling"].temperature}
+        out[name] = {key: getattr(sampling, key) for key in method_table()[name].depends}
         if name in weights:
             out[name] = {f"weights of {name}": file_id(weights[name] / "diffusion_pytorch_model.safetensors")}
     return out | {name: {f"pictures of {name}": folder_identity(folder)} for name, folder in setup.outputs}
