@@ -159,8 +159,8 @@ def predicted_then_refined(
 ) -> Tensor:
     """One prediction from noise, then the last steps from it with a little noise: (B, C, h, w).
 
-    Ours. On real pairs more steps from noise are worse than one, for the networks never saw their own predictions; a low-noise pass after it pays once
-    they were trained on these (docs/decisions.md).
+    Ours. On real pairs more steps from noise are worse than one, for the networks never saw their own predictions; a low-noise pass after it pays
+    once they were trained on these (docs/decisions.md).
     """
     count = sampling.predictions
 
