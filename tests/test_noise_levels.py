@@ -72,7 +72,7 @@ def test_own_predictions_take_the_place_of_the_target_where_asked(tmp_path) -> N
     assert start is not None
     assert torch.equal(start[~own], model.to_space(batch.target)[~own])
     assert not torch.equal(start[own], model.to_space(batch.target)[own])
-    loss = objective(batch)
+    loss = objective(batch).per_sample
     assert loss.shape == (8,)
     loss.mean().backward()
     assert any(p.grad is not None and bool(p.grad.any()) for p in control.parameters())

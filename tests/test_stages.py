@@ -18,7 +18,7 @@ from discontrolface.training.config import TrainConfig
 from discontrolface.training.cost import count
 from discontrolface.training.dataset import CHANNELS, Batch, PairDataset, describe_pairs
 from discontrolface.training.log import read_log
-from discontrolface.training.objective import Objective
+from discontrolface.training.objective import Losses, Objective
 from discontrolface.training.stages import STAGES, Stage, register_stage
 from discontrolface.training.train import train
 
@@ -40,8 +40,8 @@ class Copier(Network):
 class CopierObjective(Objective):
     """Its squared error."""
 
-    def forward(self, batch: Batch) -> Tensor:
-        return (self.model(batch.source, batch.snapshot) - batch.target).square().mean((1, 2, 3))
+    def forward(self, batch: Batch) -> Losses:
+        return Losses.alone((self.model(batch.source, batch.snapshot) - batch.target).square().mean((1, 2, 3)))
 
 
 def new_copier(config: TrainConfig, backbone: Any) -> Objective:

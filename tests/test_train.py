@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.blocks import make_blocks
 
 from discontrolface.baselines import register_stages
 from discontrolface.common.configs import load_dataclass
@@ -22,7 +23,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.training.config import TrainConfig, load_config
-from discontrolface.training.dataset import CHANNELS, PairDataset, StepData, describe_pairs
+from discontrolface.training.dataset import PairDataset, StepData
 from discontrolface.training.draws import draw
 from discontrolface.training.log import read_log
 from discontrolface.training.state import load_state, save_state
@@ -34,17 +35,6 @@ TINY = TrainConfig(
 )  # fmt: skip
 CONFIGS = Path(__file__).parents[1] / "configs"
 register_stages()
-
-
-def make_blocks(folder: Path, count: int = 12, size: int = 32) -> Path:
-    """Blocks of smooth random pictures."""
-    folder.mkdir(parents=True, exist_ok=True)
-    describe_pairs(folder, "open")
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (count, CHANNELS, 4, 4)).astype(np.uint8)
-    np.save(folder / "block_0.npy", coarse[: count // 2].repeat(size // 4, 2).repeat(size // 4, 3))
-    np.save(folder / "block_1.npy", coarse[count // 2 :].repeat(size // 4, 2).repeat(size // 4, 3))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from discontrolface.baselines.diffusionrig import DiffusionRigBaseline, Posed, s
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
-from discontrolface.training.objective import Objective, network_config
+from discontrolface.training.objective import Losses, Objective, network_config
 
 
 class RigObjective(Objective):
@@ -18,10 +18,11 @@ class RigObjective(Objective):
     The official code takes source and target from one photo (it has no pairs); ours are a pair, as for Exp-FaceNet.
     """
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(B,) the loss of each picture."""
+    def forward(self, batch: Batch) -> Losses:
+        """The loss of each picture."""
         posed = Posed(self.model, batch.snapshot)
-        return diffusion_loss(posed, batch.target, source=batch.source, t=batch.t, noise=batch.noise, weight=batch.weight).per_sample
+        loss = diffusion_loss(posed, batch.target, source=batch.source, t=batch.t, noise=batch.noise, weight=batch.weight)
+        return Losses.alone(loss.per_sample)
 
     def seen(self, batch: Batch) -> Tensor:
         """(B,3,H,W) the whole source."""

@@ -47,6 +47,10 @@ class TrainConfig:
     pyramid_weight: float = (
         0.0  # weight of the absolute error of three bands of detail, relative to the preview's (training/detail_loss.py)
     )
+    adversary_weight: float = (
+        0.0  # of a patch discriminator's word, on the pictures that an edit's steps meet (training/adversary.py); 0: none
+    )
+    adversary_lr: float = 2e-4  # the discriminator's rate; it follows the schedule of `lr`
     first_share: float = (
         0.0  # share of the pictures that are learned as the first step of an edit meets them: from nothing but noise, at t = 999
     )
@@ -77,8 +81,10 @@ class TrainConfig:
             raise UserError("relative_floor compares with the preview; add preview and visibility to snapshot_maps")
         if self.first_share + self.own_share > 1:
             raise UserError(f"first_share {self.first_share} and own_share {self.own_share} are shares of one batch; together at most 1")
-        if (self.own_share or self.pyramid_weight) and self.stage != "expfacenet":
-            raise UserError("own_share and pyramid_weight are for stage expfacenet")
+        if (self.own_share or self.pyramid_weight or self.adversary_weight) and self.stage != "expfacenet":
+            raise UserError("own_share, pyramid_weight and adversary_weight are for stage expfacenet")
+        if self.adversary_weight and not self.first_share + self.own_share:
+            raise UserError("adversary_weight counts on pictures of first_share and own_share; give one of them above 0")
         if self.pyramid_weight and "preview" not in self.snapshot_maps:
             raise UserError("pyramid_weight compares with the preview; add preview to snapshot_maps")
         if self.crop and self.stage == "diffae":

@@ -54,7 +54,7 @@ def count(config: TrainConfig) -> Cost:
     held: list[torch.Tensor] = []  # so that no storage's id is used twice
     with FlopCounterMode(display=False) as counter:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-            loss = objective(batch).mean()
+            loss = sum(part.mean() for part in objective(batch))
         forward = counter.get_total_flops()
         loss.backward()
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)

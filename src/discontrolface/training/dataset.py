@@ -50,7 +50,7 @@ class Batch(TrainingPair):
     mask: Tensor  # (B,1,H,W) bool: hidden from the encoder
     t: Tensor  # (B,) timesteps
     noise: Tensor  # (B,C,h,w), of the backbone's space
-    own: Tensor | None = None  # (B,), above 0: see Draws.own; None: all 0
+    own: Tensor | None = None  # (B,C,h,w), of the backbone's space: the noise of own predictions, 0 where none is to be made; None: nowhere
 
     def to(self, device: torch.device | str, channels_last: bool = True) -> Batch:
         """On another device; pictures in the memory order of the networks."""
@@ -113,13 +113,15 @@ class StepData(torch.utils.data.Dataset[list[Batch]]):
 
 def complete(pair: TrainingPair, draws: Draws, config: TrainConfig, space: Space) -> Batch:
     """Pairs with what was drawn for them; of all but the source the training crop, where the config asks for one, on the networks' grid."""
-    noise = draws.noise(space.size, space.channels)
+    noise, own = draws.noise(space.size, space.channels), draws.own_noise(space.size, space.channels)
     if config.crop:
         height, width = pair.target.shape[-2:]
         places = crop_places(height, width, config.crop, draws.centre)
         pair = pair.training_crop(places, config.crop)
-        noise = cut(noise, places, config.crop, stride=height // space.size)
-    return Batch(**{**vars(pair), "weight": weights(pair, config)}, mask=draws.mask, t=draws.t, noise=noise, own=draws.own)
+        stride = height // space.size
+        noise = cut(noise, places, config.crop, stride)
+        own = own if own is None else cut(own, places, config.crop, stride)
+    return Batch(**{**vars(pair), "weight": weights(pair, config)}, mask=draws.mask, t=draws.t, noise=noise, own=own)
 
 
 def weights(pair: TrainingPair, config: TrainConfig) -> Tensor:

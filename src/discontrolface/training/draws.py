@@ -46,8 +46,16 @@ class Draws:
 
     def noise(self, size: int, channels: int = 3) -> Tensor:
         """(N,channels,size,size), N(0, spread^2), each picture from its own seed."""
-        white = [torch.randn(channels, size, size, generator=torch.Generator().manual_seed(s)) for s in self.seed.tolist()]
-        return torch.stack(white) * self.spread[:, None, None, None]
+        return white_noise(self.seed, size, channels) * self.spread[:, None, None, None]
+
+    def own_noise(self, size: int, channels: int = 3) -> Tensor | None:
+        """(N,channels,size,size), N(0, own^2): what own predictions are made from, independent of `noise`. None where there are none."""
+        return white_noise(self.seed + 1, size, channels) * self.own[:, None, None, None] if bool((self.own > 0).any()) else None
+
+
+def white_noise(seeds: Tensor, size: int, channels: int) -> Tensor:
+    """(N,channels,size,size), N(0, 1), each picture from its own seed (N,)."""
+    return torch.stack([torch.randn(channels, size, size, generator=torch.Generator().manual_seed(s)) for s in seeds.tolist()])
 
 
 def draw(config: TrainConfig, step: int, count: int, data: int, size: int) -> Draws:

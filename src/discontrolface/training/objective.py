@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.noise_process import TRAIN_TIMESTEPS
 from discontrolface.nets.presets import CONFIGS
 from discontrolface.nets.randomness import SeededWeights
+from discontrolface.training.adversary import Adversary
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
 from discontrolface.training.detail_loss import relative_detail
@@ -26,12 +27,35 @@ from discontrolface.training.stages import STAGES
 from discontrolface.weights.preset import load_backbone
 
 
-class Objective(nn.Module):
-    """The networks of a run and their loss. `trained` is the one that learns; a backbone beside a control network is frozen, its dropout off."""
+class Losses(NamedTuple):
+    """per_sample: (B,), each picture's loss. beside: (B,), what is minimized with it and does not measure the picture (an adversary's terms)."""
 
-    def __init__(self, model: Any, control: Any = None, pyramid_weight: float = 0.0) -> None:
+    per_sample: Tensor
+    beside: Tensor
+
+    @classmethod
+    def alone(cls, per_sample: Tensor) -> Losses:
+        """Nothing beside."""
+        return cls(per_sample, torch.zeros_like(per_sample))
+
+
+class Objective(nn.Module):
+    """The networks of a run and their loss. `trained` is the one that learns; a backbone beside a control network is frozen, its dropout off.
+
+    adversary: learns with it, in the same optimizer.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        control: Any = None,
+        pyramid_weight: float = 0.0,
+        adversary: Adversary | None = None,
+        adversary_weight: float = 0.0,
+    ) -> None:
         super().__init__()
         self.model, self.control, self.pyramid_weight = model, control, pyramid_weight
+        self.adversary, self.adversary_weight = adversary, adversary_weight
         if control is not None:
             model.requires_grad_(False)
 
@@ -53,27 +77,33 @@ class Objective(nn.Module):
             self.model.eval()
         return self
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(B,) the loss of each picture: the backbone rebuilds the target; Exp-FaceNet makes it from the masked source and its snapshot."""
+    def forward(self, batch: Batch) -> Losses:
+        """The backbone rebuilds the target; Exp-FaceNet makes it from the masked source and its snapshot."""
         shared: dict[str, Any] = {"mask": batch.mask, "t": batch.t, "noise": batch.noise, "weight": batch.weight}
         if self.control is None:
-            return diffusion_loss(self.model, batch.target, **shared).per_sample
+            return Losses.alone(diffusion_loss(self.model, batch.target, **shared).per_sample)
         z = self.model.encode(apply_mask(batch.source, batch.mask))
         shared |= {"z": z, "start": self.own_predictions(batch, z)}
         loss = diffusion_loss(self.model, batch.target, self.control, batch.snapshot, **shared)
-        if not self.pyramid_weight:
-            return loss.per_sample
+        losses = Losses.alone(loss.per_sample)
+        if not self.pyramid_weight and self.adversary is None:
+            return losses
         picture = self.model.from_space(self.model.noise_process.to_x0(loss.prediction, loss.x_t, loss.t))
-        preview = batch.snapshot[:, self.control.spec.slice("preview")]
-        return loss.per_sample + self.pyramid_weight * relative_detail(picture, batch.target, preview)
+        if self.pyramid_weight:
+            preview = batch.snapshot[:, self.control.spec.slice("preview")]
+            losses = Losses.alone(loss.per_sample + self.pyramid_weight * relative_detail(picture, batch.target, preview))
+        if self.adversary is None:
+            return losses
+        asked, learned = self.adversary(picture, batch)
+        return losses._replace(beside=self.adversary_weight * asked + learned)
 
     @torch.no_grad()
     def own_predictions(self, batch: Batch, z: Tensor) -> Tensor | None:
         """(B,C,h,w) what is noised: the target, and where `batch.own` says so the picture that the networks predict from noise alone."""
-        if batch.own is None or not bool((batch.own > 0).any()):
+        if batch.own is None:
             return None
-        start, picked = self.model.to_space(batch.target).clone(), batch.own > 0
-        noise = torch.randn(start[picked].shape, device=start.device, dtype=start.dtype) * batch.own[picked][:, None, None, None]
+        start, picked = self.model.to_space(batch.target).clone(), batch.own.flatten(1).any(1)
+        noise = batch.own[picked]
         t = torch.full((len(noise),), TRAIN_TIMESTEPS - 1, device=start.device)
         control = self.control(noise, t, z[picked], batch.snapshot[picked], backbone=self.model)
         predicted = self.model.noise_process.to_x0(self.model(noise, t, z[picked], control=control), noise, t)
@@ -117,7 +147,9 @@ def backbone_alone(config: TrainConfig, backbone: None) -> Objective:
 
 def control_beside(config: TrainConfig, backbone: Any) -> Objective:
     """Stage "expfacenet": a new Exp-FaceNet beside a trained backbone."""
-    return Objective(backbone, new_control(backbone, config), config.pyramid_weight)
+    control = new_control(backbone, config)
+    adversary = Adversary(control.spec) if config.adversary_weight else None
+    return Objective(backbone, control, config.pyramid_weight, adversary, config.adversary_weight)
 
 
 def build(config: TrainConfig, backbone: Path | None) -> Objective:

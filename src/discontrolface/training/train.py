@@ -84,7 +84,11 @@ class Run:
         self.network, self.space = objective.trained, objective.space
         self.parameters = list(self.network.parameters())
         self.averaged = Averaged(self.network, config.ema)
-        optimizer = torch.optim.AdamW(self.parameters, lr=config.lr, weight_decay=0.0)
+        self.adversary = objective.adversary
+        groups: list[dict[str, Any]] = [{"params": self.parameters, "share": 1.0}]  # share: of the rate that is due
+        if self.adversary is not None:
+            groups.append({"params": list(self.adversary.parameters()), "share": config.adversary_lr / config.lr, "betas": (0.5, 0.99)})
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=0.0)
         if config.compile:
             leave_dropout_uncompiled(self.network)
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
@@ -107,6 +111,8 @@ class Run:
             raise UserError(f"{self.path} belongs to another run ({', '.join(changed)} differ); choose another --output")
         self.network.load_state_dict(state["network"])
         self.averaged.values = [v.to(self.accelerator.device) for v in state["average"]]
+        if self.adversary is not None:
+            self.adversary.load_state_dict(state["adversary"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.accelerator.scaler is not None and state.get("scaler"):
             self.accelerator.scaler.load_state_dict(state["scaler"])
@@ -118,6 +124,7 @@ class Run:
             return
         scaler = self.accelerator.scaler
         content: dict[str, Any] = {"config": asdict(self.config), "network": self.network.state_dict(), "average": self.averaged.values}
+        content["adversary"] = None if self.adversary is None else self.adversary.state_dict()
         content |= {"optimizer": self.optimizer.state_dict(), "scaler": None if scaler is None else scaler.state_dict()}
         save_state({**content, "step": step, "processes": self.accelerator.num_processes}, self.path)
 
@@ -125,7 +132,7 @@ class Run:
         """One optimizer step. Returns the mean loss of all processes and the gradient's norm before clipping, () each, still on the device."""
         accelerator, rounds = self.accelerator, len(parts)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, step)
+            group["lr"] = group.get("share", 1.0) * learning_rate(self.config, step)
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=accelerator.device)
         for k, part in enumerate(parts):
@@ -133,8 +140,9 @@ class Run:
             seed_dropout(self.network, place)
             last = k == rounds - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.objective):
-                loss = self.objective(part.to(accelerator.device, self.config.channels_last)).mean() / rounds
-                accelerator.backward(loss)
+                losses = self.objective(part.to(accelerator.device, self.config.channels_last))
+                loss = losses.per_sample.mean() / rounds
+                accelerator.backward(loss + losses.beside.mean() / rounds)
             total += loss.detach().float()
         norm = accelerator.clip_grad_norm_(self.parameters, self.config.grad_clip)
         self.optimizer.step()
