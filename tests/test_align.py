@@ -9,14 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter, laplace, map_coordinates
 
-from discontrolface.editing.composite import paste_back
+from discontrolface.common.pixels import to_float
+from discontrolface.editing.composite import Motion, paste_back
 from discontrolface.editing.detail import down, fuse_detail, up
 from discontrolface.face.crop import Crop, cut_square, ffhq_square, make_crop
 from discontrolface.face.landmark_sets import IBUG_68, MOUTH_CORNERS
 from discontrolface.face.landmarks import FaceLandmarker, Landmarks
 from discontrolface.geometry.affine import apply_affine, invert_affine
+from discontrolface.render.carry import moved_by
 
 PHOTO = Path(__file__).parent.parent / "examples" / "astronaut.png"
 
@@ -152,6 +154,14 @@ def test_beyond_the_photo_the_crop_is_soft_and_inside_it_is_the_photo(photo: NDA
 # ---- the way back
 
 
+def pasted(
+    photo: NDArray[np.uint8], edited: NDArray[np.floating], crop: Crop, mask: NDArray[np.floating], motion: Motion | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The whole picture and the whole mask."""
+    patch = paste_back(photo, edited, crop, mask, motion)
+    return patch.on(photo), patch.mask_on(photo)
+
+
 @settings(max_examples=60, deadline=None)
 @given(squares, st.integers(0, 2**31), st.floats(0, 1), st.floats(0.05, 0.6), st.sampled_from([24, 48, 100]))
 def test_nothing_changes_outside_the_mask(
@@ -162,7 +172,7 @@ def test_nothing_changes_outside_the_mask(
     crop = cut_square(photo, similarity(*square), square[-1])
     edited = np.random.default_rng(seed + 1).random((size, size, 3)).astype(np.float32)
     mask = disc(size, x, 1 - x, radius)
-    out, photo_mask = paste_back(photo, edited, crop, mask)
+    out, photo_mask = pasted(photo, edited, crop, mask)
     assert out.dtype == np.uint8
     assert out.shape == photo.shape
     assert np.array_equal(photo, before)
@@ -180,12 +190,12 @@ def test_nothing_changes_outside_the_mask(
 def test_no_edit_gives_the_photo(square: tuple[float, float, float, float, int], seed: int, size: int) -> None:
     photo = noise(seed)
     crop = cut_square(photo, similarity(*square), square[-1])
-    out, _ = paste_back(photo, crop.resize(size).image / 255, crop, np.ones((size, size)))
+    out, _ = pasted(photo, crop.resize(size).image / 255, crop, np.ones((size, size)))
     assert np.abs(out.astype(int) - photo).max() <= 1
 
 
 def test_no_mask_gives_the_photo(photo: NDArray[np.uint8], crop: Crop) -> None:
-    out, mask = paste_back(photo, np.zeros((256, 256, 3)), crop, np.zeros((256, 256)))
+    out, mask = pasted(photo, np.zeros((256, 256, 3)), crop, np.zeros((256, 256)))
     assert np.array_equal(out, photo)
     assert not mask.any()
 
@@ -196,7 +206,7 @@ def test_an_edit_arrives_in_its_place(photo: NDArray[np.uint8], crop: Crop, size
     edited = crop.resize(size).image / 255.0
     patch = disc(size, 0.5, 0.6, 0.1) > 0
     edited[patch] = (0.1, 0.8, 0.2)
-    out, mask = paste_back(photo, edited, crop, disc(size, 0.5, 0.6, 0.25))
+    out, mask = pasted(photo, edited, crop, disc(size, 0.5, 0.6, 0.25))
     ys, xs = np.mgrid[0:512, 0:512] + 0.5
     where = crop.to_crop(np.stack([xs, ys], axis=-1)) / crop.size
     distance = np.hypot(where[..., 0] - 0.5, where[..., 1] - 0.6)
@@ -212,7 +222,7 @@ def test_a_colour_shift_leaves_no_seam(photo: NDArray[np.uint8], crop: Crop) -> 
     """A shifted tone fades to nothing at the border and is all there in the middle."""
     shift = np.array([0.08, 0.0, -0.08])
     edited = np.clip(crop.image / 255 + shift, 0, 1)
-    out, mask = paste_back(photo, edited, crop, disc(256))
+    out, mask = pasted(photo, edited, crop, disc(256))
     change = (out.astype(float) - photo) / 255
     ys, xs = np.mgrid[0:512, 0:512] + 0.5
     where = crop.to_crop(np.stack([xs, ys], axis=-1)) / crop.size
@@ -229,8 +239,8 @@ def test_relighting_survives_in_the_middle(photo: NDArray[np.uint8], crop: Crop)
     """Half the light on one side: the border's correction must not undo it."""
     gain = np.linspace(0.5, 1.0, 256)[None, :, None]
     edited = crop.image / 255 * gain
-    out, _ = paste_back(photo, edited, crop, disc(256))
-    aim, _ = paste_back(photo, edited, crop, np.ones((256, 256)))
+    out, _ = pasted(photo, edited, crop, disc(256))
+    aim, _ = pasted(photo, edited, crop, np.ones((256, 256)))
     middle = crop.to_photo(np.array([[110.0, 130.0]]))[0].astype(int)
     window = np.s_[middle[1] - 8 : middle[1] + 8, middle[0] - 8 : middle[0] + 8]
     ratio = out[window].mean() / photo[window].mean()
@@ -240,7 +250,7 @@ def test_relighting_survives_in_the_middle(photo: NDArray[np.uint8], crop: Crop)
 
 def test_wrong_shapes_are_named(photo: NDArray[np.uint8], crop: Crop) -> None:
     with pytest.raises(ValueError, match=r"\(64, 32, 3\)"):
-        paste_back(photo, np.zeros((64, 32, 3)), crop, np.zeros((64, 64)))
+        pasted(photo, np.zeros((64, 32, 3)), crop, np.zeros((64, 64)))
 
 
 # ---- fine detail
@@ -282,7 +292,7 @@ def test_a_moved_face_stays_sharp_in_a_large_photo(photo: NDArray[np.uint8], lan
     source = crop.resize(native)
     preview = np.roll(source.image, 9, axis=1).astype(np.float32) / 255
     fused = fuse_detail(down(preview, 64), preview, np.ones((native, native)))
-    out, _ = paste_back(large, fused, source, disc(native))
+    out, _ = pasted(large, fused, source, disc(native))
     window = np.s_[int(0.5 * native) - 30 : int(0.5 * native) + 30, int(0.5 * native) - 30 : int(0.5 * native) + 30]
     back = cut_square(out, source.photo_to_crop, native).image[window].astype(float)
     moved, old = np.roll(source.image, 9, axis=1)[window].astype(float), source.image[window].astype(float)
@@ -295,8 +305,78 @@ def test_a_moved_face_stays_sharp_in_a_large_photo(photo: NDArray[np.uint8], lan
     assert fine(back).std() > 0.6 * fine(moved).std()
     assert np.corrcoef(fine(back).ravel(), fine(moved).ravel())[0, 1] > 0.85
     assert abs(np.corrcoef(fine(back).ravel(), fine(old).ravel())[0, 1]) < 0.25
-    soft, _ = paste_back(large, up(down(preview, 64), native), source, disc(native))  # without the detail it would have been mush
+    soft, _ = pasted(large, up(down(preview, 64), native), source, disc(native))  # without the detail it would have been mush
     assert fine(cut_square(soft, source.photo_to_crop, native).image[window].astype(float)).std() < 0.5 * fine(back).std()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_the_photo_itself_is_carried_however_coarse_the_crop(kind: type[np.unsignedinteger]) -> None:
+    """A crop of a third of the photo's resolution says where everything goes; what arrives is the photo's grain, not the crop's."""
+    rng = np.random.default_rng(3)
+    white = np.iinfo(kind).max
+    grain = gaussian_filter(rng.standard_normal((300, 320)), 0.6)
+    photo = ((0.5 + 0.1 * grain / grain.std())[..., None] * np.array([0.9, 1.0, 0.8])).clip(0, 1)
+    levels = (photo * white).round().astype(kind)
+    eight = (photo * 255).round().astype(np.uint8)
+    crop = cut_square(eight, similarity(240.0, 0.0, 160, 150, 80), 80)  # three pixels of the photo a pixel
+    flow = np.zeros((80, 80, 2), np.float32) + np.float32([2.15, -1.4])  # 6.45 and -4.2 pixels of the photo
+    motion = Motion(flow, np.ones((80, 80), np.float32))
+    moved = moved_by(to_float(crop.image), flow)
+    patch = paste_back(levels, moved, crop, disc(80, radius=0.3), motion)
+    out, mask = patch.on(levels), patch.mask_on(levels)
+    assert out.dtype == kind
+    assert np.array_equal(out[mask == 0], levels[mask == 0])
+    ys, xs = np.mgrid[0:300, 0:320].astype(float)
+    truth = np.stack([map_coordinates(levels[..., c].astype(float), [ys - 4.2, xs + 6.45], order=5) for c in range(3)], axis=-1)
+    inside = mask > 0.999
+    assert inside.sum() > 8000
+    assert np.abs(out - truth)[inside].mean() < 0.01 * white
+    assert sharpness(out, inside) > 0.95 * sharpness(truth, inside)
+    assert sharpness(out, inside) > 0.85 * sharpness(levels, inside)  # between two pixels the finest grain is lost, whoever reads it
+    soft = paste_back(levels, moved, crop, disc(80, radius=0.3), Motion(flow, np.zeros((80, 80), np.float32)))
+    assert sharpness(soft.on(levels), inside) < 0.3 * sharpness(levels, inside)  # without the photo's own pixels
+
+
+def test_a_small_motion_half_masked_is_no_blur() -> None:
+    """Half of a motion of half a pixel is a motion of a quarter, not the mean of two pictures."""
+    rng = np.random.default_rng(4)
+    photo = np.clip(128 + 40 * gaussian_filter(rng.standard_normal((120, 120, 3)), (0.6, 0.6, 0)), 0, 255).astype(np.uint8)
+    crop = cut_square(photo, similarity(100.0, 0.0, 60, 60, 100), 100)
+    flow = np.zeros((100, 100, 2), np.float32) + np.float32([0.5, 0])
+    source = to_float(crop.image)
+    out, mask = pasted(photo, moved_by(source, flow), crop, 0.5 * disc(100, radius=0.4), Motion(flow, np.ones((100, 100), np.float32)))
+    inside = np.abs(mask - 0.5) < 1e-3
+    ys, xs = np.mgrid[0:120, 0:120].astype(float)
+    truth = np.stack([map_coordinates(photo[..., c].astype(float), [ys, xs + 0.25], order=5) for c in range(3)], axis=-1)
+    assert np.abs(out - truth)[inside].mean() < 2
+    assert sharpness(out, inside) > 0.9 * sharpness(truth, inside)
+
+
+def test_a_darker_light_darkens_the_detail_too() -> None:
+    rng = np.random.default_rng(5)
+    photo = np.clip(160 + 20 * rng.standard_normal((200, 200, 1)) + np.zeros(3), 0, 255).astype(np.uint8)
+    crop = cut_square(photo, similarity(160.0, 0.0, 100, 100, 40), 40)
+    motion = Motion(np.zeros((40, 40, 2), np.float32), np.ones((40, 40), np.float32))
+    out, mask = pasted(photo, to_float(crop.image) * 0.5, crop, disc(40, radius=0.4), motion)
+    core = mask > 0.999
+    assert sharpness(out, core) == pytest.approx(0.5 * sharpness(photo, core), rel=0.2)
+
+
+def test_what_the_motion_brings_from_beyond_the_photo_has_no_detail() -> None:
+    """The crop mirrors the photo beyond its border; the photo itself has nothing there."""
+    photo = noise(6)
+    crop = cut_square(photo, similarity(60.0, 0.0, 30, 35, 60), 60)
+    flow = np.zeros((60, 60, 2), np.float32) + np.float32([-40, 0])
+    moved = moved_by(to_float(crop.image), flow)
+    out, mask = pasted(photo, moved, crop, disc(60, radius=0.4), Motion(flow, np.ones((60, 60), np.float32)))
+    aim, _ = pasted(photo, moved, crop, disc(60, radius=0.4), Motion(flow, np.zeros((60, 60), np.float32)))
+    left = (np.arange(90) < 36)[None] & (mask > 0)
+    assert np.array_equal(out[left], aim[left])
+
+
+def sharpness(picture: NDArray[np.generic], where: NDArray[np.bool_]) -> float:
+    """Standard deviation of the Laplacian of the mean of the channels."""
+    return float(laplace(np.asarray(picture, np.float64).mean(-1))[where].std())
 
 
 def test_apply_and_invert_agree() -> None:

@@ -1,16 +1,20 @@
-"""The edited crop's way back into the photo, at the photo's own resolution: the photo gets what the edit *changed*,
+"""The edited crop's way back into the photo, at the photo's own resolution. A pixel p of the photo becomes
 
-    out = photo + m * (W(edited - seam) - W(source) - (1 - keep) * (photo - W(source)))
+    out = photo + m * (W(edited - seam) + keep * gain * (photo(p + flow) - W(source moved by flow)) - photo)
 
-W warps the crop's grid to the photo's; `source` is the crop as it was; photo - W(source) is the fine detail that the crop's grid does
-not hold: it stays where the edit is none or smooth (keep = 1), and goes where something moved. `seam` is the smooth part of
-edited - source along the border of the mask, carried inwards and fading over a short way. Poisson blending would carry it all the way
-(a membrane without decay), which undoes a relighting that reaches the border; with the decay the middle of the face stays as edited.
-m is the mask with a soft inner border. Where m is 0 the photo is untouched, to the bit.
+W brings the crop's grid to the photo's. `source` is the crop as it was, and photo(p + flow) - W(source moved by flow) is what the crop's grid
+does not hold of the photo: pores, hair, grain, and what two resamplings of the crop would have softened. It goes where the edit moved it
+(`Motion`), each pixel of the photo read once, by Lanczos. `keep` says how far the edit shows the photo at p + flow; `gain`, how much brighter it
+shows it. Without a motion all stays in its place, gain is 1, and `keep` is 1 where the edit is none or smooth, 0 where something must have
+moved. `seam` is the smooth part of edited - source along the border of the mask, carried inwards and fading over a short way. Poisson blending
+would carry it all the way (a membrane without decay), which undoes a relighting that reaches the border; with the decay the middle of the face
+stays as edited. m is the mask with a soft inner border. Where m is 0 the photo is untouched,
+to the bit.
 """
 
 import math
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,72 +22,133 @@ from PIL import Image
 
 from discontrolface.common.pixels import resize_planes, to_float
 from discontrolface.face.crop import Crop, distance_beyond
+from discontrolface.geometry.affine import apply_affine
+from discontrolface.render.carry import VISIBLE, Filled, Place, Planes, carry_over, moved_by
 from discontrolface.render.smoothstep import smoothstep
 
 FEATHER: Final = 0.02  # width of the soft inner border of the mask / side of the crop
 SEAM_REACH: Final = 0.05  # how far the seam's correction reaches inwards / side of the crop
 KEEP_BELOW, DROP_ABOVE = 1.5 / 255, 6 / 255  # edges in edited - source up to which the photo's own detail stays, from which it goes
-WORK_SIZE: Final = 256  # grid on which the smooth quantities (feather, seam, keep) are computed
-STRIP_ROWS: Final = 256  # rows of the photo warped at a time: bounds the memory
-VISIBLE: Final = 1 / 512  # a mask value below changes no 8-bit level
+WORK_SIZE: Final = 256  # grid on which the smooth quantities (feather, seam, keep, gain) are computed
+GAIN_RADIUS: Final = 0.01  # of the local means whose ratio is the gain / side of the crop
+BRIGHTEST, DARK = 2.0, 0.05  # gains lie from 1 / BRIGHTEST to BRIGHTEST; DARK is added to both means
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where the edit took the photo's pixels from. flow: (S, S, 2) pixels of the crop, x right, y down: the edit shows at p what the crop showed at
+    p + flow. shown: (S, S) in [0, 1], how far it does."""
+
+    flow: NDArray[np.float32]
+    shown: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What an edit changes of a photo: the rectangle at (left, top). pixels: (h, w, C), as the photo's. mask: (h, w) in [0, 1]."""
+
+    left: int
+    top: int
+    pixels: NDArray[Any]
+    mask: NDArray[np.float32]
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Rows and columns of the photo."""
+        height, width = self.mask.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+    def on(self, photo: NDArray[Any]) -> NDArray[Any]:
+        """The edited photo (H, W, C)."""
+        out = photo.copy()
+        out[self.place] = self.pixels
+        return out
+
+    def mask_on(self, photo: NDArray[Any]) -> NDArray[np.float32]:
+        """(H, W): where it is 0 the edited photo is the photo to the bit."""
+        out = np.zeros(photo.shape[:2], np.float32)
+        out[self.place] = self.mask
+        return out
 
 
 def paste_back(
-    photo: NDArray[np.uint8],
+    photo: NDArray[Any],
     edited_crop: NDArray[np.floating],
     crop: Crop,
     mask: NDArray[np.floating],
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    motion: Motion | None = None,
+) -> Patch:
     """Put an edited crop into its photo.
 
-    photo: (H, W, 3) uint8, the photo of the crop. edited_crop: (S, S, 3) in [0, 1], at any size S; a crop of that size saves sampling
-    the photo again.
-    mask: (S, S) in [0, 1], what may change.
-    Returns the picture (H, W, 3) uint8 and the mask that was used (H, W) float32: where it is 0 the picture is the photo to the bit.
+    photo: (H, W, C) uint8 or uint16, the photo of the crop, C = 3 or 1. edited_crop: (S, S, C) in [0, 1], at any size S; a crop of that size saves
+    sampling the photo again. mask: (S, S) in [0, 1], what may change. motion: of that size; None: nothing moved.
     An edited crop that equals `crop.resize(S).image` returns the photo.
     """
-    size = edited_crop.shape[0]
-    if edited_crop.shape != (size, size, 3) or mask.shape != (size, size):
-        raise ValueError(f"expected (S, S, 3) and (S, S), got {edited_crop.shape} and {mask.shape}")
+    size, channels = edited_crop.shape[0], photo.shape[2]
+    if edited_crop.shape != (size, size, channels) or mask.shape != (size, size):
+        raise ValueError(f"expected (S, S, {channels}) and (S, S), got {edited_crop.shape} and {mask.shape}")
     at_size = crop.resize(size)
     source = to_float(at_size.image)
     edited = np.asarray(np.clip(np.nan_to_num(edited_crop), 0, 1), dtype=np.float32)
     beyond = distance_beyond(photo.shape, at_size.photo_to_crop, size) > 0
     feathered, seam, keep = _blend_maps(source, edited, np.clip(mask.astype(np.float32), 0, 1), beyond)
-
-    planes = np.concatenate([edited - seam, source, keep[..., None], feathered[..., None]], axis=-1)
+    flow = np.zeros((size, size, 2), np.float32)
+    if motion is not None:
+        flow, keep = _in_photo(motion.flow, at_size), np.clip(motion.shown, 0, 1)
+        keep = keep * _comes_from_photo(motion.flow, at_size, photo.shape)
+        source = moved_by(source, motion.flow)
+        keep = keep * _gain(edited, source)
+    planes = np.concatenate([edited - seam, source, keep[..., None], flow, feathered[..., None]], axis=-1)
     matrix = at_size.photo_to_crop
     if at_size.scale >= 2:  # the crop is much finer than the photo: average first, down to one to two pixels per photo pixel
-        coarse = max(1, math.ceil(size / math.floor(at_size.scale)))
+        coarse = max(2, math.ceil(size / math.floor(at_size.scale)))
         planes = resize_planes(planes, coarse, Image.Resampling.BOX)
         matrix = matrix * (coarse / size)
 
-    out = photo.copy()
-    photo_mask = np.zeros(photo.shape[:2], dtype=np.float32)
     left, top, right, bottom = _bounds(at_size.to_photo(_corners(feathered)), photo.shape)
-    for y in range(top, bottom, STRIP_ROWS):
-        rows, columns = slice(y, min(y + STRIP_ROWS, bottom)), slice(left, right)
-        strip = to_float(photo[rows, columns])
-        warped = _warp_planes(planes, matrix, left, y, strip.shape[1], strip.shape[0])
-        new, old, stay, m = warped[..., :3], warped[..., 3:6], np.clip(warped[..., 6:7], 0, 1), np.clip(warped[..., 7], 0, 1)
-        m = np.where(m < VISIBLE, np.float32(0), m)
-        blended = strip + m[..., None] * (new - old - (1 - stay) * (strip - old))
-        levels = np.rint(np.clip(blended, 0, 1) * 255).astype(np.uint8)
-        out[rows, columns] = np.where(m[..., None] > 0, levels, photo[rows, columns])
-        photo_mask[rows, columns] = m
-    return out, photo_mask
+    pixels = np.ascontiguousarray(photo[top:bottom, left:right]).copy()
+    used = np.zeros(pixels.shape[:2], np.float32)
+    parts = Planes(np.ascontiguousarray(planes[..., : 2 * channels]), np.ascontiguousarray(planes[..., 2 * channels :]))
+    carry_over(photo, parts, Place(np.ascontiguousarray(matrix, np.float64), left, top), Filled(pixels, used))
+    return Patch(left, top, pixels, used)
+
+
+def _in_photo(flow: NDArray[np.float32], crop: Crop) -> NDArray[np.float32]:
+    """A motion (S, S, 2) in pixels of the crop as one in pixels of the photo."""
+    return (flow @ crop.crop_to_photo[:, :2].T.astype(np.float32)).astype(np.float32)
+
+
+def _comes_from_photo(flow: NDArray[np.float32], crop: Crop, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """(S, S) 1 where a motion leads to a place well within the photo, 0 where it leads beyond its border."""
+    size = crop.size
+    centres = (np.arange(size) + 0.5).astype(np.float32)
+    where = apply_affine(crop.crop_to_photo, np.stack(np.meshgrid(centres, centres), axis=-1) + flow)
+    within = np.minimum(where, np.array([shape[1], shape[0]]) - where).min(axis=-1) * crop.scale
+    return np.asarray(np.clip(within - 1, 0, 1), dtype=np.float32)
+
+
+def _gain(edited: NDArray[np.float32], moved: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, S): how many times brighter the edit is than the photo that it shows, on a local mean."""
+    from scipy.ndimage import gaussian_filter
+
+    size = len(edited)
+    work = min(size, WORK_SIZE)
+    both = resize_planes(np.stack([edited.mean(axis=-1), moved.mean(axis=-1)], axis=-1), work, Image.Resampling.BOX)
+    new, old = (gaussian_filter(both[..., k], GAIN_RADIUS * work) for k in (0, 1))
+    ratio = np.clip((new + DARK) / (old + DARK), 1 / BRIGHTEST, BRIGHTEST)
+    return np.clip(resize_planes(ratio[..., None], size, Image.Resampling.BILINEAR)[..., 0], 1 / BRIGHTEST, BRIGHTEST)
 
 
 def _blend_maps(
     source: NDArray[np.float32], edited: NDArray[np.float32], mask: NDArray[np.float32], beyond: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Feathered mask (S, S), seam (S, S, 3) and keep (S, S) as in the head of this file. beyond: (S, S), not in the photo."""
+    """Feathered mask (S, S), seam (S, S, C) and keep (S, S) as in the head of this file. beyond: (S, S), not in the photo."""
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-    size = mask.shape[0]
+    size, channels = mask.shape[0], source.shape[2]
     work = min(size, WORK_SIZE)
     small = resize_planes(np.concatenate([edited - source, mask[..., None], beyond[..., None]], axis=-1), work, Image.Resampling.BOX)
-    change, inside, absent = small[..., :3], small[..., 3] > VISIBLE, small[..., 4] > 0.5
+    change, inside, absent = small[..., :channels], small[..., -2] > VISIBLE, small[..., -1] > 0.5
     # Distance from the border of the mask. Beyond the photo there is no seam to hide, so that the mask may end there hard.
     distance = np.asarray(distance_transform_edt(np.pad(inside | absent, 1)), dtype=np.float32)[1:-1, 1:-1]
     feather = smoothstep((distance - 0.5) / max(FEATHER * work, 1))
@@ -91,33 +156,20 @@ def _blend_maps(
     reach = SEAM_REACH * work
     band = (inside & ~absent & (distance <= max(FEATHER * work, 2))).astype(np.float32)
     weight = gaussian_filter(band, reach)
-    mean = np.stack([gaussian_filter(band * change[..., c], reach) for c in range(3)], axis=-1) / np.maximum(weight, 1e-4)[..., None]
+    mean = np.stack([gaussian_filter(band * change[..., c], reach) for c in range(channels)], axis=-1)
+    mean = mean / np.maximum(weight, 1e-4)[..., None]
     # Only what the border agrees on is colour; where something moved across it, the changes there have both signs and cancel.
     square = gaussian_filter(band * (change**2).sum(axis=-1), reach) / np.maximum(weight, 1e-4)
     agreement = (mean**2).sum(axis=-1) / (square + 1e-5)
     seam = mean * (np.clip(agreement, 0, 1) * np.exp(-0.5 * (distance / reach) ** 2))[..., None]
 
     # A smooth change (light, tone) leaves the detail in its place; a change with edges of its own has moved something.
-    smooth = np.stack([gaussian_filter(change[..., c], 0.02 * work) for c in range(3)], axis=-1)
+    smooth = np.stack([gaussian_filter(change[..., c], 0.02 * work) for c in range(channels)], axis=-1)
     moved = gaussian_filter(np.abs(change - smooth).mean(axis=-1), 0.01 * work)
     keep = 1 - smoothstep((moved - KEEP_BELOW) / (DROP_ABOVE - KEEP_BELOW))
 
     full = resize_planes(np.concatenate([feather[..., None], seam, keep[..., None]], axis=-1), size, Image.Resampling.BILINEAR)
-    return mask * np.clip(full[..., 0], 0, 1), full[..., 1:4], full[..., 4]
-
-
-def _warp_planes(
-    planes: NDArray[np.float32], photo_to_planes: NDArray[np.float64], left: int, top: int, width: int, height: int
-) -> NDArray[np.float32]:
-    """The rectangle of the photo's grid at (left, top), filled from planes (S, S, C): pictures bicubically, the last two maps linearly."""
-    matrix = photo_to_planes.copy()
-    matrix[:, 2] += matrix[:, :2] @ np.array([left, top])
-    out = np.empty((height, width, planes.shape[-1]), dtype=np.float32)
-    for c in range(planes.shape[-1]):
-        resample = Image.Resampling.BILINEAR if c >= planes.shape[-1] - 2 else Image.Resampling.BICUBIC
-        plane = Image.fromarray(np.ascontiguousarray(planes[..., c]))
-        out[..., c] = np.asarray(plane.transform((width, height), Image.Transform.AFFINE, tuple(matrix.ravel()), resample=resample))
-    return out
+    return mask * np.clip(full[..., 0], 0, 1), full[..., 1:-1], full[..., -1]
 
 
 def _corners(mask: NDArray[np.float32]) -> NDArray[np.float64]:

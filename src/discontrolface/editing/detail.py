@@ -2,7 +2,8 @@
 
     out = up(edited) + weight * (preview - up(down(preview)))
 
-preview is the mesh warp at high resolution, so its detail has already moved with the face. The split is complete whatever `up` and
+preview is the mesh warp at high resolution, so its detail has already moved with the face (what is finer still, `composite` takes from the photo
+itself, as far as `shown_again` says). The split is complete whatever `up` and
 `down` are: up(down(x)) + (x - up(down(x))) = x, so an edit that agrees with the preview returns the preview itself.
 """
 
@@ -13,9 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from discontrolface.common.pixels import resize_planes
+from discontrolface.render.smoothstep import smoothstep
 
 AGREE_BELOW, DISAGREE_ABOVE = 0.06, 0.2  # |edited - preview| at low resolution up to which the detail is trusted, from which it is not
 AGREEMENT_RADIUS: Final = 0.01  # of the local mean of that difference / side
+SAME_BELOW, OTHER_ABOVE = 0.01, 0.04  # |preview - photo moved and relit| up to which a preview shows the photo, from which something else
+LIGHT_RADIUS: Final = 0.02  # of the local mean that stands for the light / side
+DARK: Final = 0.05  # added to both means
+WORK_SIZE: Final = 256  # grid on which previews are compared
+SMEARED, STRETCHED = 0.25, 0.45  # least scale of a motion's map: no texture is left, and all
+SHRUNK, CROWDED = 2.5, 4.0  # largest scale: all of it, and none
 
 
 def down(image: NDArray[np.floating], size: int) -> NDArray[np.float32]:
@@ -37,8 +45,6 @@ def fuse_detail(
     preview (a mouth that the network drew itself), the preview's detail has no place and is left out as well.
     With edited_lowres == down(preview) and full visibility the preview comes back to the bit (values 0 or above 1e-6).
     """
-    from scipy.ndimage import gaussian_filter
-
     size, low_size = preview_highres.shape[0], edited_lowres.shape[0]
     if (
         preview_highres.shape != (size, size, 3)
@@ -51,10 +57,48 @@ def fuse_detail(
     if low_size >= size:
         return np.clip(down(edited_lowres, size), 0, 1)
     low = down(preview_highres, low_size)
-    difference = gaussian_filter(np.abs(edited_lowres - low).mean(axis=-1), AGREEMENT_RADIUS * low_size)
-    trust = np.clip((DISAGREE_ABOVE - difference) / (DISAGREE_ABOVE - AGREE_BELOW), 0, 1)
-    trust_highres = np.clip(resize_planes(trust[..., None], size, Image.Resampling.BILINEAR), 0, 1).astype(np.float64)
     # float64: a + (x - a) is then x again after rounding to float32
     detail = preview_highres.astype(np.float64) - up(low, size)
-    weight = trust_highres * np.clip(visibility_highres, 0, 1)[..., None]
+    weight = (agreement(edited_lowres, low, size).astype(np.float64) * np.clip(visibility_highres, 0, 1))[..., None]
     return np.clip(up(edited_lowres, size) + weight * detail, 0, 1).astype(np.float32)
+
+
+def agreement(edited: NDArray[np.floating], preview: NDArray[np.floating], size: int) -> NDArray[np.float32]:
+    """(size, size) in [0, 1]: how far an edit shows what the preview shows, both (s, s, 3)."""
+    from scipy.ndimage import gaussian_filter
+
+    difference = gaussian_filter(np.abs(edited - preview).mean(axis=-1), AGREEMENT_RADIUS * len(edited))
+    trust = np.clip((DISAGREE_ABOVE - difference) / (DISAGREE_ABOVE - AGREE_BELOW), 0, 1)
+    return np.clip(resize_planes(trust[..., None], size, Image.Resampling.BILINEAR)[..., 0], 0, 1)
+
+
+def shown_again(preview: NDArray[np.float32], moved: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, S) in [0, 1]: how far a preview shows what its motion alone would show; both (S, S, 3) in [0, 1].
+
+    Another light is no difference: only edges count, relative to the local mean. What was painted, mirrored or drawn behind an opening has others.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    size = len(preview)
+    work = min(size, WORK_SIZE)
+    both = resize_planes(np.concatenate([preview, moved], axis=-1), work, Image.Resampling.BOX)
+    around = np.stack([gaussian_filter(both[..., c], LIGHT_RADIUS * work) for c in range(6)], axis=-1)
+    relit = both[..., 3:] * (around[..., :3] + DARK) / (around[..., 3:] + DARK)
+    difference = gaussian_filter(np.abs(both[..., :3] - relit).mean(axis=-1), AGREEMENT_RADIUS * work)
+    same = np.clip((OTHER_ABOVE - difference) / (OTHER_ABOVE - SAME_BELOW), 0, 1)
+    return np.clip(resize_planes(same[..., None], size, Image.Resampling.BILINEAR)[..., 0], 0, 1)
+
+
+def legible(flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, S) in [0, 1]: how far a motion (S, S, 2), in pixels, leaves fine texture a texture: it neither smears nor crowds it, nor folds."""
+    from scipy.ndimage import gaussian_filter
+
+    size = len(flow)
+    (xy, xx), (yy, yx) = np.gradient(flow[..., 0]), np.gradient(flow[..., 1])
+    xx, yy = xx + 1, yy + 1
+    determinant, total = xx * yy - xy * yx, xx * xx + xy * xy + yx * yx + yy * yy
+    root = np.sqrt(np.maximum(total * total - 4 * determinant * determinant, 0))
+    least, most = np.sqrt(np.maximum(total - root, 0) / 2), np.sqrt((total + root) / 2)  # singular values of the map p -> p + flow
+    fine = smoothstep((least - SMEARED) / (STRETCHED - SMEARED)) * smoothstep((CROWDED - most) / (CROWDED - SHRUNK)) * (determinant > 0)
+    small = gaussian_filter(resize_planes(fine[..., None], min(size, WORK_SIZE), Image.Resampling.BOX)[..., 0], 1.0)
+    return np.clip(resize_planes(small[..., None], size, Image.Resampling.BILINEAR)[..., 0], 0, 1)

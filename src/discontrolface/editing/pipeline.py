@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -21,14 +22,15 @@ from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.inversion import invert, invert_controlled
 from discontrolface.diffusion.sampling import Step, sample
 from discontrolface.diffusion.settings import Sampling
-from discontrolface.editing.composite import paste_back
-from discontrolface.editing.detail import fuse_detail
+from discontrolface.editing.composite import Motion, Patch, paste_back
+from discontrolface.editing.detail import agreement, down, fuse_detail, legible, shown_again
 from discontrolface.editing.person import Person
 from discontrolface.face.crop import cut_square
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regions import face_hull
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.render.carry import moved_by
 from discontrolface.render.snapshot import Snapshot
 from discontrolface.render.warp import Preview
 
@@ -230,10 +232,20 @@ def stacked(parts: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class Composite:
-    """An edit in its photo: image (H, W, 3) uint8, mask (H, W) float32 in [0, 1]; where it is 0 the image is the photo, to the bit."""
+    """An edit in its photo, (H, W, 3) uint8; patch: what it changes."""
 
-    image: NDArray[np.uint8]
-    mask: NDArray[np.float32]
+    photo: NDArray[np.uint8]
+    patch: Patch
+
+    @cached_property
+    def image(self) -> NDArray[np.uint8]:
+        """(H, W, 3): where the mask is 0 it is the photo, to the bit."""
+        return self.patch.on(self.photo)
+
+    @cached_property
+    def mask(self) -> NDArray[np.float32]:
+        """(H, W) in [0, 1]."""
+        return self.patch.mask_on(self.photo)
 
     def crop(self, person: Person, size: int) -> NDArray[np.uint8]:
         """The person's aligned square of the finished picture, (size, size, 3)."""
@@ -243,8 +255,17 @@ class Composite:
 
 def composite(edit: PreparedEdit, picture: Tensor) -> Composite:
     """The networks' picture (1, 3, S, S) back in its photo, with the photo's own detail carried over, in its tones if it has no colours."""
-    edited = fuse_detail(from_network(picture), edit.fine.image, edit.fine.visibility)
+    person, fine = edit.person, edit.fine
+    edited, motion = finished(edit, from_network(picture))
+    return Composite(person.photo.array, paste_back(person.photo.array, edited, person.fine_crop, fine.mask, motion))
+
+
+def finished(edit: PreparedEdit, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], Motion]:
+    """A network's picture (s, s, 3) at the size of the fine crop, with the preview's detail; and where it shows the photo."""
+    fine, size = edit.fine, edit.person.fine_crop.size
+    shown = legible(fine.flow) * shown_again(fine.image, moved_by(to_float(edit.person.fine_crop.image), fine.flow))
+    edited = fuse_detail(picture, fine.image, np.maximum(fine.visibility, shown))
     if edit.person.toning is not None:
         edited = edit.person.toning.apply(edited)
-    image, mask = paste_back(edit.person.photo.array, edited, edit.person.fine_crop, edit.fine.mask)
-    return Composite(image, mask)
+    small = min(len(picture), size)
+    return edited, Motion(fine.flow, shown * agreement(down(picture, small), down(fine.image, small), size))

@@ -1,0 +1,183 @@
+"""Lay an edited crop into its photo at the photo's own resolution, the photo's own pixels carried along the edit's motion.
+
+Every pixel of the photo asks where it comes from, and takes that place of the *photo* itself, read once between its pixels (Lanczos, six
+by six). The crop, which may be much coarser, says only what is new there.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from discontrolface.render.bands import Pair
+from discontrolface.render.compiled import compiled, inlined
+from discontrolface.render.raster import FloatArray
+from discontrolface.render.sampling import cubic
+
+PHASES = 256  # places between two pixels at which the kernel is tabulated: off by at most 1/512 pixel
+TAPS = 6
+VISIBLE = 1 / 512  # a mask value below changes no 8-bit level
+NEAR, FAR = 1.0, 3.0  # pixels: up to NEAR a motion is taken in part where the mask is partly open, from FAR two pictures are mixed
+
+
+class Planes(NamedTuple):
+    """The edit on the crop's grid. pictures: (S, S, 2 C) in [0, 1], the edit, and what its motion alone would show. maps: (S, S, 4): keep; motion in
+    pixels of the photo, x and y; mask."""
+
+    pictures: FloatArray
+    maps: FloatArray
+
+
+class Place(NamedTuple):
+    """Where the crop lies. matrix: (2, 3) float64, continuous pixels of the photo to those of the crop. left, top: of the rectangle to fill."""
+
+    matrix: np.ndarray
+    left: int
+    top: int
+
+
+class Filled(NamedTuple):
+    """A rectangle of the photo. pixels: (h, w, C), the photo's at first. mask: (h, w) float32, 0 at first: how far a pixel is new."""
+
+    pixels: np.ndarray
+    mask: FloatArray
+
+
+def carry_over(photo: np.ndarray, planes: Planes, place: Place, out: Filled) -> None:
+    """Fill `out`: photo + mask * (edit + keep * (photo moved - motion alone) - photo). photo: (H, W, C) uint8 or
+    uint16. Where the mask is 0 nothing is touched."""
+    rows = out.mask.shape[0]
+    white = np.float32(np.iinfo(photo.dtype).max)
+    with Pair(rows) as pair:
+        pair.bands(_carry, rows, photo, white, lanczos_table(), planes, place, out)
+
+
+@cache
+def lanczos_table() -> FloatArray:
+    """(PHASES + 1, TAPS) weights of the six pixels around a place, which lies after the third; each row sums to 1, the first is a copy."""
+    phase = np.arange(PHASES + 1)[:, None] / PHASES
+    x = phase - np.arange(-2, 4)[None]
+    weights = np.sinc(x) * np.sinc(x / 3)
+    weights[[0, -1]] = np.rint(weights[[0, -1]])
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+@compiled
+def _carry(first, last, photo, white, table, planes, place, out):  # type: ignore[no-untyped-def]
+    """`carry_over` for the rows first..last-1 of the rectangle."""
+    pictures, maps, matrix, left, top = planes.pictures, planes.maps, place.matrix, place.left, place.top
+    pixels, mask = out.pixels, out.mask
+    size, channels = pictures.shape[0], pictures.shape[2] // 2
+    zero, half, one, scale = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(1.0) / white
+    new, own, at = np.empty(8, np.float32), np.empty(4, np.float32), np.empty(4, np.float32)
+    for i in range(first, last):
+        for j in range(mask.shape[1]):
+            row, column = top + i, left + j
+            u = matrix[0, 0] * (column + 0.5) + matrix[0, 1] * (row + 0.5) + matrix[0, 2] - 0.5
+            v = matrix[1, 0] * (column + 0.5) + matrix[1, 1] * (row + 0.5) + matrix[1, 2] - 0.5
+            if u < -0.5 or v < -0.5 or u > size - 0.5 or v > size - 0.5:
+                continue
+            _maps_at(maps, np.float32(u), np.float32(v), at)
+            m = min(at[3], one)
+            if m < np.float32(VISIBLE):
+                continue
+            mask[i, j] = m
+            keep, dx, dy = at[0], at[1], at[2]
+            _picture_at(pictures, np.float32(u), np.float32(v), new)
+            share = (np.sqrt(dx * dx + dy * dy) - np.float32(NEAR)) / np.float32(FAR - NEAR)
+            share = min(max(share, zero), one)
+            # Small motions are taken in part where the mask is partly open; two pictures a pixel apart, mixed, would be blurred.
+            part = m + (one - m) * share
+            _photo_at(photo, table, column, row, part * dx, part * dy, own)
+            for c in range(channels):
+                new[c] += keep * (own[c] * scale - new[channels + c])
+            if m < one and share > zero:
+                part = m * (one - share)
+                _photo_at(photo, table, column, row, part * dx, part * dy, own)
+            for c in range(channels):
+                value = own[c] * scale
+                value += m * (new[c] - value)
+                pixels[i, j, c] = np.uint16(min(max(value, zero), one) * white + half)
+
+
+@inlined
+def _maps_at(maps, u, v, at):  # type: ignore[no-untyped-def]
+    """Four maps (S, S, 4) at column u, row v (centres at integers), bilinear, into `at`."""
+    last = np.float32(maps.shape[0] - 1)
+    u, v = min(max(u, np.float32(0.0)), last), min(max(v, np.float32(0.0)), last)
+    i, j = min(int(v), maps.shape[0] - 2), min(int(u), maps.shape[0] - 2)
+    v, u = v - np.float32(i), u - np.float32(j)
+    for k in range(4):
+        upper = maps[i, j, k] + u * (maps[i, j + 1, k] - maps[i, j, k])
+        lower = maps[i + 1, j, k] + u * (maps[i + 1, j + 1, k] - maps[i + 1, j, k])
+        at[k] = upper + v * (lower - upper)
+
+
+@inlined
+def _picture_at(picture, u, v, out):  # type: ignore[no-untyped-def]
+    """A picture (S, S, C) at column u, row v (centres at integers), bicubic, edges repeated, into `out`."""
+    size, channels = picture.shape[0], picture.shape[2]
+    floor_u, floor_v = np.floor(u), np.floor(v)
+    across, along = cubic(np.float32(v - floor_v)), cubic(np.float32(u - floor_u))
+    row, column = int(floor_v) - 1, int(floor_u) - 1
+    for c in range(channels):
+        out[c] = np.float32(0.0)
+    for a in range(4):
+        i = min(max(row + a, 0), size - 1)
+        for b in range(4):
+            j = min(max(column + b, 0), size - 1)
+            weight = across[a] * along[b]
+            for c in range(channels):
+                out[c] += weight * picture[i, j, c]
+
+
+@inlined
+def _photo_at(photo, table, column, row, dx, dy, out):  # type: ignore[no-untyped-def]
+    """The photo (H, W, C) at (column + dx, row + dy), centres at integers, Lanczos, edges repeated, into `out`, in levels."""
+    height, width, channels = photo.shape
+    steps = np.float32(PHASES)
+    whole_x, whole_y = np.floor(dx), np.floor(dy)
+    phase_x, phase_y = int((dx - whole_x) * steps + np.float32(0.5)), int((dy - whole_y) * steps + np.float32(0.5))
+    x, y = column + int(whole_x), row + int(whole_y)
+    for c in range(channels):
+        out[c] = np.float32(0.0)
+    if phase_x == 0 and phase_y == 0:
+        i, j = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
+        for c in range(channels):
+            out[c] = np.float32(photo[i, j, c])
+        return
+    x -= 2
+    y -= 2
+    inside = x >= 0 and y >= 0 and x + TAPS <= width and y + TAPS <= height
+    for a in range(TAPS):
+        vertical = table[phase_y, a]
+        i = y + a if inside else min(max(y + a, 0), height - 1)
+        for b in range(TAPS):
+            weight = vertical * table[phase_x, b]
+            j = x + b if inside else min(max(x + b, 0), width - 1)
+            for c in range(channels):
+                out[c] += weight * np.float32(photo[i, j, c])
+
+
+def moved_by(image: FloatArray, flow: FloatArray) -> FloatArray:
+    """A picture (S, S, 3) at p + flow (S, S, 2), pixels, bicubic, edges repeated: (S, S, 3)."""
+    out = np.empty_like(image)
+    with Pair(len(image)) as pair:
+        pair.bands(_moved, len(image), image, np.ascontiguousarray(flow, np.float32), out)
+    return out
+
+
+@compiled
+def _moved(first, last, image, flow, out):  # type: ignore[no-untyped-def]
+    value = np.empty(4, np.float32)
+    for i in range(first, last):
+        for j in range(image.shape[1]):
+            if flow[i, j, 0] == 0 and flow[i, j, 1] == 0:
+                for c in range(image.shape[2]):
+                    out[i, j, c] = image[i, j, c]
+                continue
+            _picture_at(image, np.float32(j) + flow[i, j, 0], np.float32(i) + flow[i, j, 1], value)
+            for c in range(image.shape[2]):
+                out[i, j, c] = value[c]
