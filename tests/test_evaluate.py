@@ -381,14 +381,14 @@ def test_missing_weights_are_said(setup: Setup, tmp_path: Path) -> None:
     report = evaluation_report(result)
     assert {
         "MS-SSIM: crops smaller than 176 pixels",
-        "LPIPS, ArcFace cosine, FID, KID: weights missing",
-        "dlib distance: the extra 'eval' is not installed",
+        "LPIPS, ArcFace cosine, truth, ArcFace cosine, FID, KID: weights missing",
+        "dlib distance, truth, dlib distance: the extra 'eval' is not installed",
     } <= set(report.missing)
     table = tables(report)["Against the true picture, all edits (2)"]
     assert "LPIPS ↓" not in table.columns, "said once, not in every table"
     assert "Sets of pictures" not in tables(report)
     text = to_markdown(report, lambda image: None)
-    assert all(text.count(reason) == 1 for reason in ("crops smaller than", "LPIPS", "ArcFace", "FID"))
+    assert all(text.count(reason) == 1 for reason in ("crops smaller than", "LPIPS", "ArcFace cosine, truth", "FID"))
     error = table.rows[1][table.columns.index("error ↓")]
     assert isinstance(error, Estimate)
     assert error.low is not None

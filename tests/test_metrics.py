@@ -39,7 +39,7 @@ def test_identical_pictures() -> None:
     a, _ = pictures()
     visibility = np.ones(a.shape[:2])
     visibility[:40] = 0
-    found = truth_estimates(a, a, visibility)
+    found = truth_estimates(a, a, visibility, np.ones_like(visibility))
     assert psnr(a, a) == np.inf
     assert found["mse"] == found["hidden_mse"] == 0
     for name in ("ssim", "ms_ssim", "hidden_ssim"):
@@ -53,7 +53,10 @@ def test_a_known_shift_of_the_colours() -> None:
     visibility[:60] = 0
     picture = truth.copy()
     picture[:60] += 0.1  # hidden part only
-    found = truth_estimates(picture, truth, visibility)
+    mask = np.zeros((180, 180))
+    mask[:90] = 0.3  # softly, and twice the hidden part
+    found = truth_estimates(picture, truth, visibility, mask)
+    assert found["mask_mse"] == pytest.approx(1000 * 0.2**2 * 2 / 3)
     assert found["hidden_mse"] == pytest.approx(1000 * 0.2**2)
     assert found["mse"] == pytest.approx(1000 * 0.2**2 / 3)
     assert found["hidden_psnr"] == pytest.approx(20)
@@ -62,7 +65,9 @@ def test_a_known_shift_of_the_colours() -> None:
 
 def test_a_hidden_part_that_is_too_small_is_not_measured() -> None:
     a, b = pictures()
-    assert truth_estimates(b, a, np.ones(a.shape[:2]))["hidden_psnr"] is None
+    found = truth_estimates(b, a, np.ones(a.shape[:2]), np.zeros(a.shape[:2]))
+    assert found["hidden_psnr"] is None
+    assert found["mask_mse"] is None
 
 
 def test_ssim_agrees_with_scikit_image() -> None:

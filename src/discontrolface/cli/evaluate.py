@@ -14,6 +14,7 @@ from discontrolface.common.errors import UserError
 
 if TYPE_CHECKING:
     from discontrolface.evaluation.run import Setup
+    from discontrolface.evaluation.trials import Trials
 
 
 def evaluate(
@@ -23,7 +24,20 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="OUT.json; OUT.md beside it. To go on after a stop, run the same command.")
     ] = None,
-    count: Annotated[int, typer.Option(help="How many pairs, or samples of shards; of photos all are taken.")] = 200,
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            help="Photos of people, with a true result: real (several photos each) or return (one each; a warp leads back to it)."
+        ),
+    ] = None,
+    people: Annotated[
+        str | None, typer.Option(help="With --pairs: a CSV with the columns file and person, or 'folders', one a person.")
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(help="With --pairs: these people, by name with commas, or a file with one a line: who was kept out of training."),
+    ] = None,
+    count: Annotated[int, typer.Option(help="How many drawn pairs, samples of shards, or people; of photos all are taken.")] = 200,
     methods: Annotated[
         str | None, typer.Option(help="Which, by name with commas: see docs/evaluation.md. [default: those without fine-tuning]")
     ] = None,
@@ -36,7 +50,11 @@ def evaluate(
     ] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option(help="Weights of a method that brings its own (diffusionrig); repeat it for more.", metavar="METHOD=FOLDER"),
+        typer.Option(
+            help="Weights of a method that brings its own (diffusionrig); or, under a name of yours, a folder that `train` wrote or a preset's: "
+            "our methods with these too. Repeat it for more.",
+            metavar="NAME=FOLDER",
+        ),
     ] = None,
     inception: Annotated[Path | None, typer.Option(help="For FID and KID: pytorch-fid's Inception weights.")] = None,
     lpips_backbone: Annotated[Path | None, typer.Option(help="For LPIPS: torchvision's AlexNet or VGG-16 weights.")] = None,
@@ -52,29 +70,31 @@ def evaluate(
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure edits: held-out drawn pairs with their true results, a folder of photos, or shards; several methods side by side."""
+    """Measure edits: drawn pairs or people's photos with their true results, a folder of photos, or shards; several methods side by side."""
     with plain_errors():
         from discontrolface.common.parallel import cores
         from discontrolface.evaluation.methods import method_names
+        from discontrolface.evaluation.other_weights import other_columns, split_weights
         from discontrolface.evaluation.outputs import parse_outputs
         from discontrolface.evaluation.run import Measures, Setup, check_outputs
-        from discontrolface.evaluation.trials import trials_of
         from discontrolface.reports import check_installed
         from discontrolface.weights.manifest import preset_folder
 
         measures = Measures(inception, lpips_backbone, lpips_linear, arcface, has_identity())
-        others = tuple(parse_outputs(outputs or []).items())
+        names = method_names(methods)
+        own, compared = split_weights(parse_folders("--weights", weights or []))
         setup = Setup(
             preset_folder(preset, assets_dir),
             assets_dir,
-            trials_of(folder, count),
-            method_names(methods),
-            others,
+            find_trials(folder, pairs, people, only, count),
+            names,
+            tuple(parse_outputs(outputs or []).items()),
             measures,
             steps,
             strength,
             device,
-            tuple(parse_folders("--weights", weights or []).items()),
+            tuple(own.items()),
+            other_columns(names, compared),
         )
         if write_inputs is not None:
             say(f"{run_inputs(setup, write_inputs, quiet)} edits in {write_inputs}; put pictures NAME.png into a folder of their own")
@@ -84,6 +104,20 @@ def evaluate(
         check_installed()
         check_outputs(output, report, overwrite)
         run_evaluation(setup, output, report, processes or (cores() if device == "cpu" else 1), overwrite, quiet)
+
+
+def find_trials(folder: Path | None, pairs: str | None, people: str | None, only: str | None, count: int) -> Trials:
+    """What is edited. UserError for options that do not go together."""
+    from discontrolface.evaluation.people_trials import people_trials
+    from discontrolface.evaluation.trials import trials_of
+
+    if pairs is None:
+        if people is not None or only is not None:
+            raise UserError(f"{'--people' if people is not None else '--only'} goes with --pairs real or --pairs return; give one of them")
+        return trials_of(folder, count)
+    if folder is None or people is None:
+        raise UserError(f"--pairs {pairs} needs the folder of the photos and --people, a CSV with the columns file and person")
+    return people_trials(folder, pairs, people, only, count)
 
 
 def run_inputs(setup: Setup, folder: Path, quiet: bool) -> int:

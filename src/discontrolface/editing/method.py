@@ -53,12 +53,14 @@ class MethodEntry:
     """A method of the table. make: called once in each process. usual: measured unless the user names others.
 
     depends: fields of the preset's `Sampling` that its pictures follow, beside steps and strength; other values are other pictures.
+    networks: whether it uses the preset's networks, so that others in their place make other pictures.
     """
 
     label: str
     make: Callable[[MethodContext], Method]
     usual: bool = True
     depends: tuple[str, ...] = ()
+    networks: bool = False
 
 
 _METHODS: dict[str, MethodEntry] = {}

@@ -58,7 +58,7 @@ def item_estimates(picture: Array, item: Item, readings: Readings, reader: Reade
     """All figures of one variant's picture; None where something cannot be measured."""
     out: dict[str, float | None] = {}
     if item.truth is not None:
-        estimates = truth_estimates(picture, item.truth, item.edit.preview.visibility)
+        estimates = truth_estimates(picture, item.truth, item.edit.preview.visibility, item.edit.preview.mask)
         out |= {name: None if value is None else round(value, 5) for name, value in estimates.items()}
         square = 4000 * (picture - item.truth).astype(np.float64) ** 2
         out["off_face"] = round(float(square[item.off_face].mean()), 4) if item.off_face.any() else None

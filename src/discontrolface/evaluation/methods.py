@@ -105,20 +105,29 @@ class People:
 
 
 TEMPERATURE = ("temperature",)
+
+
+def networked(label: str, make: Callable[[MethodContext], Method], usual: bool = True, depends: tuple[str, ...] = ()) -> MethodEntry:
+    """A method that uses the preset's networks."""
+    return MethodEntry(label, make, usual, depends, networks=True)
+
+
 METHODS = {
     "photo": MethodEntry("unedited photo", photo),
     "warp": MethodEntry("mesh warp", warp),
-    "diffae": MethodEntry("plain Diff-AE (no control)", diffae(inverted=False)),
-    "diffae-inverted": MethodEntry("plain Diff-AE, x_T by inversion", diffae(inverted=True), usual=False),
-    "one-step": MethodEntry("ours, one prediction from noise", ours({"start": "noise", "temperature": 1.0, "steps": 1})),
-    "draft": MethodEntry("ours, from the draft", ours({"start": "draft"})),
-    "noise": MethodEntry("ours, from noise", ours({"start": "noise", "temperature": 1.0})),
-    "cool-noise": MethodEntry("ours, from noise at the preset's temperature", ours({"start": "noise"}), depends=TEMPERATURE),
-    "predicted": MethodEntry(
-        "ours, one prediction from noise, then its last steps again", ours({"start": "predicted"}), False, TEMPERATURE
+    "diffae": networked("plain Diff-AE (no control)", diffae(inverted=False)),
+    "diffae-inverted": networked("plain Diff-AE, x_T by inversion", diffae(inverted=True), usual=False),
+    "default": networked("ours, as `edit` does it unless told otherwise", ours({}), False, ("start", *TEMPERATURE)),
+    "one-step": networked("ours, one prediction from noise", ours({"start": "noise", "temperature": 1.0, "steps": 1})),
+    "cool-one-step": networked(
+        "ours, one prediction from noise at the preset's temperature", ours({"start": "noise", "steps": 1}), False, TEMPERATURE
     ),
-    "draft-personal": MethodEntry("ours, from the draft, after one-shot", personal({"start": "draft"}), usual=False),
-    "noise-personal": MethodEntry(
+    "draft": networked("ours, from the draft", ours({"start": "draft"})),
+    "noise": networked("ours, from noise", ours({"start": "noise", "temperature": 1.0})),
+    "cool-noise": networked("ours, from noise at the preset's temperature", ours({"start": "noise"}), depends=TEMPERATURE),
+    "predicted": networked("ours, one prediction from noise, then its last steps again", ours({"start": "predicted"}), False, TEMPERATURE),
+    "draft-personal": networked("ours, from the draft, after one-shot", personal({"start": "draft"}), usual=False),
+    "noise-personal": networked(
         "ours, from noise at the preset's temperature, after one-shot", personal({"start": "noise"}), False, TEMPERATURE
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from discontrolface.evaluation.identity import IdentityModel
     from discontrolface.evaluation.lpips import Lpips
     from discontrolface.evaluation.trials import Trial
+    from discontrolface.face.landmarks import Landmarks
 
 Array = NDArray[np.float32]
 Estimates = dict[str, float | None]
+Face = tuple[NDArray[np.uint8], "Landmarks"]  # a picture and the landmarks in it
 
 HIDDEN_BELOW = 0.5  # visibility: what the photo did not show
 HIDDEN_SHARE = 0.001  # of the crop; a smaller disoccluded part is not measured
@@ -55,6 +58,9 @@ METRICS: Final[Mapping[str, Metric]] = {
     "hidden_psnr": Metric("PSNR, hidden", f"dB, where the photo did not show it (visibility < {HIDDEN_BELOW})", False, TRUTH),
     "hidden_ssim": Metric("SSIM, hidden", "", False, TRUTH),
     "hidden_mse": Metric("error, hidden", "as error", True, TRUTH),
+    "mask_mse": Metric("error, in the mask", "as error, where the edit may change the photo", True, TRUTH),
+    "identity_truth": Metric("dlib distance, truth", "to the true picture; 0.6: dlib's bound for the same person", True, TRUTH),
+    "arcface_truth": Metric("ArcFace cosine, truth", "to the true picture", False, TRUTH),
     "found": Metric("face found", "share", False, READ),
     "head": Metric("head", "degrees", True, READ),
     "yaw": Metric("yaw", "degrees", True, READ),
@@ -74,8 +80,8 @@ METRICS: Final[Mapping[str, Metric]] = {
 }
 
 
-def truth_estimates(picture: Array, truth: Array, visibility: Array) -> Estimates:
-    """Pictures (H, W, 3) in [0, 1], visibility (H, W). None where something is too small to be measured."""
+def truth_estimates(picture: Array, truth: Array, visibility: Array, mask: Array) -> Estimates:
+    """Pictures (H, W, 3) in [0, 1], visibility and the edit's mask (H, W). None where something is too small to be measured."""
     hidden = visibility < HIDDEN_BELOW
     square = 4000 * (picture - truth).astype(np.float64) ** 2
     out: Estimates = {
@@ -83,6 +89,7 @@ def truth_estimates(picture: Array, truth: Array, visibility: Array) -> Estimate
         "ssim": ssim(picture, truth),
         "ms_ssim": ms_ssim(picture, truth) if min(truth.shape[:2]) >= MS_SSIM_SIDE else None,
         "mse": float(square.mean()),
+        "mask_mse": float(square[mask > 0].mean()) if (mask > 0).any() else None,
     }
     if hidden.mean() < HIDDEN_SHARE:
         return out | dict.fromkeys(("hidden_psnr", "hidden_ssim", "hidden_mse"))
@@ -140,13 +147,18 @@ class TrialMeter:
         self.meter, self.trial = meter, trial
         self.source = trial.source
         self.person = read_picture(meter.reader, self.source)
+        self.truth: Face | None = None  # with the landmarks that are found in it
         self.asked = None if self.person is None else self._asked(self.person)
 
     def _asked(self, person: Person) -> Look | None:
         reader, edit, truth = self.meter.reader, self.trial.edit, self.trial.truth
         if truth is not None:
-            true = read_picture(reader, to_uint8(truth), person)
-            return None if true is None else look_of(reader, true)
+            picture = to_uint8(truth)
+            true = read_picture(reader, picture, person)
+            if true is None:
+                return None
+            self.truth = picture, true.landmarks
+            return look_of(reader, true)
         # held to itself: what reading again changes of its own accord is then no error of the edit
         again = read_picture(reader, self.source, person)
         if again is None:
@@ -158,7 +170,7 @@ class TrialMeter:
         trial = self.trial
         out: Estimates = dict.fromkeys(METRICS)
         if trial.truth is not None:
-            out |= truth_estimates(to_float(picture), trial.truth, trial.edit.preview.visibility)
+            out |= truth_estimates(to_float(picture), trial.truth, trial.edit.preview.visibility, trial.edit.preview.mask)
             if self.meter.lpips is not None:
                 out["lpips"] = self._lpips(self.meter.lpips, to_float(picture), trial.truth)
         out["still"] = still_error(picture, trial)
@@ -179,13 +191,26 @@ class TrialMeter:
         if again is None:
             return {"found": 0.0}
         out: Estimates = {"found": 1.0, **look_errors(look_of(self.meter.reader, again), asked)}
-        faces = (self.source, source.landmarks), (picture, again.landmarks)
+        face = picture, again.landmarks
         if self.meter.identity is not None:
             # without jitter: that depends on what was measured before, and a run that was interrupted would give other figures
-            out["identity"] = self.meter.identity.distance(*faces, jitters=0)
+            embedding = self.meter.identity.embedding(*face, jitters=0)
+            out |= {name: float(np.linalg.norm(embedding - known)) for name, known in self.embeddings.items()}
         if self.meter.arcface is not None:
-            out["arcface"] = self.meter.arcface.similarity(*faces)
+            out["arcface"] = self.meter.arcface.similarity(face, (self.source, source.landmarks))
+            if self.truth is not None:
+                out["arcface_truth"] = self.meter.arcface.similarity(face, self.truth)
         return out
+
+    @cached_property
+    def embeddings(self) -> dict[str, NDArray[np.float64]]:
+        """dlib's, of what pictures are held against: {metric: (128,)}."""
+        known: dict[str, Face] = {} if self.person is None else {"identity": (self.source, self.person.landmarks)}
+        if self.truth is not None:
+            known["identity_truth"] = self.truth
+        return (
+            {} if self.meter.identity is None else {name: self.meter.identity.embedding(*face, jitters=0) for name, face in known.items()}
+        )
 
 
 def checked_picture(picture: NDArray[np.uint8], size: int, method: str) -> NDArray[np.uint8]:

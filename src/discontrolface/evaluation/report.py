@@ -11,19 +11,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.common.statistics import LEVEL, Estimate, bootstrap_mean, paired_difference
+from discontrolface.evaluation.group_tables import EDIT, group_section, people_of, values_of_group
 from discontrolface.evaluation.metrics import METRICS, PERSON, READ, STAYS, TRUTH
-from discontrolface.evaluation.trials import PAIRS, PHOTOS
+from discontrolface.evaluation.trials import PAIRS, PHOTOS, REAL, RETURN, WITH_TRUTH
 from discontrolface.reports.content import IntervalPlot, Picture, Report, Section, Table
 
 WEIGHTS, NEVER, NO_PICTURES = "weights missing", "not possible in any of the edits", "no pictures"
+NO_DLIB = "the extra 'eval' is not installed"
 WHY: Mapping[str, str] = {
     "lpips": WEIGHTS,
     "arcface": WEIGHTS,
-    "identity": "the extra 'eval' is not installed",
+    "arcface_truth": WEIGHTS,
+    "identity": NO_DLIB,
+    "identity_truth": NO_DLIB,
     "ms_ssim": "crops smaller than 176 pixels",
 }
 SETS = {"fid": "FID", "kid": "KID"}
-COMPARED = ("mse", "psnr", "ssim", "hidden_mse", "head", "expression", "landmarks", "identity")  # with the mesh warp, in the summary
+# with the mesh warp, in the summary: of drawn pairs and photos, of real pairs and return pairs
+COMPARED = ("mse", "psnr", "ssim", "hidden_mse", "head", "expression", "landmarks", "identity")
+COMPARED_REAL = ("psnr", "hidden_psnr", "ssim", "mask_mse", "identity_truth", "head", "expression", "landmarks")
+TRUTH_WORDS: Mapping[str, str] = {
+    PAIRS: "Drawn people under two sets of face parameters: the second picture is the right answer. Hidden: what the source did not show.",
+    REAL: (
+        "Two photos of one person in the same light: the second, moved into the source's crop by one similarity, is the right answer. It is not "
+        "laid on any result, so readings that differ by a pixel or two count against every method; clothes and background, which no edit moves, "
+        "count too. Hidden: what the source did not show."
+    ),
+    RETURN: (
+        "The source is a warp of a photo to a random look, the edit leads back, and the photo itself is the right answer. "
+        "Hidden: what the source did not show."
+    ),
+}
 Edits = Sequence[Mapping[str, Any]]
 
 READ_WITH_TRUTH = (
@@ -48,15 +66,17 @@ def values_of(edits: Edits, method: str, metric: str) -> list[float | None]:
 
 def estimate_of(edits: Edits, method: str, metric: str) -> Estimate:
     """The mean over the edits with its interval, or why there is none."""
-    estimate = bootstrap_mean(values_of(edits, method, metric))
+    estimate = bootstrap_mean(values_of(edits, method, metric), clusters=people_of(edits))
     if estimate.value is None:
         return Estimate(None, missing=NO_PICTURES if all("missing" in edit["methods"][method] for edit in edits) else NEVER)
     return estimate
 
 
 def groups_of(result: Mapping[str, Any]) -> dict[str, Edits]:
-    """All edits, and those of one and of several kinds where there are both."""
+    """All edits, and apart what the people's table says of them, or those of one and of several kinds where there are both."""
     edits = result["edits"]
+    if any(EDIT in edit.get("groups", {}) for edit in edits):
+        return {"all edits": edits, **values_of_group(edits, EDIT)}
     single, combined = [e for e in edits if len(e["kinds"]) <= 1], [e for e in edits if len(e["kinds"]) > 1]
     return {"all edits": edits, **({"single edits": single, "combined edits": combined} if single and combined else {})}
 
@@ -89,7 +109,8 @@ def section_of(result: Mapping[str, Any], name: str, words: str) -> Section | No
 
 def compare(result: Mapping[str, Any], name: str, metric: str) -> Estimate:
     """A method less the mesh warp, edit by edit."""
-    return paired_difference(values_of(result["edits"], name, metric), values_of(result["edits"], "warp", metric))
+    edits = result["edits"]
+    return paired_difference(values_of(edits, name, metric), values_of(edits, "warp", metric), clusters=people_of(edits))
 
 
 def is_worse(metric: str, difference: Estimate) -> bool:
@@ -102,7 +123,7 @@ def is_worse(metric: str, difference: Estimate) -> bool:
 def shortcomings(result: Mapping[str, Any]) -> Section | None:
     """Each method beside the mesh warp, which needs no network; None without it, or without another method."""
     others = [name for name in result["labels"] if name not in ("photo", "warp")]
-    compared = [m for m in COMPARED if m in measured(result)]
+    compared = [m for m in (COMPARED_REAL if result["kind"] in (REAL, RETURN) else COMPARED) if m in measured(result)]
     if "warp" not in result["labels"] or not others or not compared:
         return None
     gaps = {name: {m: compare(result, name, m) for m in compared} for name in others}
@@ -148,8 +169,8 @@ def set_table(result: Mapping[str, Any]) -> Table:
 
 def applicable(result: Mapping[str, Any]) -> list[str]:
     """The metrics that edits of this kind have: a true picture is known of pairs, a photo around the crop of photos."""
-    kind = result["kind"]
-    return [m for m, metric in METRICS.items() if (metric.section != TRUTH or kind == PAIRS) and (m != "outside" or kind == PHOTOS)]
+    truth, photo = result["kind"] in WITH_TRUTH, result["kind"] in (PHOTOS, REAL)
+    return [m for m, metric in METRICS.items() if (metric.section != TRUTH or truth) and (m != "outside" or photo)]
 
 
 def not_measured(result: Mapping[str, Any]) -> tuple[str, ...]:
@@ -166,19 +187,19 @@ def not_measured(result: Mapping[str, Any]) -> tuple[str, ...]:
 def evaluation_report(result: Mapping[str, Any], sheet: NDArray[np.uint8] | None = None) -> Report:
     """The content of OUT.json (`run.evaluate`) as a report. sheet: the picture of the first edits."""
     kind, edits, short = result["kind"], result["edits"], shortcomings(result)
-    count = (
-        f"{len(edits)} edits of {kind}, {len(result['labels'])} methods. Means with {100 * LEVEL:g} % bootstrap intervals over the edits."
-    )
+    people = people_of(edits)
+    over = "the edits" if people is None else f"the {len(set(people))} people"
+    count = f"{len(edits)} edits of {kind}, {len(result['labels'])} methods. Means with {100 * LEVEL:g} % bootstrap intervals over {over}."
     pictures = () if sheet is None else (Picture(SHEET, sheet),)
-    truth = "Drawn people under two sets of face parameters: the second picture is the right answer. Hidden: what the source did not show."
-    reference = "the true pictures" if kind == PAIRS else "the sources, which are no edits: a distance is partly the edit itself"
+    reference = "the true pictures" if kind in WITH_TRUTH else "the sources, which are no edits: a distance is partly the edit itself"
     sets = f"Distances of each method's pictures from {reference}. FID is high for few pictures; KID is meant for few."
     reasons = Counter(line["left_out"] for line in result["left_out"])
     left = (Table("Edits left out", ("why", "edits"), tuple(reasons.most_common())),) if reasons else ()
     sections: list[Section | None] = [
         Section("The first edits", "", pictures=pictures) if short is None and pictures else None,
-        section_of(result, TRUTH, truth),
-        section_of(result, READ, READ_WITH_TRUTH if kind == PAIRS else READ_WITHOUT_TRUTH),
+        section_of(result, TRUTH, TRUTH_WORDS.get(kind, "")),
+        group_section(result, measured(result)),
+        section_of(result, READ, READ_WITH_TRUTH if kind in WITH_TRUTH else READ_WITHOUT_TRUTH),
         section_of(result, PERSON, "The embedding of each picture's face beside the source's, without jitter."),
         section_of(result, STAYS, STAYS_WORDS),
         Section("As sets", sets, (set_table(result),)) if result["sets"] else None,

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import discontrolface.evaluation.methods  # noqa: F401  registers them, in a process of a pool too
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomically
 from discontrolface.common.images import encode_picture
@@ -35,6 +36,7 @@ from discontrolface.evaluation.identity import IdentityModel
 from discontrolface.evaluation.inception import FEATURES, Inception
 from discontrolface.evaluation.lpips import Lpips
 from discontrolface.evaluation.metrics import HIDDEN_BELOW, Meter, checked_picture
+from discontrolface.evaluation.other_weights import WEIGHTS, OtherWeights, is_preset, load_other, with_own_snapshots
 from discontrolface.evaluation.outputs import folder_identity, read_output
 from discontrolface.evaluation.parts import Batch, Identity, add_arrays, begin, parts_of
 from discontrolface.evaluation.set_distances import fid, kid, with_interval
@@ -44,7 +46,7 @@ from discontrolface.weights.preset import Preset, load_preset, read_manifest
 
 Bytes = NDArray[np.uint8]
 
-VERSION = 1  # of OUT.json
+VERSION = 2  # of OUT.json, and of what is measured
 FIRST, SHEET_ROWS = "first.npz", 8  # what the sheet is made from
 MISSING = "no picture"
 
@@ -80,11 +82,19 @@ class Setup:
     strength: float | None
     device: str
     weights: tuple[tuple[str, Path], ...] = ()  # of methods that bring their own: (method, folder)
+    others: tuple[OtherWeights, ...] = ()  # methods once more, with other weights
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all methods."""
-        return (*self.methods, *(name for name, _ in self.outputs))
+        """Of all columns: methods, methods with other weights, others' pictures."""
+        return (*self.methods, *(other.name for other in self.others), *(name for name, _ in self.outputs))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What tables call them."""
+        table = method_table()
+        titles = {name: table[name].label for name in self.methods} | {other.name: other.title for other in self.others}
+        return {name: titles.get(name, f"{name} (pictures from outside)") for name in self.names}
 
 
 @dataclass(frozen=True)
@@ -114,11 +124,19 @@ class Worker:
         self.setup = setup
         preset = load_preset(setup.preset, setup.device)
         self.bench = make_bench(setup, preset)
-        editor = Editor(preset, self.bench.reader, setup.device)
-        context = MethodContext(editor, run_sampling(setup, preset.sampling), dict(setup.weights))
-        table = method_table()
+        table, context = method_table(), self.context(preset)
         self.methods: dict[str, Method] = {name: table[name].make(context) for name in setup.methods}
+        for folder in dict.fromkeys(other.folder for other in setup.others):
+            loaded = load_other(folder, preset, setup.device)
+            context = self.context(loaded)
+            for other in (o for o in setup.others if o.folder == folder):
+                self.methods[other.name] = with_own_snapshots(table[other.method].make(context), loaded.control.spec.maps)
         self.meter, self.inception = load_measures(setup.measures, self.bench.reader)
+
+    def context(self, preset: Preset) -> MethodContext:
+        """What methods are made from, with the networks of a preset."""
+        editor = Editor(preset, self.bench.reader, self.setup.device)
+        return MethodContext(editor, run_sampling(self.setup, preset.sampling), dict(self.setup.weights))
 
     def pictures(self, trials: Sequence[Trial]) -> dict[str, list[Bytes | None]]:
         """{method: its pictures}; None where a folder holds none."""
@@ -195,7 +213,8 @@ def record(work: Worker, trial: Trial, pictures: dict[str, Bytes | None]) -> dic
     meter = work.meter.trial(trial)
     estimates = {name: {"missing": MISSING} if picture is None else meter.measure(picture) for name, picture in pictures.items()}
     hidden = round(float((trial.edit.preview.visibility < HIDDEN_BELOW).mean()), 4)
-    return {"name": trial.name, "kinds": list(trial.kinds), "hidden": hidden, "methods": estimates}
+    about: dict[str, Any] = {"person": trial.person, "groups": dict(trial.groups)} if trial.person else {}
+    return {"name": trial.name, "kinds": list(trial.kinds), **about, "hidden": hidden, "methods": estimates}
 
 
 def features(network: Inception, trials: Sequence[Trial], pictures: Mapping[str, list[Bytes | None]]) -> dict[str, NDArray[np.float32]]:
@@ -243,7 +262,11 @@ def identities(setup: Setup) -> dict[str, Identity]:
     for name in setup.methods:
         out[name] = {key: getattr(sampling, key) for key in method_table()[name].depends}
         if name in weights:
-            out[name] = {f"weights of {name}": file_id(weights[name] / "diffusion_pytorch_model.safetensors")}
+            out[name] = {f"weights of {name}": file_id(weights[name] / WEIGHTS)}
+    for other in setup.others:
+        out[other.name] = {f"weights of {other.label}": " ".join(map(file_id, other.files))}
+        if not is_preset(other.folder):
+            out[other.name] |= {key: getattr(sampling, key) for key in method_table()[other.method].depends}
     return out | {name: {f"pictures of {name}": folder_identity(folder)} for name, folder in setup.outputs}
 
 
@@ -252,6 +275,7 @@ def describe(setup: Setup) -> dict[str, str | int | float]:
     preset = load_preset(setup.preset)
     sampling = run_sampling(setup, preset.sampling)
     out: dict[str, str | int | float] = {
+        "format": VERSION,
         "edits": f"{setup.trials.kind}, {setup.trials.identity()}",
         "preset": preset.name,
         "weights": weights_id(preset.model, preset.control),
@@ -331,9 +355,7 @@ def evaluate(
         "version": VERSION,
         "kind": setup.trials.kind,
         "settings": settings | {"methods": ", ".join(setup.names)} | {key: value for own in asked.values() for key, value in own.items()},
-        "labels": {
-            name: method_table()[name].label if name in method_table() else f"{name} (pictures from outside)" for name in setup.names
-        },
+        "labels": setup.labels,
         "edits": [line for batch in batches for line in batch.lines(setup.names)],
         "left_out": [line for batch in batches for line in batch.left_out],
         "sets": set_estimates(jobs, setup),
@@ -345,6 +367,7 @@ def with_only(setup: Setup, names: Sequence[str]) -> Setup:
     return replace(
         setup,
         methods=tuple(name for name in setup.methods if name in names),
+        others=tuple(other for other in setup.others if other.name in names),
         outputs=tuple((name, folder) for name, folder in setup.outputs if name in names),
     )
 

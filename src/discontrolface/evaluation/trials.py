@@ -30,16 +30,23 @@ Array = NDArray[np.float32]
 
 BATCH = 8  # edits of pairs or of a shard that are made together
 PAIRS, PHOTOS, SHARDS = "held-out pairs", "photos", "shards"
+REAL, RETURN = "real pairs", "return pairs"  # people_trials.py
+WITH_TRUTH = (PAIRS, REAL, RETURN)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One edit to be made and measured. truth: the right answer (S, S, 3) in [0, 1], where it is known. on_photo: of a user's photo."""
+    """One edit to be made and measured. truth: the right answer (S, S, 3) in [0, 1], where it is known. on_photo: of a user's photo.
+
+    person: who is shown, where several edits may be of one person. groups: (what, which), as ("gender", "female"), for figures by group.
+    """
 
     name: str  # unique; a file's name without its ending
     edit: PreparedEdit
     truth: Array | None = None
     on_photo: bool = False
+    person: str = ""
+    groups: tuple[tuple[str, str], ...] = ()
 
     @property
     def source(self) -> NDArray[np.uint8]:
@@ -92,7 +99,7 @@ def held_out_pair(number: int, bench: Bench) -> Trial:
 
 
 class Trials(Protocol):
-    """A source of edits. kind: PAIRS, PHOTOS or SHARDS."""
+    """A source of edits. kind: PAIRS, PHOTOS, SHARDS, REAL or RETURN."""
 
     @property
     def kind(self) -> str: ...

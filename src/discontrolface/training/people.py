@@ -47,26 +47,33 @@ class PersonJob:
 
 def list_people(folder: Path, people: str) -> dict[str, tuple[str, ...]]:
     """{person: photos}, both sorted. people: a CSV with the columns `file` (relative to the folder) and `person`; or "folders"."""
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give the folder of the photos")
-    found = _from_folders(folder) if people == FOLDERS else _from_table(folder, Path(people))
-    if not found:
-        raise UserError(
-            f"nobody found in {folder} by {people!r}; give a CSV with the columns file and person, or {FOLDERS!r} for a folder a person"
-        )
+    found: dict[str, list[str]] = {}
+    for row in list_photos(folder, people):
+        found.setdefault(row["person"], []).append(row["file"])
     return {name: tuple(sorted(found[name])) for name in sorted(found)}
 
 
-def _from_folders(folder: Path) -> dict[str, list[str]]:
-    out: dict[str, list[str]] = {}
+def list_photos(folder: Path, people: str) -> list[dict[str, str]]:
+    """A row for each photo, with its path as `file` and its `person`; of a CSV with all its columns. people: as of `list_people`."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; give the folder of the photos")
+    rows = _from_folders(folder) if people == FOLDERS else _from_table(folder, Path(people))
+    if not rows:
+        raise UserError(
+            f"nobody found in {folder} by {people!r}; give a CSV with the columns file and person, or {FOLDERS!r} for a folder a person"
+        )
+    return rows
+
+
+def _from_folders(folder: Path) -> list[dict[str, str]]:
+    out: list[dict[str, str]] = []
     for below in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        photos = [str(p) for p in below.iterdir() if p.is_file() and not p.name.startswith(".")]
-        if photos:
-            out[below.name] = photos
+        photos = sorted(str(p) for p in below.iterdir() if p.is_file() and not p.name.startswith("."))
+        out += [{"file": photo, "person": below.name} for photo in photos]
     return out
 
 
-def _from_table(folder: Path, table: Path) -> dict[str, list[str]]:
+def _from_table(folder: Path, table: Path) -> list[dict[str, str]]:
     try:
         rows = list(csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError) as error:
@@ -76,10 +83,8 @@ def _from_table(folder: Path, table: Path) -> dict[str, list[str]]:
     missing = [name for name in COLUMNS if rows and name not in rows[0]]
     if missing:
         raise UserError(f"{table} has no column {missing[0]!r}; its first line must name {' and '.join(COLUMNS)}")
-    out: dict[str, list[str]] = {}
-    for row in rows:
-        out.setdefault(str(row["person"]), []).append(str(folder / str(row["file"])))
-    absent = [path for photos in out.values() for path in photos if not Path(path).is_file()]
+    out = [{**{str(k): str(v or "") for k, v in row.items()}, "file": str(folder / str(row["file"]))} for row in rows]
+    absent = [row["file"] for row in out if not Path(row["file"]).is_file()]
     if absent:
         raise UserError(
             f"{table} lists {absent[0]}, which is not there ({len(absent)} such files); give the folder that its paths start from"
