@@ -1,4 +1,4 @@
-"""Edit a real photo: personalize once, make thirteen edits, put them on one sheet. `make demo` runs this."""
+"""Edit a real photo: make thirteen edits of it, put them on one sheet. `make demo` runs this."""
 
 import argparse
 import resource
@@ -27,7 +27,6 @@ def main() -> None:
     parser.add_argument("--photo", type=Path, default=Path(__file__).parent / "astronaut.png")
     parser.add_argument("--output", type=Path, default=Path("out/demo"))
     parser.add_argument("--start", default=None, help="noise, draft or inverted")
-    parser.add_argument("--cache-dir", type=Path, default=None)
     args = parser.parse_args()
 
     seconds: dict[str, float] = {}
@@ -37,18 +36,13 @@ def main() -> None:
     from discontrolface.editing.example_edits import EDITS
     from discontrolface.editing.sheet import contact_sheet
 
-    editor = Editor.load("open", cache=args.cache_dir)
+    editor = Editor.load("open")
     seconds["load"] = time.monotonic() - begin
 
     begin = time.monotonic()
     person = editor.read(args.photo)
     seconds["read"] = time.monotonic() - begin
     print(f"read {args.photo.name}: landmark error {person.fit.mean_percent:.2f} % of the face's width")
-
-    begin = time.monotonic()
-    print("personalizing (once per photo, then cached) ...", flush=True)
-    person = editor.personalize(person, progress=lambda done, total, loss: done % 25 == 0 and print(f"  {done}/{total}", flush=True))
-    seconds["personalize"] = time.monotonic() - begin
 
     from PIL import Image
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,10 +21,11 @@ from discontrolface.diffusion.sampling import Step
 from discontrolface.diffusion.settings import STARTS, Sampling
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
-from discontrolface.editing.personalize import PAPER_ONE_SHOT
 from discontrolface.editing.pipeline import denoise, prepare
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.synthetic.portraits import HELD_OUT, make_pair
+from discontrolface.weights.manifest import open_folder
+from discontrolface.weights.preset import read_manifest
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
 
@@ -193,4 +196,24 @@ def test_weights_of_another_seed_and_of_a_file_reach_the_edit(preset: Path, tmp_
     assert not np.array_equal(edit("usual"), seven)
     both = CliRunner().invoke(app, ["edit", *common, "-o", str(tmp_path / "x.png"), "--personal", str(kept), "--no-personal"])
     assert both.exit_code == 2
-    assert PAPER_ONE_SHOT.warps == 0
+
+
+def test_a_preset_says_whether_edits_personalize_and_the_user_says_otherwise(preset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "preset"
+    shutil.copytree(preset, folder)
+    about = json.loads((folder / "preset.json").read_text())
+
+    def made(name: str, personalize: object, *options: str) -> int:
+        (folder / "preset.json").write_text(json.dumps({**about, "personalize": personalize}))
+        cache = tmp_path / name
+        given = ["edit", str(PHOTO), "--preset", str(folder), "--steps", "2", "-q", "--yaw", "12", "--cache-dir", str(cache), *options]
+        done = CliRunner().invoke(app, [*given, "-o", str(tmp_path / f"{name}.png")])
+        assert done.exit_code == 0 if isinstance(personalize, bool) else done.exit_code != 0, done.output
+        return len(list(cache.glob("*.safetensors")))
+
+    assert made("off", False) == 0
+    assert made("off-but", False, "--personalize") == 1
+    assert made("on", True) == 1
+    assert made("on-but", True, "--no-personal") == 0
+    assert made("bad", "yes") == 0
+    assert not read_manifest(open_folder())["personalize"]

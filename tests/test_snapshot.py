@@ -11,7 +11,7 @@ from torch import Tensor
 from discontrolface.common.errors import UserError
 from discontrolface.common.snapshot_spec import MAP_CHANNELS, SnapshotSpec
 from discontrolface.render.shade import light_preset, sh_shading
-from discontrolface.render.snapshot import GREY, render_snapshot
+from discontrolface.render.snapshot import GIVEN, GREY, render_snapshot
 
 SIZE = 96
 
@@ -66,18 +66,17 @@ def test_vertex_albedo_is_interpolated_and_grey_is_the_default() -> None:
 
 def test_order_of_channels() -> None:
     vertices, faces = sphere(20, 24)
-    preview, visibility = torch.rand(1, 3, SIZE, SIZE), torch.rand(1, 1, SIZE, SIZE)
+    given = {name: torch.rand(1, MAP_CHANNELS[name], SIZE, SIZE) for name in GIVEN}
     maps = tuple(MAP_CHANNELS)
-    everything = render_snapshot(
-        vertices, faces, CAMERA[0], LIGHT[0], None, SIZE, maps, preview=preview, visibility=visibility, head="sphere"
-    )
+    everything = render_snapshot(vertices, faces, CAMERA[0], LIGHT[0], None, SIZE, maps, given, head="sphere")
     assert everything.spec == SnapshotSpec("sphere", maps)
-    assert torch.equal(everything.image[:, 9:12], preview)
-    assert torch.equal(everything.image[:, 12:], visibility)
+    assert torch.equal(
+        everything.image[:, 9:], torch.cat([given[name] for name in ("preview", "visibility", "source", "source_normals")], 1)
+    )
     plain = render_snapshot(vertices, faces, CAMERA[:1], LIGHT[:1], None, SIZE)
     assert torch.equal(everything.image[:, :6], plain.image)
-    given = render_snapshot(vertices, faces, CAMERA[:1], LIGHT[:1], None, SIZE, ("preview",), preview=preview)
-    assert torch.equal(given.image, preview)
+    alone = render_snapshot(vertices, faces, CAMERA[:1], LIGHT[:1], None, SIZE, ("preview",), given)
+    assert torch.equal(alone.image, given["preview"])
 
 
 def test_a_batch_is_its_samples() -> None:
@@ -98,7 +97,7 @@ def test_a_head_outside_the_crop_gives_an_empty_snapshot() -> None:
 def test_channels_and_bad_names() -> None:
     vertices, faces = sphere(10, 12)
     for wrong in (("normals", "depth"), (), "normals"):
-        with pytest.raises(UserError, match="normals, lambertian, albedo, preview, visibility"):
+        with pytest.raises(UserError, match="normals, lambertian, albedo, preview, visibility, source, source_normals"):
             render_snapshot(vertices, faces, CAMERA[0], LIGHT[0], None, SIZE, wrong)
     for disordered in (("normals", "normals"), ("lambertian", "normals")):
         with pytest.raises(UserError, match="not in the one order"):
@@ -106,4 +105,4 @@ def test_channels_and_bad_names() -> None:
     with pytest.raises(UserError, match="preview"):
         render_snapshot(vertices, faces, CAMERA[0], LIGHT[0], None, SIZE, ("normals", "preview"))
     with pytest.raises(UserError, match="visibility"):
-        render_snapshot(vertices, faces, CAMERA[0], LIGHT[0], None, SIZE, ("visibility",), visibility=torch.zeros(1, 1, 8, 8))
+        render_snapshot(vertices, faces, CAMERA[0], LIGHT[0], None, SIZE, ("visibility",), {"visibility": torch.zeros(1, 1, 8, 8)})

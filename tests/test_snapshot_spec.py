@@ -42,7 +42,7 @@ def test_slices_tile_the_channels() -> None:
     assert "albedo" not in spec
     with pytest.raises(UserError, match="have no map 'albedo'"):
         spec.slice("albedo")
-    assert SnapshotSpec("open", tuple(MAP_CHANNELS)).channels == 13
+    assert SnapshotSpec("open", tuple(MAP_CHANNELS)).channels == 19
 
 
 def through_a_file(folder: Path) -> None:

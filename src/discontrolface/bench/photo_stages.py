@@ -17,6 +17,7 @@ from discontrolface.editing.composite import paste_back
 from discontrolface.editing.detail import down, fuse_detail
 from discontrolface.face.crop import landmarks_in_crop, make_crop
 from discontrolface.face.fit import fit_landmarks, read_face
+from discontrolface.face.geometry import SourceLook
 from discontrolface.face.heads.open import FittedReader
 from discontrolface.face.landmark_basis import LandmarkBasis
 from discontrolface.face.landmarks import FaceLandmarker
@@ -79,7 +80,9 @@ def preview_stages(w: Workload) -> Iterator[Stage]:
         yield Stage("preview", partial(person.draft, target, size), "pixels", size)
     for size in w.sizes:
         preview = person.draft(target, size)
-        work = partial(person.geometry.snapshot, target, size, w.editor.preset.control.config["snapshot_maps"], preview)
+        source = SourceLook(to_float(person.crop.resize(size).image), person.parameters)
+        maps = w.editor.preset.control.config["snapshot_maps"]
+        work = partial(person.geometry.snapshot, target, size, maps, preview, source=source)
         yield Stage("snapshot", work, "pixels", size)
     size = w.editor.size
     yield Stage("preview: read the photo", lambda: replace(person).preview_source(size), "pixels", size)

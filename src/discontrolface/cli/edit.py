@@ -36,8 +36,15 @@ def edit(
     save_parameters: Annotated[Path | None, typer.Option(help="Write the edit's parameters to this JSON file.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Also write one picture with every stage of the edit.")] = None,
     personal: Annotated[Path | None, typer.Option(help="Personal weights in this file (`train oneshot`, or a file of the cache).")] = None,
-    no_personal: Annotated[bool, typer.Option("--no-personal", help="Do not adapt the networks to the person first.")] = False,
-    personal_seed: Annotated[int, typer.Option(help="Of the fine-tuning, as `personalize --seed`.")] = 0,
+    personalize: Annotated[
+        bool | None,
+        typer.Option(
+            "--personalize/--no-personal", help="Adapt the networks to the person first, or not. [default: the preset's; open: not]"
+        ),
+    ] = None,
+    personal_seed: Annotated[
+        int | None, typer.Option(help="Of the fine-tuning, as `personalize --seed`; personalizes. [default: 0]")
+    ] = None,
     device: DeviceOption = "cpu",
     cache_dir: CacheOption = None,
     overwrite: OverwriteOption = False,
@@ -48,8 +55,11 @@ def edit(
         from discontrolface.common.images import save_photo
         from discontrolface.common.text_files import write_text
 
-        if personal is not None and no_personal:
-            raise UserError(f"--personal {personal} and --no-personal were both given; give one of them")
+        if personal is not None and personalize is not None:
+            other = "--personalize" if personalize else "--no-personal"
+            raise UserError(f"--personal {personal} and {other} were both given; give one of them")
+        if personal_seed is not None and personalize is False:
+            raise UserError(f"--personal-seed {personal_seed} and --no-personal were both given; give one of them")
         check_outputs([output, sheet], [save_parameters], overwrite, [photo, personal, *controls.files])
         controls.checked_values()
         folder = source.folder()
@@ -61,8 +71,8 @@ def edit(
             from discontrolface.editing.personal import PersonalWeights
 
             person = person.with_personal(PersonalWeights.load(personal))
-        elif not no_personal:
-            person = run_personalize(editor, person, personal_seed, quiet)
+        elif personalize or personal_seed is not None or (editor.preset.personalize and personalize is None):
+            person = run_personalize(editor, person, personal_seed or 0, quiet)
         with progress_bar("editing", quiet) as update:
             result = editor.edit(person, target, lambda step: update(step.index + 1, step.count), **sampling.choices())
         save_photo(result.image, output, overwrite, result.record)

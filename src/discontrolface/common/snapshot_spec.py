@@ -12,9 +12,12 @@ from typing import Final
 from discontrolface.common.errors import UserError
 
 # Every map and its channels, in the one order that they have in a snapshot (docs/conventions.md).
-MAP_CHANNELS: Final[dict[str, int]] = {"normals": 3, "lambertian": 3, "albedo": 3, "preview": 3, "visibility": 1}
+MAP_CHANNELS: Final[dict[str, int]] = {
+    "normals": 3, "lambertian": 3, "albedo": 3, "preview": 3, "visibility": 1, "source": 3, "source_normals": 3,
+}  # fmt: skip
 PAPER_MAPS: Final = ("normals", "lambertian")  # six channels; the paper does not say which
 OPEN_MAPS: Final = ("normals", "lambertian", "preview", "visibility")
+SOURCE_MAPS: Final = ("source", "source_normals")  # the unedited crop, and the normals of its own head
 
 
 def check_maps(maps: Sequence[str]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ class Look:
     """A pair. source, target: (H, W, 3) in [0, 1]; parameters and preview: of the target; weight: (H, W), how much its pixels count."""
 
     source: NDArray[np.float32]
+    source_parameters: FaceParameters
     target: NDArray[np.float32]
     parameters: FaceParameters
     preview: Preview
@@ -33,7 +34,7 @@ def own_look(photo: NDArray[np.float32], parameters: FaceParameters) -> Look:
     """The paper's pair: the photo is source and target, so the preview is the photo."""
     plain = np.ones(photo.shape[:2], np.float32)
     still = Preview(photo, plain, np.zeros_like(plain), np.zeros((*plain.shape, 2), np.float32))
-    return Look(photo, photo, parameters, still, plain)
+    return Look(photo, parameters, photo, parameters, still, plain)
 
 
 def warped_looks(
@@ -47,15 +48,17 @@ def warped_looks(
     here, there = geometry.view(parameters), geometry.view(look)
     warp = preview_of(source or prepare_source(photo, here, geometry.rig), there)
     home = render_preview(warp.image, there, here, geometry.rig)
-    back = Look(warp.image, photo, parameters, home, np.ones_like(warp.visibility))
-    return back, Look(photo, warp.image, look, warp, warp.visibility)
+    back = Look(warp.image, look, photo, parameters, home, np.ones_like(warp.visibility))
+    return back, Look(photo, parameters, warp.image, look, warp, warp.visibility)
 
 
 def hide_preview(snapshot: Tensor, spec: SnapshotSpec, mask: Tensor) -> Tensor:
-    """The snapshot (B,S,H,W) without its preview where `mask` (B,1,H,W) is true, as if the photo had not shown it: preview and visibility 0.
+    """The snapshot (B,S,H,W) without what it shows of the photo where `mask` (B,1,H,W) is true: preview, visibility and source 0 there.
 
     For pairs in which the photo is its own target: what is hidden from the encoder would else be copied from the preview, and nothing be learned.
     """
     shown = (~mask).to(snapshot)
-    parts = [snapshot[:, spec.slice(m)] * shown if m in ("preview", "visibility") else snapshot[:, spec.slice(m)] for m in spec.maps]
+    parts = [
+        snapshot[:, spec.slice(m)] * shown if m in ("preview", "visibility", "source") else snapshot[:, spec.slice(m)] for m in spec.maps
+    ]
     return torch.cat(parts, 1)

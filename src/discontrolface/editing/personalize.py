@@ -29,7 +29,7 @@ from discontrolface.diffusion.training_pair import GRID, TrainingPair, crop_plac
 from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalWeights
-from discontrolface.face.geometry import Geometry
+from discontrolface.face.geometry import Geometry, SourceLook
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit
 from discontrolface.nets.backbone import Backbone
@@ -84,7 +84,8 @@ class Subject:
 
 def training_pair(look: Look, subject: Subject, control: Any) -> TrainingPair:
     """A pair as the networks take it, at their size."""
-    snapshot = subject.geometry.snapshot(look.parameters, control.config.image_size, control.spec.maps, look.preview).image
+    size, maps, source = control.config.image_size, control.spec.maps, SourceLook(look.source, look.source_parameters)
+    snapshot = subject.geometry.snapshot(look.parameters, size, maps, look.preview, source=source).image
     return TrainingPair(to_network(look.source), to_network(look.target), snapshot, torch.from_numpy(look.weight)[None, None])
 
 

@@ -26,6 +26,7 @@ from discontrolface.editing.composite import Motion, Patch, paste_back
 from discontrolface.editing.detail import agreement, down, fuse_detail, legible, shown_again
 from discontrolface.editing.person import Person
 from discontrolface.face.crop import cut_square
+from discontrolface.face.geometry import SourceLook
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regions import face_hull
 from discontrolface.nets.backbone import Backbone
@@ -108,9 +109,9 @@ def prepare(person: Person, target: FaceParameters, size: int, maps: Sequence[st
     view = geometry.view(target, vertices)
     fine = person.warp(view)
     preview = fine if person.fine_crop.size == size else person.warp(view, size)
-    snapshot = geometry.snapshot(target, size, maps, preview, vertices)
-    crop = to_network(to_float(person.crop.resize(size).image))  # (1, 3, S, S)
-    return PreparedEdit(person, target, seed, crop, preview, fine, snapshot)
+    picture = to_float(person.crop.resize(size).image)  # (S, S, 3)
+    snapshot = geometry.snapshot(target, size, maps, preview, vertices, SourceLook(picture, person.parameters))
+    return PreparedEdit(person, target, seed, to_network(picture), preview, fine, snapshot)
 
 
 @torch.no_grad()
@@ -209,8 +210,9 @@ def inverted(networks: Networks, sources: Sequence[PreparedEdit], crop: Tensor, 
 
 def own_snapshot(edit: PreparedEdit, maps: Sequence[str]) -> Tensor:
     """(1, C, S, S): the control image of the photo as it is."""
-    person = edit.person
-    return person.geometry.snapshot(person.parameters, edit.size, maps, person.draft(person.parameters, edit.size)).image
+    person, size = edit.person, edit.size
+    source = SourceLook(from_network(edit.crop), person.parameters)
+    return person.geometry.snapshot(person.parameters, size, maps, person.draft(person.parameters, size), source=source).image
 
 
 def face_region(edit: PreparedEdit) -> Tensor:

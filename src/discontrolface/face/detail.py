@@ -8,7 +8,7 @@ of the grid's own normals, applied to the coarse ones. Where d is 0 the normals 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -134,11 +134,10 @@ class DetailSpace:
         size: int,
         maps: Sequence[str] = PAPER_MAPS,
         displacement: Tensor | None = None,  # (B, 1, S, S) metres; None: no detail (the paper's ablation), the plain snapshot to the bit
-        preview: Tensor | None = None,
-        visibility: Tensor | None = None,
+        given: Mapping[str, Tensor] | None = None,  # maps that are not drawn, as `render_snapshot` takes them
     ) -> Snapshot:
         """`render_snapshot` with detailed normals, and a Lambertian rendering that is shaded with them."""
-        plain = render_snapshot(vertices, self.head.faces_tensor, camera, light, albedo, size, maps, preview, visibility, self.head.name)
+        plain = render_snapshot(vertices, self.head.faces_tensor, camera, light, albedo, size, maps, given, self.head.name)
         if displacement is None:
             return plain
         batch = len(vertices)

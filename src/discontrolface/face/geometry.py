@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from discontrolface.render.warp import Preview, View
 
 
+class SourceLook(NamedTuple):
+    """The picture that an edit starts from, (S, S, 3) in [0, 1], and its face parameters."""
+
+    picture: NDArray[np.float32]
+    parameters: FaceParameters
+
+
 class Surface(NamedTuple):
     """A triangle mesh in view space: vertices (V, 3) metres, faces (F, 3), uv (T, 2) with v up, faces_uv (F, 3); None without texture coordinates."""
 
@@ -75,14 +82,25 @@ class Geometry:
         maps: Sequence[str],
         preview: Preview | None = None,  # at the same size, where the maps ask for it
         vertices: torch.Tensor | None = None,  # `vertices(parameters)`, if computed before
+        source: SourceLook | None = None,  # at the same size, where the maps ask for it
     ) -> Snapshot:
         """The control image (1, C, size, size) of one face."""
         p = parameters.tensors()
         albedo = torch.tensor(parameters.albedo[self.head.region.astype(int)])[None]  # (1, V, 3): each vertex has its region's colour
         vertices = self.vertices(parameters) if vertices is None else vertices
-        return render_snapshot(
-            vertices, self.head.faces_tensor, p["camera"], p["light"], albedo, size, maps, *_tensors(preview), self.head.name
-        )
+        given = self.given_maps(size, maps, preview, source)
+        return render_snapshot(vertices, self.head.faces_tensor, p["camera"], p["light"], albedo, size, maps, given, self.head.name)
+
+    def given_maps(self, size: int, maps: Sequence[str], preview: Preview | None, source: SourceLook | None) -> dict[str, torch.Tensor]:
+        """The maps of a snapshot that do not show the target's head, (1, C, size, size) each, as far as `maps` asks for them and they are known."""
+        given: dict[str, torch.Tensor] = {}
+        if preview is not None:
+            given |= {"preview": to_network(preview.image), "visibility": torch.from_numpy(preview.visibility)[None, None]}
+        if source is not None and "source" in maps:
+            given["source"] = to_network(source.picture)
+        if source is not None and "source_normals" in maps:
+            given["source_normals"] = self.snapshot(source.parameters, size, ("normals",)).image
+        return given
 
     @torch.no_grad()
     def landmarks(self, parameters: FaceParameters, size: int) -> NDArray[np.float64]:
@@ -124,8 +142,9 @@ class DetailGeometry(Geometry):
         maps: Sequence[str],
         preview: Preview | None = None,
         vertices: torch.Tensor | None = None,
+        source: SourceLook | None = None,
     ) -> Snapshot:
-        return self.face.snapshot(parameters, size, maps, self.codes, *_tensors(preview), vertices)
+        return self.face.snapshot(parameters, size, maps, self.codes, self.given_maps(size, maps, preview, source), vertices)
 
     def surface(self, parameters: FaceParameters) -> Surface:
         """With the wrinkles: every triangle in 16, displaced."""
@@ -133,10 +152,3 @@ class DetailGeometry(Geometry):
             return super().surface(parameters)
         mesh = self.face.detail.mesh(self.vertices(parameters)[0], self.face.displacement(parameters, self.codes)[0])
         return Surface(mesh.vertices, mesh.faces, mesh.uv, mesh.faces_uv)
-
-
-def _tensors(preview: Preview | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """The preview as snapshots take it: picture (1, 3, H, W) in [-1, 1], visibility (1, 1, H, W)."""
-    if preview is None:
-        return None, None
-    return to_network(preview.image), torch.from_numpy(preview.visibility)[None, None]

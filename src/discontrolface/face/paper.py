@@ -7,7 +7,7 @@ shot = face.snapshot(reading.parameters.edit(expression={"jawOpen": 0.6}), 256, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,8 +155,7 @@ class PaperFace:
         size: int,  # of the crop that the parameters are for
         maps: Sequence[str] = PAPER_MAPS,
         codes: Codes | None = None,  # of the person: their detail (and albedo). None: no detail, the paper's ablation
-        preview: Tensor | None = None,
-        visibility: Tensor | None = None,
+        given: Mapping[str, Tensor] | None = None,  # maps that are not drawn, as `render_snapshot` takes them
         vertices: Tensor | None = None,  # (1, V, 3) of `parameters`, if the head was posed before
     ) -> Snapshot:
         """The control image of one face (1, C, size, size), with the person's wrinkles in the expression of `parameters`."""
@@ -166,9 +165,9 @@ class PaperFace:
         albedo = torch.tensor(parameters.albedo[self.head.region.astype(int)])[None]
         if self.detail is None or codes is None or codes.detail is None or self.regressor is None:
             faces = self.head.faces_tensor
-            return render_snapshot(vertices, faces, p["camera"], p["light"], albedo, size, maps, preview, visibility, self.head.name)
+            return render_snapshot(vertices, faces, p["camera"], p["light"], albedo, size, maps, given, self.head.name)
         displacement = self.displacement(parameters, codes)
-        return self.detail.snapshot(vertices, p["camera"], p["light"], albedo, size, maps, displacement, preview, visibility)
+        return self.detail.snapshot(vertices, p["camera"], p["light"], albedo, size, maps, displacement, given)
 
 
 def load_named_flame(folder: Path, source: HeadModel | None = None) -> tuple[HeadModel, BlendshapeTable]:

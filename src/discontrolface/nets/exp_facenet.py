@@ -42,13 +42,21 @@ class InwardClamp(torch.autograd.Function):
         return gradient.masked_fill(outward, 0)
 
 
+def shared_gate(gate: Tensor, preview: Tensor, still: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+    """One gate and one picture that mix as two do: x0 + gate (preview - x0) + still (source - x0); gates scaled to a sum of 1 at most."""
+    both = gate + still  # (B,1,h,w)
+    share = 1 / both.clamp(min=1)
+    return both * share, (gate * preview + still * source) / both.clamp(min=1e-4)  # (B,1,h,w), (B,C,h,w)
+
+
 @dataclass(frozen=True)
 class SnapshotReading:
-    """What the control network takes from a snapshot once, for all steps. preview, visibility: in the backbone's space, with a gate only."""
+    """What the control network takes from a snapshot once, for all steps. The maps are in the backbone's space, with their gates only."""
 
     stem: Tensor  # (B,C,G,G)
     preview: Tensor | None = None  # (B,C,h,w)
     visibility: Tensor | None = None  # (B,1,h,w)
+    source: Tensor | None = None  # (B,C,h,w)
 
 
 class ExpFaceNet(Network):
@@ -57,7 +65,8 @@ class ExpFaceNet(Network):
     Our extension: with `preview_gate` "zero" or "visibility" a last output gives a gate per pixel that mixes the preview (the warped photo,
     part of the snapshot) into the predicted x0: gate = clamp(start + output, 0, 1), output zero at the start, start 0 or the preview's
     visibility. With "zero" the system still starts as the backbone, bit for bit. `preview_correction` adds a second output, zero at the start:
-    what is to be added to the preview, so that a pixel can keep the photo's texture and still change its light.
+    what is to be added to the preview, so that a pixel can keep the photo's texture and still change its light. `source_gate` adds a gate of the
+    same kind, zero at the start, for the source at its own place: what stands still (the background behind a head that turns) is copied too.
     """
 
     __call__: Callable[..., Control]
@@ -69,6 +78,7 @@ class ExpFaceNet(Network):
         snapshot_channels: int = 6,  # their channels in all
         preview_gate: str = "none",  # "none" (the paper), "zero" or "visibility"
         preview_correction: bool = False,  # with a gate: also predict what is added to the preview before it is mixed in
+        source_gate: bool = False,  # with a gate: a second one that mixes in the source, unmoved
         control_blocks: Sequence[int] | None = None,  # decoder blocks that get a feature; None: all (the paper names 13: range(13))
         image_size: int = 256,  # from here on: the backbone's own numbers, see DiffAE; height and width of a snapshot
         patch: int = 1,  # pixel unshuffle that brings a snapshot to the U-Net's grid
@@ -92,10 +102,12 @@ class ExpFaceNet(Network):
             raise UserError(f"snapshot_channels {snapshot_channels} does not fit the maps {', '.join(snapshot_maps)}, which have {width}.")
         if preview_correction and preview_gate == "none":
             raise UserError("preview_correction needs a preview_gate, 'zero' or 'visibility': without one the preview is not mixed in.")
+        if source_gate and preview_gate == "none":
+            raise UserError("source_gate goes with a preview_gate, 'zero' or 'visibility'.")
         needed = {"none": (), "zero": ("preview",), "visibility": ("preview", "visibility")}[preview_gate]
-        for name in needed:
+        for name in (*needed, *(("source",) if source_gate else ())):
             if name not in self.spec:
-                raise UserError(f"preview_gate {preview_gate!r} needs the snapshot map {name!r}; add it to snapshot_maps.")
+                raise UserError(f"preview_gate {preview_gate!r} or source_gate needs the snapshot map {name!r}; add it to snapshot_maps.")
         shape = UNetShape(
             grid=image_size // patch,
             channels=model_channels,
@@ -120,6 +132,8 @@ class ExpFaceNet(Network):
             width = self.unet.up_channels[-1]
             self.gate_norm = group_norm(width)
             self.gate_head = zeroed(nn.Conv2d(width, self.space_patch**2, 3, padding=1))
+        if source_gate:
+            self.source_gate_head = zeroed(nn.Conv2d(width, self.space_patch**2, 3, padding=1))
         if preview_correction:
             self.correction_head = zeroed(nn.Conv2d(width, space_channels * self.space_patch**2, 3, padding=1))
 
@@ -131,6 +145,7 @@ class ExpFaceNet(Network):
         snapshot_maps: Sequence[str] | None = None,  # None: the paper's six channels, or for 10 channels the open preset's four maps
         preview_gate: str = "none",
         preview_correction: bool = False,
+        source_gate: bool = False,
         control_blocks: Sequence[int] | None = None,
         head: str = "open",
     ) -> "ExpFaceNet":
@@ -148,6 +163,7 @@ class ExpFaceNet(Network):
             snapshot_channels=snapshot_channels or SnapshotSpec(head, check_maps(snapshot_maps)).channels,
             preview_gate=preview_gate,
             preview_correction=preview_correction,
+            source_gate=source_gate,
             control_blocks=None if control_blocks is None else tuple(control_blocks),
             image_size=size,
             patch=size // shape.grid,
@@ -174,10 +190,13 @@ class ExpFaceNet(Network):
         if self.preview_gate == "none":
             return SnapshotReading(stem)
         preview = backbone.to_space(snapshot[:, self.spec.slice("preview")])  # (B,C,h,w)
+        source = backbone.to_space(snapshot[:, self.spec.slice("source")]) if self.config["source_gate"] else None  # (B,C,h,w)
         if self.preview_gate == "zero":
-            return SnapshotReading(stem, preview)
+            return SnapshotReading(stem, preview, None, source)
         visibility = snapshot[:, self.spec.slice("visibility")]  # (B,1,H,W)
-        return SnapshotReading(stem, preview, F.avg_pool2d(visibility, self.space_stride) if self.space_stride > 1 else visibility)
+        if self.space_stride > 1:
+            visibility = F.avg_pool2d(visibility, self.space_stride)  # (B,1,h,w)
+        return SnapshotReading(stem, preview, visibility, source)
 
     def forward(
         self,
@@ -207,4 +226,8 @@ class ExpFaceNet(Network):
         assert preview is not None
         if self.config["preview_correction"]:
             preview = preview + F.pixel_shuffle(self.correction_head(h), self.space_patch)
-        return Control(features, gate=InwardClamp.apply(gate), preview=preview)
+        gate = InwardClamp.apply(gate)
+        if reading.source is None:
+            return Control(features, gate=gate, preview=preview)
+        still = InwardClamp.apply(F.pixel_shuffle(self.source_gate_head(h), self.space_patch))  # (B,1,h,w)
+        return Control(features, *shared_gate(gate, preview, still, reading.source))

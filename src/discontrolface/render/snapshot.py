@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from discontrolface.render.raster import Raster, interpolate, rasterize_batch
 from discontrolface.render.shade import add_sh_light
 
 GREY = 0.7  # albedo of a head that has none
+GIVEN = ("preview", "visibility", "source", "source_normals")  # maps that are not drawn from the posed head
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Snapshot:
     """What a head looks like from its camera.
 
     image: (B, C, size, size) float32, the maps of `spec`. `normals` in [-1, 1] (view space, unit
-    length), `lambertian` and `albedo` as 2 * colour - 1; all three 0 off the head. `preview` and `visibility` as they were given.
+    length), `lambertian` and `albedo` as 2 * colour - 1; all three 0 off the head. The maps of `GIVEN` as they were given.
     mask: (B, 1, size, size) float32, 1 on the head, 0 off it.
     rasters: one per sample.
     spec: which head and maps these are; networks compare it with theirs.
@@ -44,8 +45,7 @@ def render_snapshot(
     albedo: Tensor | None,  # (B, V, 3) per vertex or (B, 3) even, [0, 1]; None: grey
     size: int,  # pixels
     maps: Sequence[str] = PAPER_MAPS,
-    preview: Tensor | None = None,  # (B, 3, size, size) in [-1, 1], wanted by the map `preview`
-    visibility: Tensor | None = None,  # (B, 1, size, size) in [0, 1], wanted by the map `visibility`
+    given: Mapping[str, Tensor] | None = None,  # maps of `GIVEN` by name, (B, C, size, size): in [-1, 1], visibility in [0, 1]
     head: str = "",  # the head model's name; networks that were trained on one take no snapshot without
 ) -> Snapshot:
     """Draw heads as control images. Not differentiable; drawn on the CPU, returned on the device of `vertices`.
@@ -55,12 +55,7 @@ def render_snapshot(
     """
     spec = SnapshotSpec(head, check_maps(maps))
     names = spec.maps
-    given = {"preview": preview, "visibility": visibility}
-    for name in [name for name in given if name in names]:
-        shape, tensor = (len(vertices), MAP_CHANNELS[name], size, size), given[name]
-        if tensor is None or tensor.shape != shape:
-            instead = "nothing" if tensor is None else f"one of shape {tuple(tensor.shape)}"
-            raise UserError(f"the snapshot map {name!r} needs the tensor {name}= of shape {shape}, but {instead} was given.")
+    extra = _given_maps(names, given or {}, (len(vertices), size))
 
     batch, device, faces = len(vertices), vertices.device, faces.cpu()
     vertices = vertices.detach().float().cpu()
@@ -72,7 +67,7 @@ def render_snapshot(
     if colours.ndim == 3:
         attributes = torch.cat([attributes, colours], dim=-1)
 
-    drawn = [name for name in names if name not in given]
+    drawn = [name for name in names if name not in GIVEN]
     image = torch.zeros(batch, sum(MAP_CHANNELS[name] for name in drawn), size * size)
     mask = torch.zeros(batch, 1, size, size)
     for sample, raster in enumerate(rasters):
@@ -94,7 +89,19 @@ def render_snapshot(
         if channels:
             image[sample].index_copy_(1, pixels, torch.cat(channels))
     image = image.view(batch, -1, size, size)
-    extra = [tensor.detach().float().cpu() for name, tensor in given.items() if name in names and tensor is not None]
     if extra:
         image = torch.cat([image, *extra], dim=1)
     return Snapshot(image.to(device), mask.to(device), rasters, spec)
+
+
+def _given_maps(names: Sequence[str], given: Mapping[str, Tensor], batch_and_size: tuple[int, int]) -> list[Tensor]:
+    """Those of the maps `names` that are given, in their order, on the CPU. UserError for a missing one and another shape."""
+    batch, size = batch_and_size
+    out = []
+    for name in [name for name in names if name in GIVEN]:
+        shape, tensor = (batch, MAP_CHANNELS[name], size, size), given.get(name)
+        if tensor is None or tensor.shape != shape:
+            instead = "nothing" if tensor is None else f"one of shape {tuple(tensor.shape)}"
+            raise UserError(f"the snapshot map {name!r} needs a tensor of shape {shape} in given=, but {instead} was given.")
+        out.append(tensor.detach().float().cpu())
+    return out

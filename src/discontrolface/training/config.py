@@ -36,6 +36,7 @@ class TrainConfig:
     snapshot_maps: tuple[str, ...] = PAPER_MAPS  # in the order of common/snapshot_spec.py
     preview_gate: str = "none"  # our extension, see nets/exp_facenet.py
     preview_correction: bool = False  # the same
+    source_gate: bool = False  # the same
     grad_clip: float = 1.0  # norm
     colour_jitter: float = 0.0  # standard deviation of a per-channel gain on the pictures (log scale)
     flip: bool = True  # mirror half of the pictures

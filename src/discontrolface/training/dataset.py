@@ -15,6 +15,7 @@ from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomically
+from discontrolface.common.snapshot_spec import MAP_CHANNELS, SOURCE_MAPS
 from discontrolface.diffusion.training_pair import TrainingPair, crop_places, cut
 from discontrolface.nets.backbone import Space
 from discontrolface.training.config import TrainConfig
@@ -248,13 +249,15 @@ def assemble(pairs: Tensor, draws: Draws, maps: Sequence[str]) -> TrainingPair:
     """pairs (B,CHANNELS,H,W) in [0,1], with albedo maps (B,CHANNELS + 6,H,W), as the networks take them."""
     choose = draws.reverse[:, None, None, None]
 
-    def pick(name: str, of_target: bool) -> Tensor:
+    def pick(name: str, of_target: bool = True) -> Tensor:
+        if name in SOURCE_MAPS:
+            name, of_target = {"source": "image", "source_normals": "normals"}[name], False
         forward, backward = ("ab", "ba") if name in ("preview", "visibility") else ("b", "a") if of_target else ("a", "b")
         if f"{name}_{forward}" not in SIDES | ALBEDO:
-            raise UserError(f"blocks of pairs hold no snapshot map {name!r}; choose from normals, lambertian, albedo, preview, visibility")
+            raise UserError(f"blocks of pairs hold no snapshot map {name!r}; choose from {', '.join(MAP_CHANNELS)}")
         return torch.where(choose, pairs[:, channels(f"{name}_{backward}")], pairs[:, channels(f"{name}_{forward}")])
 
-    pictures = {"source": pick("image", False), "target": pick("image", True), **{m: pick(m, True) for m in maps}}
+    pictures = {"source": pick("source"), "target": pick("image"), **{m: pick(m) for m in maps}}
     return finish(pictures, torch.ones_like(pairs[:, :1]), draws, maps)
 
 
@@ -264,7 +267,7 @@ def finish(pictures: dict[str, Tensor], weight: Tensor, draws: Draws, maps: Sequ
 
     def ready(name: str) -> Tensor:
         x = pictures[name]
-        if name == "normals":
+        if name in ("normals", "source_normals"):
             x = 2 * x - 1
             x = torch.where(mirrored, x * torch.tensor([-1.0, 1.0, 1.0])[:, None, None], x)
         elif name != "visibility":

@@ -137,6 +137,7 @@ def new_control(model: Backbone, config: TrainConfig) -> ExpFaceNet:
         snapshot_maps=config.snapshot_maps,
         preview_gate=config.preview_gate,
         preview_correction=config.preview_correction,
+        source_gate=config.source_gate,
     )
 
 

@@ -25,7 +25,7 @@ from discontrolface.common.files import replacing
 from discontrolface.common.snapshot_spec import PAPER_MAPS
 from discontrolface.diffusion.training_pair import TrainingPair
 from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
-from discontrolface.face.geometry import Geometry
+from discontrolface.face.geometry import Geometry, SourceLook
 from discontrolface.face.heads.contract import HeadOptions
 from discontrolface.face.heads.registry import find_head
 from discontrolface.face.parameters import FaceParameters
@@ -207,7 +207,8 @@ class ShardDataset:
             out: dict[str, NDArray[Any]] = {"normals": both[:, : self.size], "lambertian": both[:, self.size :]}
             out |= {"preview": look.preview.image, "visibility": look.preview.visibility[..., None]}
             return {m: out[m] for m in maps}
-        drawn = self.geometry(index).snapshot(look.parameters, self.size, maps, look.preview)
+        source = SourceLook(look.source, look.source_parameters)
+        drawn = self.geometry(index).snapshot(look.parameters, self.size, maps, look.preview, source=source)
         values = {m: drawn.image[0, drawn.spec.slice(m)].permute(1, 2, 0).numpy() for m in maps}
         return {m: value if m == "visibility" else value * 0.5 + 0.5 for m, value in values.items()}
 

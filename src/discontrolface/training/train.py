@@ -20,6 +20,7 @@ import torch
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replace_folder
+from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.randomness import leave_dropout_uncompiled, seed_dropout
 from discontrolface.training.average import Averaged
 from discontrolface.training.config import TrainConfig
@@ -256,9 +257,21 @@ def load_weights(network: Any, folder: Path) -> None:
     try:
         other = type(network).from_pretrained(folder)
         zeros = {name: value for name, value in network.state_dict().items() if not value.any()}
-        network.load_state_dict(zeros | other.state_dict())
+        network.load_state_dict(zeros | with_more_maps(other.state_dict(), other, network))
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"cannot start from {folder}: {str(error).splitlines()[0]}") from error
+
+
+def with_more_maps(state: dict[str, torch.Tensor], other: Any, network: Any) -> dict[str, torch.Tensor]:
+    """`other`'s state for a control network that sees more maps: the stem's new inputs are zero, so that they change nothing yet."""
+    if not isinstance(network, ExpFaceNet) or not set(other.spec.maps) < set(network.spec.maps):
+        return state
+    inputs = network.patch**2  # of the stem, a channel of a snapshot
+    wide = torch.zeros_like(network.unet.stem.weight)
+    for name in other.spec.maps:
+        here, there = (slice(s.start * inputs, s.stop * inputs) for s in (network.spec.slice(name), other.spec.slice(name)))
+        wide[:, here] = state["unet.stem.weight"][:, there]
+    return {**state, "unet.stem.weight": wide}
 
 
 def make_folder(folder: Path) -> None:

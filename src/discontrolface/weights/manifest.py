@@ -1,6 +1,6 @@
 """What a preset says of itself, without its networks (reading a photo needs none): where it lies, its head model, its size, preset.json.
 
-preset.json      {"name", "head", "start", "strength", "steps"}, and "temperature" and "one_shot", which may be left out
+preset.json      {"name", "head", "start", "strength", "steps"}, and "temperature", "one_shot" and "personalize", which may be left out
 
 "open" is the folder in the package, "paper" the folder of imported assets (assets.py), anything else a folder of the user's.
 """

@@ -32,6 +32,7 @@ class Preset:
     control: ExpFaceNet
     sampling: Sampling  # how an edit is denoised unless the user says otherwise
     one_shot: Mapping[str, Any] = field(default_factory=dict)  # fields of `OneShot` that differ from the paper's
+    personalize: bool = True  # whether `edit` fine-tunes on the photo first, as the paper does, unless the user says otherwise
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     read, manifest = read_description(folder), folder / "preset.json"
     try:
         values: dict[str, Any] = {"name": read["name"], "head": read["head"], "one_shot": dict(read.get("one_shot", {}))}
+        values["personalize"] = checked_flag(read.get("personalize", True))
         chosen: dict[str, Any] = {"start": str(read["start"]), "strength": float(read["strength"]), "steps": int(read["steps"])}
         chosen["temperature"] = float(read.get("temperature", 1.0))
     except (ValueError, KeyError, TypeError) as error:
@@ -47,6 +49,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         return values | {"sampling": Sampling(**chosen)}
     except UserError as error:
         raise UserError(f"{manifest}: {error}") from None
+
+
+def checked_flag(value: Any) -> bool:
+    """A truth value of JSON; ValueError for another value."""
+    if not isinstance(value, bool):
+        raise ValueError(f"personalize is {value!r}, not true or false")
+    return value
 
 
 def load_preset(folder: Path, device: str = "cpu") -> Preset:
