@@ -83,8 +83,9 @@ def test_a_person_keeps_what_was_read(geometry: Geometry, face: FaceParameters) 
     nobody = cast(Any, None)
     person = Person(nobody, crop, face, landmarks=nobody, fit=nobody, geometry=geometry)
     assert person.preview_source(64) is person.preview_source(64)
-    sources = [person.preview_source(size) for size in (32, 48, 64)]
-    assert [len(source.image) for source in sources] == [32, 48, 64]
+    sources = [person.preview_source(size) for size in (32, 40, 48, 64)]  # one more than are kept
+    assert [len(source.image) for source in sources] == [32, 40, 48, 64]
+    assert len(sources) == KEPT_SIZES + 1
     assert all(person.preview_source(len(source.image)) is source for source in sources[-KEPT_SIZES:])
     assert person.preview_source(32) is not sources[0]
     target = face.edit(**EDITS[0])

@@ -20,6 +20,7 @@ from discontrolface.cli.personalize import personalize
 from discontrolface.cli.prepare import prepare
 from discontrolface.cli.read import read
 from discontrolface.cli.sample import sample
+from discontrolface.cli.studio import studio
 from discontrolface.cli.train import train
 
 app = typer.Typer(
@@ -32,7 +33,7 @@ app = typer.Typer(
 app.add_typer(assets_app, name="assets")
 app.add_typer(attributes_app, name="attributes")
 app.add_typer(cache_app, name="cache")
-for command in (read, personalize, edit, export, sample, interpolate, prepare, train, ablate, benchmark, evaluate):
+for command in (read, personalize, edit, export, sample, interpolate, prepare, train, ablate, benchmark, evaluate, studio):
     app.command()(command)
 
 

@@ -28,8 +28,13 @@ def check_animation_output(path: Path, overwrite: bool = False) -> None:
 def save_animation(frames: Sequence[Image.Image], path: Path, overwrite: bool = False, info: Mapping[str, Any] | None = None) -> None:
     """Frames of one size there and back, for ever, 100 ms each. info: the provenance record. Written whole or not at all; UserError."""
     check_animation_output(path, overwrite)
+    write_atomically(path, encode_animation(frames, info), overwrite)
+
+
+def encode_animation(frames: Sequence[Image.Image], info: Mapping[str, Any] | None = None) -> bytes:
+    """The bytes of the file that `save_animation` writes."""
     there_and_back = [*frames, *frames[-2:0:-1]]
     options = {} if info is None else metadata_options(info, "GIF")
     buffer = io.BytesIO()
     there_and_back[0].save(buffer, "GIF", save_all=True, append_images=there_and_back[1:], duration=100, loop=0, **options)
-    write_atomically(path, buffer.getvalue(), overwrite)
+    return buffer.getvalue()

@@ -77,7 +77,11 @@ def load_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
     `max_pixels` (known from its header, before any pixel is decoded).
     """
     path = Path(path)
-    data = _read_bytes(path)
+    return decode_photo(_read_bytes(path), path, max_pixels)
+
+
+def decode_photo(data: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
+    """`load_photo` of a file's bytes, such as an upload. path: what errors call it; nothing is read there."""
     image = _open(path, data, max_pixels)
     try:
         _decode(path, image)
@@ -262,10 +266,21 @@ def save_photo(
     (`provenance.make_record`). alpha: (H, W) uint8, written by PNG and WebP; JPEG has none and shows the picture on white.
     Raises UserError as `check_output` does, and when the disk is full.
     """
+    size = (image.shape[1], image.shape[0]) if isinstance(image, np.ndarray) else image.size
+    path = check_output(path, overwrite, size)
+    write_atomically(path, encode_photo(image, WRITABLE[path.suffix.lower()], info, alpha), overwrite)
+    return path
+
+
+def encode_photo(
+    image: NDArray[np.uint8] | Image.Image,
+    file_format: str,  # PNG, JPEG or WEBP
+    info: Mapping[str, Any] | None = None,
+    alpha: NDArray[np.uint8] | None = None,
+) -> bytes:
+    """The bytes of the file that `save_photo` writes."""
     picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image.copy()
     picture.info = {}  # nothing of a source file's metadata goes along
-    path = check_output(path, overwrite, picture.size)
-    file_format = WRITABLE[path.suffix.lower()]
     if alpha is not None:
         picture = picture.convert("RGB")
         picture.putalpha(Image.fromarray(alpha))
@@ -276,8 +291,7 @@ def save_photo(
     options: dict[str, Any] = {"PNG": {}, "JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95, "exact": True}}[file_format]
     buffer = io.BytesIO()
     picture.save(buffer, format=file_format, **options, **(metadata_options(info, file_format) if info is not None else {}))
-    write_atomically(path, buffer.getvalue(), overwrite)
-    return path
+    return buffer.getvalue()
 
 
 def encode_picture(picture: NDArray[np.uint8], kind: str = "png") -> bytes:

@@ -33,7 +33,7 @@ from discontrolface.diffusion.settings import Sampling, SamplingChoices
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalNetworks, PersonalWeights, weights_id
 from discontrolface.editing.personal_cache import PersonalCache
-from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot, one_shot
+from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot, Progress, one_shot
 from discontrolface.editing.pipeline import Composite, Networks, PreparedEdit, composite, denoise, prepare, resolved
 from discontrolface.editing.reading import Box, Reader
 from discontrolface.face.parameters import FaceParameters
@@ -139,10 +139,11 @@ class Editor:
         person: Person,
         settings: OneShot | None = None,  # None: the preset's
         seed: int = 0,
-        progress: Callable[[int, int, float], None] | None = None,
+        progress: Progress | None = None,
     ) -> Person:
         """One-shot fine-tuning; read from the cache when this photo was personalized before with the same settings.
 
+        `progress` may raise `Cancelled`, which stops the work; nothing is then kept.
         Two processes with the same photo: one works, the other waits. UserError, before the work, when the cache's folder cannot be written.
         """
         settings = settings or self.settings
@@ -160,9 +161,7 @@ class Editor:
                     cache.save(path, kept)
         return person.with_personal(kept)
 
-    def _fine_tuned(
-        self, person: Person, settings: OneShot, seed: int, progress: Callable[[int, int, float], None] | None
-    ) -> PersonalWeights:
+    def _fine_tuned(self, person: Person, settings: OneShot, seed: int, progress: Progress | None) -> PersonalWeights:
         self.networks.check(SnapshotSpec(person.geometry.head.name, self.networks.maps))
         control = copy.deepcopy(self.preset.control).requires_grad_(True)
         generator = torch.Generator().manual_seed(seed)
@@ -180,7 +179,7 @@ class Editor:
         self,
         person: Person,
         target: FaceParameters,
-        callback: Callable[[Step], None] | None = None,  # told every denoising step
+        callback: Callable[[Step], None] | None = None,  # told every denoising step; it may raise `Cancelled`
         sampling: Sampling | None = None,  # None: the preset's
         **choices: Unpack[SamplingChoices],  # steps, start, masking, seed, ...: what is to differ from `sampling`
     ) -> EditResult:

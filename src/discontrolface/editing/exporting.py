@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,10 +36,16 @@ def export_person(
 ) -> None:
     """The head in metres, with wrinkles where `person.geometry` draws them, and with the photo laid on it as its texture."""
     check_mesh_output(path, overwrite)
+    write_mesh(path, *textured_head(person, target, texture_size, posed))
+
+
+def textured_head(person: Person, target: FaceParameters, texture_size: int = 1024, posed: bool = True) -> tuple[Any, Any, Any, Any, Any]:
+    """(vertices, faces, uv, faces_uv, texture) as `write_mesh` and `glb_bytes` take them; texture_size and posed as in `export_person`."""
     person.check_target(target)
     head, texture = person.geometry.head, None
     if texture_size:
         texture = photo_texture(person.fine_crop.image, person.own_view.vertices, head, texture_size)[0]
     if not posed:
         target = target.with_(pose=np.zeros_like(target.pose))
-    write_mesh(path, *person.geometry.surface(target), texture)
+    mesh = person.geometry.surface(target)
+    return mesh.vertices, mesh.faces, mesh.uv, mesh.faces_uv, texture

@@ -10,6 +10,7 @@ a warp the source, sometimes the other way round.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,17 +91,23 @@ def training_pair(look: Look, subject: Subject, control: Any) -> TrainingPair:
 
 
 Pools = tuple[list[TrainingPair], list[TrainingPair]]
+Progress = Callable[[int, int, float], None]  # (iterations done, of, loss); (0, of, nan) while pairs are made. It may raise `Cancelled`.
 
 
-def make_pairs(subject: Subject, control: Any, settings: OneShot, rng: np.random.Generator) -> Pools:
-    """The pairs of a fine-tuning: (photo as the target, warp as the target)."""
+def make_pairs(
+    subject: Subject, control: Any, settings: OneShot, rng: np.random.Generator, made: Callable[[], None] = lambda: None
+) -> Pools:
+    """The pairs of a fine-tuning: (photo as the target, warp as the target). made: called after each warp; what it raises passes through."""
     photo, parameters = subject.photo, subject.parameters
     if not settings.warps:
         own = [training_pair(own_look(photo, parameters), subject, control)]
         return own, own
     geometry = subject.geometry
     source = prepare_source(photo, geometry.view(parameters), geometry.rig)
-    pairs = [warped_looks(photo, parameters, geometry, random_edit(parameters, rng), source) for _ in range(settings.warps)]
+    pairs = []
+    for _ in range(settings.warps):
+        pairs.append(warped_looks(photo, parameters, geometry, random_edit(parameters, rng), source))
+        made()
     return [training_pair(back, subject, control) for back, _ in pairs], [training_pair(forth, subject, control) for _, forth in pairs]
 
 
@@ -120,7 +127,7 @@ def one_shot(
     settings: OneShot,
     base_id: str,  # `weights_id` of the base weights
     generator: torch.Generator,
-    progress: Callable[[int, int, float], None] | None = None,  # (iterations done, of, loss)
+    progress: Progress | None = None,
 ) -> PersonalWeights:
     """Fine-tune `control` on one person and return the difference. Same seed, same machine: same weights."""
     network: Any = control
@@ -135,11 +142,12 @@ def fine_tune(
     settings: OneShot,
     base_id: str,
     generator: torch.Generator,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> PersonalWeights:
     """`one_shot` on a crop with known parameters."""
     rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-    pools = make_pairs(subject, network, settings, rng)
+    tell = progress or (lambda done, total, loss: None)
+    pools = make_pairs(subject, network, settings, rng, lambda: tell(0, settings.iterations, math.nan))
     before = {k: v.clone() for k, v in network.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=0.0)
     size, spec = network.config.image_size, network.spec
@@ -163,7 +171,6 @@ def fine_tune(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        if progress is not None:
-            progress(step + 1, settings.iterations, loss.item())
+        tell(step + 1, settings.iterations, loss.item())
     network.eval()
     return PersonalWeights.between(base_id, before, network)

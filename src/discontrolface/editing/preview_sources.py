@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from discontrolface.render.source import PreviewSource
 
-KEPT_SIZES: Final = 2  # the photo's own size and the networks'
+KEPT_SIZES: Final = 3  # the photo's own size, the networks', and a screen's
 
 
 class PreviewSources:

@@ -49,10 +49,10 @@ def picture_grid(pictures: Sequence[Image.Image], columns: int) -> Image.Image:
     return grid
 
 
-def mesh_overlay(person: Person, parameters: FaceParameters, size: int = 512) -> Image.Image:
-    """The crop with the edges of the mesh's visible triangles drawn over it."""
+def mesh_overlay(person: Person, parameters: FaceParameters, size: int = 512, below: Image.Image | None = None) -> Image.Image:
+    """The crop, or another picture of it (`below`), with the edges of the mesh's visible triangles drawn over it."""
     view, faces = person.geometry.view(parameters), person.geometry.rig.faces
-    picture = Image.fromarray(person.crop.resize(size).image).convert("RGB")
+    picture = Image.fromarray(person.crop.resize(size).image) if below is None else below.resize((size, size))
     shown = np.unique(rasterize(view.vertices, faces, size, size).triangle)
     points = np.stack([(view.vertices[:, 0] + 1) / 2 * size, (1 - view.vertices[:, 1]) / 2 * size], 1)
     lines = Image.new("RGBA", picture.size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -155,6 +156,7 @@ def glb_bytes(
     uv: NDArray[np.floating] | None = None,
     faces_uv: NDArray[np.integer] | None = None,
     texture: NDArray[np.floating] | None = None,
+    extras: Mapping[str, Any] | None = None,  # what the file says about itself, JSON-ready
 ) -> bytes:
     """A glTF 2.0 binary: positions, normals, and texture coordinates and texture where they are given. Vertices on seams are written once a side."""
     points = np.ascontiguousarray(vertices, np.float32)
@@ -190,7 +192,7 @@ def glb_bytes(
     accessors.append({"bufferView": add(packed.tobytes(), 34963), "componentType": 5125, "count": len(packed), "type": "SCALAR"})
     material: dict[str, Any] = {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}
     document: dict[str, Any] = {
-        "asset": {"version": "2.0", "generator": "discontrolface"},
+        "asset": {"version": "2.0", "generator": "discontrolface", **({"extras": dict(extras)} if extras else {})},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "head"}],
