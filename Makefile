@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 OUT ?= out/demo
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: install install-dev demo test test-heavy lint types bench benchmark-docs controls-docs results-docs clean
+PORT ?= 7860
+
+.PHONY: install install-dev demo studio test test-heavy lint types bench benchmark-docs controls-docs results-docs clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -24,6 +26,14 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: install
 	$(BIN)/python examples/demo.py --output $(OUT)
+
+# The page with the sliders, for this machine's browser: http://127.0.0.1:7860/. PORT=... for another port.
+studio: $(VENV)/.installed-studio
+	$(BIN)/discontrolface studio --port $(PORT)
+
+$(VENV)/.installed-studio: $(VENV)/.installed
+	$(PIP) --editable '.[studio]'
+	touch $@
 
 # One thread a process: two processes of two threads on two cores wait for each other most of the time.
 test: lint types

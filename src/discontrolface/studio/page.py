@@ -114,7 +114,7 @@ def _button(label: str, name: str, variant: Any = "secondary") -> None:
 def _more() -> None:
     """How the networks work: what is left empty is the preset's."""
     with gr.Row():
-        fields = [
+        fields: list[tuple[Any, str]] = [
             (gr.Number(value=0, label="Seed", precision=0, minimum=0, min_width=110), "seed"),
             (gr.Number(value=None, label="Steps", precision=0, minimum=1, maximum=MOST_STEPS, min_width=110), "steps"),
             (gr.Number(value=None, label="Strength", minimum=0.01, maximum=1, step=0.05, min_width=110), "strength"),

@@ -20,7 +20,7 @@ from discontrolface.studio.limits import Limits
 from discontrolface.studio.looks import available_looks, with_look
 from discontrolface.studio.pictures import DRAFT_RECORD, jpeg, mesh_layer, normals_layer
 from discontrolface.studio.session import Session, SessionStore
-from discontrolface.studio.work import Choices, SweepOf, network_picture, personalized, rendered, swept
+from discontrolface.studio.work import Choices, SweepOf, fine_tuning, network_picture, personalized, rendered, swept
 
 if TYPE_CHECKING:
     from discontrolface.editing.editor import Editor
@@ -220,7 +220,7 @@ class Studio:
         iterations: int | None = None,
     ) -> Job:
         """Begin a job: `network` (the networks' picture for the stage; it replaces an older one), `render`, `personalize`, or `sweep`."""
-        track, editor, limits = session.track, self.editor, self.limits
+        track, editor = session.track, self.editor
         person, target, choices = track.person, track.target, choices or Choices()
         if kind == "network":
             choices.check(editor)
@@ -229,11 +229,12 @@ class Studio:
             choices.check(editor)
             return self.queue.submit(session.token, kind, lambda job: rendered(job, editor, session, person, target, choices, self.mark))
         if kind == "personalize":
-            return self.queue.submit(session.token, kind, lambda job: personalized(job, editor, session, track, iterations, limits))
+            settings = fine_tuning(editor, iterations, self.limits)
+            return self.queue.submit(session.token, kind, lambda job: personalized(job, editor, session, track, settings))
         if kind == "sweep":
             if sweep is None:
                 raise UserError("a sweep needs a control, from where and to where")
-            frames = sweep.targets(target, limits)
+            frames = sweep.targets(target, self.limits)
             choices.check(editor)
             return self.queue.submit(
                 session.token, kind, lambda job: swept(job, editor, session, person, sweep, frames, choices, self.mark)

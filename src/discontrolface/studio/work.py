@@ -25,6 +25,7 @@ from discontrolface.studio.session import Picture, Session, Track
 if TYPE_CHECKING:
     from discontrolface.editing.editor import Editor
     from discontrolface.editing.person import Person
+    from discontrolface.editing.personalize import OneShot
     from discontrolface.face.parameters import FaceParameters
 
 SCREEN: Final = 512
@@ -131,13 +132,18 @@ def swept(
     return jpeg(frames[0], record)
 
 
-def personalized(job: Job, editor: Editor, session: Session, track: Track, iterations: int | None, limits: Limits) -> None:
-    """One-shot fine-tuning of the chosen face; its track has the personal weights from then on."""
+def fine_tuning(editor: Editor, iterations: int | None, limits: Limits) -> OneShot:
+    """How the preset personalizes, in so many iterations where a user says how many. UserError for a number out of range."""
     settings = editor.settings
-    if iterations is not None:
-        if not 1 <= iterations <= limits.iterations:
-            raise UserError(f"iterations {iterations} are out of range; give 1 to {limits.iterations}")
-        settings = replace(settings, iterations=iterations, warps=min(settings.warps, iterations))
+    if iterations is None:
+        return settings
+    if not 1 <= iterations <= limits.iterations:
+        raise UserError(f"iterations {iterations} are out of range; give 1 to {limits.iterations}")
+    return replace(settings, iterations=iterations, warps=min(settings.warps, iterations))
+
+
+def personalized(job: Job, editor: Editor, session: Session, track: Track, settings: OneShot) -> None:
+    """One-shot fine-tuning of the chosen face; its track has the personal weights from then on."""
     person = editor.personalize(track.person, settings, progress=lambda done, total, loss: job.progress(done, total))
     with session.lock:
         track.person = person
