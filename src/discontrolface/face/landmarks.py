@@ -1,6 +1,6 @@
 """Find a face and its 468 landmarks: MediaPipe's published models on LiteRT, with our own pre- and postprocessing.
 
-photo -> BlazeFace (192 px, whole picture; padded, turned or tiled when nothing is found) -> box, 6 keypoints
+photo -> BlazeFace (192 px; the whole photo at four angles, then tiles: face_search.py) -> box, 6 keypoints
       -> square region of interest, eyes level -> face mesh (192 px) -> 468 points -> a tighter region -> the mesh again
       -> one region per eye -> iris model (64 px) -> 5 iris points and 71 contour points per eye.
 
@@ -11,8 +11,7 @@ Coordinates are continuous photo pixels, a pixel's centre at +0.5 (docs/conventi
 
 import math
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -21,32 +20,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from discontrolface.common.errors import UserError
+from discontrolface.face.face_search import SURE, resolved, search
 from discontrolface.face.landmark_sets import LEFT_EYE, LEFT_EYE_CORNERS, NOSE_TIP, RIGHT_EYE, RIGHT_EYE_CORNERS
-from discontrolface.face.regions_of_faces import (
-    DETECTOR_SIZE,
-    ROI_MARGIN,
-    Face,
-    Region,
-    distinct,
-    face_of,
-    merge,
-    mesh_region,
-    overlap,
-    same_face,
-    turn_between,
-    views,
-)
+from discontrolface.face.pyramid import Pyramid
+from discontrolface.face.regions_of_faces import DETECTOR_SIZE, ROI_MARGIN, Face, Region, face_of, merge, mesh_region, overlap
 from discontrolface.geometry.affine import apply_affine, sample_affine
 
 MESH_SIZE = 192
 IRIS_SIZE = 64
 MIN_FACE_SCORE = 0.5  # of the mesh model: is there a face in the region at all
-MIN_DETECTION_SCORE = 0.5
 MIN_CONFIRMATION = 0.6  # product of the mesh scores of two passes: faces have 0.9 and more, false alarms are rarely sure twice
+MAX_SIZE_ERROR = 1.4  # side of the detector's box / side of the mesh, or the other way round, beyond which the mesh is believed
 MAX_DISAGREEMENT = 0.2  # mean distance of the detector's and the mesh's eyes, nose and mouth / side of the face box
-MAX_TILT = math.radians(25)  # a face tilted more in the detector's view is looked at again, upright
-MIN_FACE_PIXELS = 16
-DETECTION_PIXELS = 1536  # longer side of the picture that the detector's views are cut from
+FLAT = 8  # levels of 256
 EYE_MARGIN = 2.3  # region of an eye / distance of its corners, as the iris model was trained
 
 
@@ -94,46 +80,23 @@ class FaceLandmarker:
 
     # ---- detection
 
-    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
-        """The faces of a photo (H, W, 3) uint8 RGB, largest first; [] when there is none.
+    def detect(self, image: NDArray[np.uint8], enough: int | None = None) -> list[Face]:
+        """The faces of a photo (H, W, 3) uint8 RGB, largest first; [] when there is none. enough: how many are wanted, the largest; None: all.
 
-        First the whole picture as it is. Only when that shows no face: with a margin around it (tight crops), in overlapping tiles
-        (small faces) and turned by 45 to 315 degrees. The mesh model confirms every face: it must see one, and put eyes, nose and
-        mouth where the detector put them. Faces smaller than 16 pixels are left out.
+        Every face of 24 pixels or more, at any angle, in one order: `face_search.py` says how. Smaller ones as they are seen, down to 16.
         """
-        image = _as_rgb(image)
-        small, factor = _shrink(image, DETECTION_PIXELS)
-        height, width = small.shape[:2]
-        for batch in views(width, height):
-            faces = [face for face in self._detect_in(small, batch) if self._confirm(small, face)]
-            faces = [face.scaled(factor) for face in distinct(faces) if face.region.side * factor >= MIN_FACE_PIXELS * ROI_MARGIN]
-            if faces:
-                return sorted(faces, key=lambda face: -face.area)
-        return []
+        return search(self, Pyramid(_as_rgb(image)), enough)
 
-    def _detect_in(self, image: NDArray[np.uint8], views: Sequence[Region]) -> list[Face]:
-        """Faces in each of the views; a face that is tilted in its view is looked at again with the view turned."""
-        faces = []
-        for view in views:
-            for face in self._detect_once(image, view):
-                for _ in range(3):
-                    if turn_between(face.region.angle, view.angle) < MAX_TILT:
-                        break
-                    x, y, side = face.region.x, face.region.y, face.region.side
-                    view = Region(x, y, 2 * side, face.region.angle)
-                    again = [f for f in self._detect_once(image, view) if same_face(f, face)]
-                    face = max(again, key=lambda f: f.score, default=face)
-                faces.append(face)
-        return faces
-
-    def _detect_once(self, image: NDArray[np.uint8], view: Region) -> list[Face]:
-        """Run the detector on one view and merge what overlaps."""
+    def proposals(self, photo: Pyramid, view: Region, threshold: float) -> list[Face]:
+        """What the detector takes for faces in a view, from this score on; what overlaps is merged."""
         to_photo = view.to_photo(DETECTOR_SIZE)
-        pixels = _sample_on_black(image, to_photo, DETECTOR_SIZE)
+        pixels = photo.sample(to_photo, DETECTOR_SIZE, black=True)
+        if _flat(pixels):
+            return []
         with self._lock:
             raw, logits = _run(self._detector, pixels, 1 / 127.5, -1.0)
         scores = _sigmoid(logits[0, :, 0])
-        keep = np.nonzero(scores > MIN_DETECTION_SCORE)[0]
+        keep = np.nonzero(scores > threshold)[0]
         values = raw[0, keep].reshape(-1, 8, 2)  # centre, size, 6 keypoints; positions relative to the anchor
         positions = values + self._anchors[keep, None]
         centre = apply_affine(to_photo, positions[:, 0])
@@ -142,14 +105,25 @@ class FaceLandmarker:
         merged = merge(boxes, apply_affine(to_photo, positions[:, 2:]), scores[keep])
         return [face_of(box, points, score) for box, points, score in merged]
 
-    def _confirm(self, image: NDArray[np.uint8], face: Face) -> bool:
-        points, score = self._mesh_pass(image, face.region)
+    def confirmed(self, photo: Pyramid, face: Face) -> Face | None:
+        """The mesh model must see a face, twice, and put eyes, nose and mouth where the detector put them. It also says how large the face is;
+        where the detector was far off with that, the mesh's region replaces the detector's."""
+        points, score = self._mesh_of(photo.sample(face.region.to_photo(MESH_SIZE), MESH_SIZE), face.region)
         eyes = [points[list(corners), :2].mean(axis=0) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS)]
         mesh = np.stack([*eyes, points[NOSE_TIP, :2], points[[13, 14], :2].mean(axis=0)])
         distance = float(np.hypot(*(mesh - face.keypoints[:4]).T).mean()) / (face.region.side / ROI_MARGIN)
         if score < MIN_FACE_SCORE or distance > MAX_DISAGREEMENT:
-            return False
-        return score * self._mesh_pass(image, mesh_region(points))[1] > MIN_CONFIRMATION
+            return None
+        region = mesh_region(points)
+        points, again = self._mesh_of(photo.sample(region.to_photo(MESH_SIZE), MESH_SIZE), region)
+        if score * again <= MIN_CONFIRMATION:
+            return None
+        region = mesh_region(points)
+        sized = replace(face, size=region.side / ROI_MARGIN)
+        if max(face.region.side / region.side, region.side / face.region.side) < MAX_SIZE_ERROR:
+            return sized
+        half = sized.size / 2
+        return replace(sized, region=region, box=(region.x - half, region.y - half, region.x + half, region.y + half))
 
     # ---- landmarks
 
@@ -171,8 +145,11 @@ class FaceLandmarker:
         return Landmarks(points, score, iris=np.stack([left[0], right[0]]), eyes=np.stack([left[1], right[1]]))
 
     def _mesh_pass(self, image: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.float32], float]:
+        return self._mesh_of(sample_affine(image, region.to_photo(MESH_SIZE), (MESH_SIZE, MESH_SIZE)), region)
+
+    def _mesh_of(self, pixels: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.float32], float]:
+        """Points (468, 3) in the photo and score of the pixels (192, 192, 3) of a region."""
         to_photo = region.to_photo(MESH_SIZE)
-        pixels = sample_affine(image, to_photo, (MESH_SIZE, MESH_SIZE))
         with self._lock:
             raw, logit = _run(self._mesh, pixels, 1 / 255, 0.0)
         values = raw.reshape(468, 3)
@@ -216,10 +193,10 @@ class FaceLandmarker:
         height, width = image.shape[:2]
         if box is not None:
             return self._face_in_box(image, box, source)
-        faces = self.detect(image)
+        chosen = 0 if index is None else index
+        faces = self.detect(image, enough=max(chosen, 0) + 1)
         if not faces:
             raise UserError(f"no face found in {source} ({width}x{height}); try --face-box or a larger face")
-        chosen = 0 if index is None else index
         if not 0 <= chosen < len(faces):
             found = "1 face was" if len(faces) == 1 else f"{len(faces)} faces were"
             raise UserError(f"there is no face {chosen} in {source}: {found} found, numbered from 0 (largest) to {len(faces) - 1}")
@@ -239,9 +216,11 @@ class FaceLandmarker:
         turns = [math.radians(turn) for turn in (0, 90, 270, 180, 45, 315, 135, 225)]
         asked = np.array([box])
         candidates: list[Region] = []
+        photo = Pyramid(image)
         for turn in turns:
-            faces = self._detect_in(image, [Region(*centre, 2 * side, turn)])
-            candidates = [f.region for f in faces if overlap(np.array(f.box), asked)[0] > 0.1 and self._confirm(image, f)]
+            view = Region(*centre, 2 * side, turn)
+            seen = [resolved(self, photo, face, view) for face in self.proposals(photo, view, SURE)]
+            candidates = [face.region for face in seen if face is not None and overlap(np.array(face.box), asked)[0] > 0.1]
             if candidates:
                 break
         candidates += [Region(*centre, ROI_MARGIN * side, turn) for turn in turns]  # the detector sees none: take the box's word
@@ -279,26 +258,14 @@ def _as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image
 
 
-def _sample_on_black(image: NDArray[np.uint8], to_photo: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
-    """Like sample_affine, but black beyond the photo's border, as the detector was trained."""
-    height, width = image.shape[:2]
-    pixels = sample_affine(image, to_photo, (size, size))
-    grid = np.stack(np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5), axis=-1)
-    where = apply_affine(to_photo, grid)
-    inside: NDArray[np.bool_] = np.all((where >= 0) & (where <= (width, height)), axis=-1, keepdims=True)
-    return np.where(inside, pixels, np.uint8(0))
+def _flat(pixels: NDArray[np.uint8]) -> bool:
+    """Whether a view shows nothing: no two neighbouring cells of 4x4 pixels differ by FLAT levels, as the parts of any face do."""
+    cells = np.asarray(Image.fromarray(pixels).convert("L").reduce(4)).astype(np.int16)
+    return bool(max(np.abs(np.diff(cells, axis=0)).max(), np.abs(np.diff(cells, axis=1)).max()) < FLAT)
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -80, 80)))
-
-
-def _shrink(image: NDArray[np.uint8], longest: int) -> tuple[NDArray[np.uint8], int]:
-    """The picture averaged down by a whole factor until its longer side is at most about `longest`, and that factor."""
-    factor = max(image.shape[:2]) // longest
-    if factor < 2:
-        return image, 1
-    return np.asarray(Image.fromarray(image).reduce(factor)), factor
 
 
 def eye_opening(landmarks: Landmarks) -> tuple[float, float]:

@@ -1,7 +1,6 @@
-"""Where faces are and may be: turned squares of a photo, the views that a detector looks at, boxes that overlap."""
+"""Where faces are and may be: turned squares of a photo, tiles that cover it, boxes that overlap."""
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,44 +32,24 @@ class Region:
 
 @dataclass(frozen=True)
 class Face:
-    """A detected face. box: x0, y0, x1, y1; keypoints (6, 2): right eye, left eye, nose tip, mouth, right ear, left ear
-    (the subject's right and left); score in [0, 1]; region: where to look for the mesh. All in photo pixels."""
+    """A detected face. box: x0, y0, x1, y1, upright; keypoints (6, 2): right eye, left eye, nose tip, mouth, right ear, left ear
+    (the subject's right and left); score in [0, 1]; region: where to look for the mesh; size: side of the box, in a face that the mesh model
+    confirmed the larger side of the mesh with its eyes level. All in photo pixels."""
 
     box: tuple[float, float, float, float]
     keypoints: NDArray[np.float32]
     score: float
     region: Region
-
-    def scaled(self, factor: float) -> "Face":
-        """The same face in a picture enlarged by `factor`."""
-        x0, y0, x1, y1 = (v * factor for v in self.box)
-        region = Region(self.region.x * factor, self.region.y * factor, self.region.side * factor, self.region.angle)
-        return Face((x0, y0, x1, y1), (self.keypoints * factor).astype(np.float32), self.score, region)
-
-    @property
-    def area(self) -> float:
-        """Area of the box in square pixels."""
-        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+    size: float
 
 
-def views(width: int, height: int) -> Iterator[list[Region]]:
-    """Where to look for a face: batches of views, the next only when the one before showed none."""
-    x, y, side = width / 2, height / 2, float(max(width, height))
-    yield [Region(x, y, side, 0.0)]
-    yield [Region(x, y, 1.6 * side, 0.0)]
-    yield tiles(width, height, side / 2)
-    yield [Region(x, y, factor * side, math.radians(turn)) for turn in range(45, 360, 45) for factor in (1.0, 1.6)]
-    if side > 2 * DETECTOR_SIZE:
-        yield tiles(width, height, side / 4)
-
-
-def tiles(width: int, height: int, side: float) -> list[Region]:
-    """Squares that overlap by half and cover the picture."""
+def tiles(width: int, height: int, side: float, common: float) -> list[Region]:
+    """Squares that cover the picture, each with at least `common` pixels of its neighbours."""
 
     def centres(length: int) -> list[float]:
         if length <= side:
             return [length / 2]
-        steps = math.ceil((length - side) / (side / 2))
+        steps = math.ceil((length - side) / (side - common))
         return [side / 2 + i * (length - side) / steps for i in range(steps + 1)]
 
     return [Region(x, y, side, 0.0) for y in centres(height) for x in centres(width)]
@@ -106,24 +85,16 @@ def turn_between(a: float, b: float) -> float:
     return abs(math.remainder(a - b, math.tau))
 
 
-def same_face(a: Face, b: Face) -> bool:
-    return bool(overlap(np.array(a.box), np.array([b.box]))[0] > MAX_OVERLAP)
-
-
-def distinct(faces: Sequence[Face]) -> list[Face]:
-    """Without those that overlap a face with a better score."""
-    kept: list[Face] = []
-    for face in sorted(faces, key=lambda f: -f.score):
-        if not any(same_face(face, other) for other in kept):
-            kept.append(face)
-    return kept
+def same_face(a: Face, b: Face, least: float = MAX_OVERLAP) -> bool:
+    """Whether two boxes overlap by more than `least`."""
+    return bool(overlap(np.array(a.box), np.array([b.box]))[0] > least)
 
 
 def face_of(box: NDArray[np.float64], keypoints: NDArray[np.float64], score: float) -> Face:
     x0, y0, x1, y1 = (float(v) for v in box)
     along = keypoints[1] - keypoints[0]
     region = Region((x0 + x1) / 2, (y0 + y1) / 2, ROI_MARGIN * max(x1 - x0, y1 - y0), math.atan2(along[1], along[0]))
-    return Face((x0, y0, x1, y1), keypoints.astype(np.float32), score, region)
+    return Face((x0, y0, x1, y1), keypoints.astype(np.float32), score, region, max(x1 - x0, y1 - y0))
 
 
 def mesh_region(points: NDArray[np.float32]) -> Region:

@@ -63,7 +63,7 @@ def photo_samples(path: Path, settings: SampleSettings) -> list[dict[str, bytes]
     """The samples of a photo, {ending: file}; raises SkippedError when there is none."""
     photo = _load(path)
     models = reader(settings.head, settings.size, settings.assets, settings.detail)
-    faces = models.landmarker.detect(photo.array)
+    faces = models.landmarker.detect(photo.array, enough=1 if settings.faces == "largest" else None)
     if not faces:
         raise SkippedError("no face", "no face found")
     if len(faces) > 1 and settings.faces == "one":
@@ -73,7 +73,7 @@ def photo_samples(path: Path, settings: SampleSettings) -> list[dict[str, bytes]
         person = _read(models, photo, face)
         worst = max(worst, person.fit.mean_percent)
         if person.fit.mean_percent <= settings.max_error:
-            samples.append(_files(person, settings, index, len(faces)))
+            samples.append(_files(person, settings, index, None if settings.faces == "largest" else len(faces)))
     if not samples:
         raise SkippedError("bad fit", f"landmark error {worst:.1f} % of the face's width")
     return samples
@@ -94,7 +94,8 @@ def _read(models: Reader, photo: Photo, face: Any) -> Person:
         raise SkippedError("no reading", str(error)) from error
 
 
-def _files(person: Person, settings: SampleSettings, face: int, faces: int) -> dict[str, bytes]:
+def _files(person: Person, settings: SampleSettings, face: int, faces: int | None) -> dict[str, bytes]:
+    """faces: of the photo; None where only the largest was looked for."""
     size = settings.size
     snapshot = person.geometry.snapshot(person.parameters, size, SNAPSHOT)
     maps = np.rint((snapshot.image[0].permute(1, 2, 0).numpy() * 0.5 + 0.5) * 255).clip(0, 255).astype(np.uint8)
