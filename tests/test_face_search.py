@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -96,4 +97,4 @@ def test_levels_reach_the_smallest_face() -> None:
         sides = tile_sides(longest)
         assert sides[0] == longest
         assert sides[-1] * 13 / 192 <= SMALLEST * 1.001
-        assert all(1 < large / small <= 2.26 for large, small in zip(sides, sides[1:], strict=False))
+        assert all(1 < large / small <= 2.26 for large, small in pairwise(sides))
