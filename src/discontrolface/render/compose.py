@@ -9,16 +9,19 @@ import numpy as np
 from discontrolface.render.compiled import compiled, inlined
 from discontrolface.render.motion import OFF
 from discontrolface.render.raster import FloatArray
-from discontrolface.render.rig import EYE, SKIN
+from discontrolface.render.rig import SKIN
 from discontrolface.render.sampling import brightest, relit, sample
 from discontrolface.render.surface import channel, on_vertices, point_at
 
 
+LID_STRETCH = 0.85  # of a row of the photo over a row of the picture: a closing lid that is stretched more begins to be painted
+
+
 class Photo(NamedTuple):
-    """The photo as `compose` reads it. image: (H, W, 3). layer: (H, W) uint8. not_lips: (H, W), see `mouth.teeth_shown`."""
+    """The photo as `compose` reads it. image: (H, W, 3). eyes: (H, W) 0..1 where it shows eyes or lashes. not_lips: (H, W), see `mouth.teeth_shown`."""
 
     image: FloatArray
-    layer: np.ndarray
+    eyes: FloatArray
     not_lips: FloatArray
 
 
@@ -27,6 +30,7 @@ class Paint(NamedTuple):
 
     colours: (V, 3). unpainted, lids, lips: (V,) 0..1 never painted, closing lids, moving lips. twin_pixels: (V, 2) where the photo shows the mirrored
     point, twin_gain: (V, 3) how many times brighter that has to be, twin_shown: (V,) 0..1 how well it is shown.
+    grain: (H, W) of the photo's skin (`lids.skin_grain`), grain_pixels: (V, 2) where a closing lid takes it from.
     """
 
     colours: FloatArray
@@ -36,6 +40,8 @@ class Paint(NamedTuple):
     twin_pixels: FloatArray
     twin_gain: FloatArray
     twin_shown: FloatArray
+    grain: FloatArray
+    grain_pixels: FloatArray
 
 
 class Colours(NamedTuple):
@@ -57,14 +63,15 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
     """Fill `out` (Colours) in the rows first..last-1. photo: Photo. mesh: MeshMotion. moved: Moved. paint: Paint.
 
     Where the map shrinks the photo's detail to less than a third in some direction (it is smeared) on skin, the paint takes over; on lids
-    wherever the photo is not trusted; and on lips in place of the photo's teeth; and on
-    lids in place of the photo's eyes; but background (`moved.belongs`) is not painted.
+    where the photo is not trusted, or stretched by more than a third (a lid that closes is stretched out of a strip of it); on lips in place of the
+    photo's teeth; and on lids in place of the photo's eyes and lashes; but background (`moved.belongs`) is not painted.
     Where the photo shows the mirrored point of a hidden one, that is taken.
     Where lips have closed, the map skips what lay between them; there is a dark seam.
     """
-    image, layer_before, not_lips = photo.image, photo.layer, photo.not_lips
+    image, eyes, not_lips = photo.image, photo.eyes, photo.not_lips
     trusted, layer, flow, light, belongs, behind = mesh.trusted, mesh.layer, moved.flow, moved.light, moved.belongs, moved.behind
     lids, lips, unpainted, paints = paint.lids, paint.lips, paint.unpainted, paint.colours
+    grain, grain_pixels = paint.grain, paint.grain_pixels
     twin_pixels, twin_gain, twin_shown = paint.twin_pixels, paint.twin_gain, paint.twin_shown
     picture, visibility, change = out.picture, out.visibility, out.change
     height, width, _ = image.shape
@@ -83,12 +90,14 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
             smallest, down = _stretch(flow, i, j, t == 1 or changed <= 0)
             smear = min(max((np.float32(0.4) - smallest) * np.float32(4.0), zero), one)
             seen = one - smear * (one - t)
-            painted, certain, mirrored, loose, seam = zero, zero, zero, zero, zero
+            painted, certain, mirrored, loose, seam, lid = zero, zero, zero, zero, zero, zero
             if kind == SKIN:
                 point = point_at(surface, i, j)
-                if smear > 0 or t < 1:
-                    lid, never, twin = on_vertices(lids, point), on_vertices(unpainted, point), on_vertices(twin_shown, point)
-                    painted, certain, mirrored, loose = _hidden(lid, never, twin, t, smear, belongs[i, j])
+                lid = min(on_vertices(lids, point), one)
+                if smear > 0 or t < 1 or (lid > 0 and down < LID_STRETCH):
+                    never, twin = on_vertices(unpainted, point), on_vertices(twin_shown, point)
+                    stretched = lid * min(max((np.float32(LID_STRETCH) - down) * np.float32(3.0), np.float32(2.0) * (one - t), zero), one)
+                    painted, certain, mirrored, loose = _hidden(stretched, never, twin, t, smear, belongs[i, j])
                     seen = min(seen, one - max(painted, mirrored))
                 if down > np.float32(2.0):
                     seam = on_vertices(lips, point) * min((down - np.float32(2.0)) * np.float32(0.2), np.float32(0.4))
@@ -97,8 +106,8 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
                     row, col = min(max(row, 0), height - 1), min(max(col, 0), width - 1)
                     if not_lips[row, col] > 0:
                         certain = max(certain, on_vertices(lips, point) * min(not_lips[row, col] * np.float32(1.5), one))
-                    if layer_before[row, col] == EYE:
-                        certain = one
+                    if eyes[row, col] > 0:
+                        certain = max(certain, one if eyes[row, col] >= 1 else eyes[row, col] * min(np.float32(4.0) * lid, one))
                     painted = max(painted, certain)
             visibility[i, j] = seen if kind in (SKIN, OFF) else zero
             changed = max(changed, painted, mirrored)
@@ -124,6 +133,9 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
             if painted > 0:
                 point = point_at(surface, i, j)
                 skin = channel(paints, 0, point), channel(paints, 1, point), channel(paints, 2, point)
+                if lid > 0:
+                    fine = one + lid * _nearest(grain, channel(grain_pixels, 1, point), channel(grain_pixels, 0, point))
+                    skin = skin[0] * fine, skin[1] * fine, skin[2] * fine
                 if loose > certain:  # smeared hair stays hair
                     apart = max(abs(red - skin[0]), abs(green - skin[1]), abs(blue - skin[2]))
                     painted = max(painted * min(max(np.float32(1.6) - np.float32(6.0) * apart, zero), one), certain)
@@ -172,6 +184,13 @@ def _hidden(lid, never, twin, t, smear, belongs):  # type: ignore[no-untyped-def
     mirrored *= (one - t) * min(np.float32(2.0) * max(smear, one - belongs), one)
     painted *= one - mirrored
     return painted, lid, mirrored, loose
+
+
+@inlined
+def _nearest(field, row, column):  # type: ignore[no-untyped-def]
+    """A field (H, W) at the pixel next to a place in pixels (centres at halves)."""
+    height, width = field.shape
+    return field[min(max(int(row), 0), height - 1), min(max(int(column), 0), width - 1)]
 
 
 @inlined

@@ -98,6 +98,12 @@ class PreviewRig:
             owner[index] = k + 1
         return direction, owner
 
+    @cached_property
+    def paint_region(self) -> np.ndarray:
+        """(V,) the region whose albedo paints a vertex: lids are painted with skin (what a photo of an open eye shows of them is lashes and shadow)."""
+        hidden = [self.region_names.index(name) for name in ("eyelids", "eye_socket") if name in self.region_names]
+        return np.where(np.isin(self.region, hidden), self.region.min(), self.region)
+
     @classmethod
     def of(cls, head: HeadTopology) -> PreviewRig:
         """Read everything off a head model. Works for models without regions (FLAME): they have no teeth, mouth or lids to draw."""

@@ -9,7 +9,9 @@ import numpy as np
 from discontrolface.render.bands import Pair
 from discontrolface.render.eyes import angle_sums
 from discontrolface.render.fill import diffuse_over_mesh
+from discontrolface.render.grain import skin_grain
 from discontrolface.render.grid import distance_to
+from discontrolface.render.lids import lid_tones
 from discontrolface.render.matte import decide, head_matte
 from discontrolface.render.motion import OFF
 from discontrolface.render.mouth import teeth_shown
@@ -24,6 +26,7 @@ from discontrolface.render.surface import Surface
 from discontrolface.render.trust import near_occluder
 
 CELL = 4  # pixels: the side of a cell of the coarse grid for the motion off the mesh (larger where the grid would exceed 128 cells)
+LASHES = 0.011  # half the length of lashes / side of the picture
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class PreviewSource:
     upper_teeth, lower_teeth, not_lips: (H, W), see `mouth.teeth_shown`. teeth_colour: (3,) of the teeth the photo shows, None if it does not.
     matte: (G, G), see `matte.head_matte`. decided: (H, W), see `matte.decide`; (0, 0) where the colours decide nothing.
     clear: pixels from the head, see `outline.Outline`. mouth, eyes: (H, W) soft masks of the openings. iris: see `eyes.angle_sums`.
+    lashes: (H, W) 1 on the eyes, falling to 0 over the lashes around. grain: see `skin_grain`.
     colours: (V, 3) the photo over albedo times shading, spread over the mesh; shown: (V,) 0..1 how well the photo shows a vertex.
     """
 
@@ -70,6 +74,8 @@ class PreviewSource:
     mouth: FloatArray
     eyes: FloatArray
     iris: tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+    lashes: FloatArray
+    grain: FloatArray
     colours: FloatArray
     shown: FloatArray
 
@@ -113,6 +119,8 @@ def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSou
         mouth=soft_mask((layer >= MOUTH) & (layer <= TONGUE), radius),
         eyes=eyes,
         iris=(iris[0], iris[1]),
+        lashes=np.minimum(2.0 * soft_mask(layer == EYE, max(1, round(LASHES * height))), 1.0, dtype=np.float32),
+        grain=skin_grain(image, vertices, rig),
         colours=colours,
         shown=shown,
     )
@@ -181,7 +189,7 @@ def _vertex_colours(
     cells = len(matte)
     weight = weight * matte[y * cells // small.shape[0], x * cells // small.shape[1]] ** 2
     weight = (weight * visible_vertices(depth, vertices, 0.02) * (rig.vertex_layer == SKIN)).astype(np.float32)
-    value = small[y, x] / np.maximum(albedo[rig.region] * shading, 0.02)
+    value = small[y, x] / np.maximum(albedo[rig.paint_region] * shading, 0.02)
     skin = (rig.region == rig.region.min()) & (weight > 0.5)
     if skin.any():  # brows, strands of hair and nostrils do not stand for skin
         bright = value.sum(1)
@@ -192,7 +200,7 @@ def _vertex_colours(
     hidden = weight < 0.05
     value = np.where(hidden[:, None], value[rig.mirror], value)  # faces are symmetric, more or less
     weight = np.where(hidden, 0.3 * weight[rig.mirror], weight).astype(np.float32)
-    return diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start), shown
+    return lid_tones(diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start), shown, rig), shown
 
 
 def _matte(image: FloatArray, triangle: np.ndarray, grid: int, rig: PreviewRig) -> tuple[FloatArray, FloatArray, FloatArray]:

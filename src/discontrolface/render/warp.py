@@ -20,7 +20,9 @@ from discontrolface.render.compose import Colours, Paint, Photo, compose, finish
 from discontrolface.render.extend import Turn, extend_motion, motion_beyond
 from discontrolface.render.inside import Scene, draw_inside
 from discontrolface.render.join import Around, Moved, join_motion
-from discontrolface.render.lids import closing_lids, draw_lashes, moving_lips
+from discontrolface.render.grain import grain_pixels
+from discontrolface.render.lashes import draw_lids
+from discontrolface.render.lids import closing_lids, moving_lips
 from discontrolface.render.motion import MeshMotion, Sight, mesh_motion, soften
 from discontrolface.render.outline import Outline, head_outline, no_outline
 from discontrolface.render.raster import FloatArray, rasterize
@@ -93,8 +95,8 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
     lip_motion = moving_lips(source.vertices, after, skull, rig)
     lid_motion = closing_lids(source.vertices, after, skull, rig)
 
-    colours, photo = Colours.empty(height, width), Photo(image=image, layer=source.layer, not_lips=source.not_lips)
-    paint = _paint(source, target, vertices, lid_motion, lip_motion)
+    colours, photo = Colours.empty(height, width), Photo(image=image, eyes=source.lashes, not_lips=source.not_lips)
+    paint = _paint(source, target, vertices, lid_motion, lip_motion, grain_pixels(after, skull, rig, height, width))
     pair.bands(compose, height, photo, surface, mesh, moved, paint, colours)
     scene = Scene(
         source=source,
@@ -109,7 +111,7 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
         calm=not lip_motion.any(),
     )
     draw_inside(scene, colours)
-    draw_lashes(scene, lid_motion, colours)
+    draw_lids(scene, lid_motion, colours)
     mask = np.empty((height, width), np.float32)
     pair.bands(finish, height, image, max(2, round(0.02 * height)), colours, mask)
     return Preview(image=colours.picture, visibility=colours.visibility, mask=mask, flow=moved.flow)
@@ -168,11 +170,13 @@ def _joined_motion(
     return moved
 
 
-def _paint(source: PreviewSource, target: View, vertices: _Vertices, lid_motion: FloatArray, lip_motion: FloatArray) -> Paint:
+def _paint(
+    source: PreviewSource, target: View, vertices: _Vertices, lid_motion: FloatArray, lip_motion: FloatArray, grain: FloatArray
+) -> Paint:
     """Colours for what the photo does not show: those spread over the mesh, and those of the mirrored points."""
     rig = source.rig
-    colours = np.clip(source.colours * target.albedo[rig.region] * vertices.shading, 0.0, 1.0).astype(np.float32)
-    twin = source.colours[rig.mirror] * source.view.albedo[rig.region] * source.shading[rig.mirror]
+    colours = np.clip(source.colours * target.albedo[rig.paint_region] * vertices.shading, 0.0, 1.0).astype(np.float32)
+    twin = source.colours[rig.mirror] * source.view.albedo[rig.paint_region] * source.shading[rig.mirror]
     return Paint(
         colours=colours,
         unpainted=rig.unpainted,
@@ -181,4 +185,6 @@ def _paint(source: PreviewSource, target: View, vertices: _Vertices, lid_motion:
         twin_pixels=np.ascontiguousarray(vertices.points[rig.mirror, :2]),
         twin_gain=np.clip(colours / np.maximum(twin, 0.02), 0.4, 2.5).astype(np.float32),
         twin_shown=np.asarray(source.shown[rig.mirror] * (1.0 - rig.unpainted + rig.hair), np.float32),
+        grain=source.grain,
+        grain_pixels=grain,
     )
