@@ -13,12 +13,12 @@ from discontrolface.render.rig import SKIN
 from discontrolface.render.sampling import brightest, relit, sample
 from discontrolface.render.surface import channel, on_vertices, point_at
 
-
 LID_STRETCH = 0.85  # of a row of the photo over a row of the picture: a closing lid that is stretched more begins to be painted
 
 
 class Photo(NamedTuple):
-    """The photo as `compose` reads it. image: (H, W, 3). eyes: (H, W) 0..1 where it shows eyes or lashes. not_lips: (H, W), see `mouth.teeth_shown`."""
+    """The photo as `compose` reads it. image: (H, W, 3). eyes: (H, W) 0..1 where it shows eyes or lashes. not_lips: (H, W), see
+    `mouth.teeth_shown`."""
 
     image: FloatArray
     eyes: FloatArray

@@ -18,16 +18,25 @@ from discontrolface.render.rig import EYE, MOUTH, TONGUE, UPPER_TEETH
 from discontrolface.render.source import PreviewSource
 from discontrolface.render.surface import Surface
 
+INWARDS = np.array(
+    [0.0, 0.42, 0.91], np.float32
+)  # towards the light that falls into a mouth, in view space: from before it, a little from above
+AROUND = 0.35  # share of that light that comes from all sides
+
+PARTING = 0.02  # squared widths of the mouth: lips that were closed show what lies behind them when the opening has grown by this much
+
 
 class Scene(NamedTuple):
     """Everything about one preview that the inside needs.
 
-    after: (V, 3) ndc in the target. surface, mesh, moved: of the target. shading: (V, 3), albedo: (R, 3) in the target. skull: in ndc, from the
-    target to the photo. overall: (3,) how many times brighter the target's light is on the whole face. calm: the lips have not moved on the skull.
+    after, normals: (V, 3) ndc and unit normals in the target. surface, mesh, moved: of the target. shading: (V, 3), albedo: (R, 3) in the target.
+    skull: in ndc, from the target to the photo. overall: (3,) how many times brighter the target's light is on the whole face. calm: the lips
+    have not moved on the skull.
     """
 
     source: PreviewSource
     after: FloatArray
+    normals: FloatArray
     surface: Surface
     mesh: MeshMotion
     moved: Moved
@@ -79,17 +88,26 @@ def _mouth(scene: Scene, opening: Opening, canvas: Canvas, lit: FloatArray) -> N
     if source.teeth_colour is not None:
         tones[1] = source.teeth_colour * scene.overall
         tones[2] = 0.9 * tones[1]
+    across = float(np.ptp(scene.after[lips, 0]))
+    wide = max(0.5 * width * across, 1.0)
+    gape = float(opening.room.sum()) / wide**2
+    # Lips that the photo shows closed stay closed until they part further than the mesh had them.
+    carried = 1.0 if scene.calm else 0.0 if source.false_gape is None else 1.0 - (gape - source.false_gape) / PARTING
     teeth = Teeth(
         place=rig.teeth,
+        facing=np.clip(AROUND + (1.0 - AROUND) * (scene.normals @ INWARDS), 0.15, 1.0).astype(np.float32),
         upper=source.upper_teeth,
         lower=source.lower_teeth,
         skull_flow=plane_affine(scene.skull, float(scene.after[front_teeth, 2].mean()), height, width),
         front=float(scene.after[lips, 2].mean()),
-        width=float(np.ptp(scene.after[lips, 0])),
+        width=across,
+        wide=wide,
+        gape=gape,
         tones=tones,
         overall=scene.overall,
         reach=max(2, round(0.022 * height)),
-        calm=scene.calm,
+        carried=float(np.clip(carried, 0.0, 1.0)),
+        closed=source.false_gape is not None,
     )
     draw_mouth(opening, teeth, canvas)
 

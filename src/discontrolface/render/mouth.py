@@ -14,7 +14,8 @@ from discontrolface.render.compiled import compiled, inlined
 from discontrolface.render.raster import FloatArray
 from discontrolface.render.rig import LOWER_TEETH, MOUTH, TONGUE, UPPER_TEETH
 from discontrolface.render.sampling import brightest, relit, sample
-from discontrolface.render.surface import channel, point_at
+from discontrolface.render.smoothstep import rising
+from discontrolface.render.surface import channel, on_vertices, point_at
 
 GUM = (0.72, 0.40, 0.40)  # share of the light that gums give back
 
@@ -22,23 +23,30 @@ GUM = (0.72, 0.40, 0.40)  # share of the light that gums give back
 class Teeth(NamedTuple):
     """What `draw_mouth` knows of a mouth.
 
-    place: (V, 2) as `PreviewRig.teeth`. upper, lower: (H, W) where the photo shows teeth (`teeth_shown`). skull_flow: (2, 3) affine, target pixel to
-    photo pixel, of the upper front teeth. front: ndc depth of the lips; width: of the mouth, ndc. tones: (5, 3) lit colours of mouth, upper teeth,
-    lower teeth, tongue, gums. overall: (3,) ratio of shadings of the whole face (the lips' normals say little about what lies behind them).
+    place: (V, 2) as `PreviewRig.teeth`. facing: (V,) 0..1 how far a surface faces the light that falls through the lips.
+    upper, lower: (H, W) where the photo shows teeth (`teeth_shown`). skull_flow: (2, 3) affine, target pixel to photo pixel, of the upper front
+    teeth. front: ndc depth of the lips; width: of the mouth, ndc; wide: the same in pixels; gape: the opening's area in squares of that width.
+    tones: (5, 3) lit colours of mouth, upper teeth, lower teeth, tongue, gums. overall: (3,) ratio of shadings of the whole face (the lips' normals
+    say little about what lies behind them).
     reach: pixels by which the photo's teeth are continued towards the gums, where a rising lip uncovers more of them; towards the biting edge they
-    end where the photo ends them. calm: the lips have not moved on the skull.
+    end where the photo ends them. carried: 0..1 how far the lips carry along what the photo shows between them (1: they have not moved on the
+    skull, or have not parted). closed: the photo shows closed lips.
     """
 
     place: FloatArray
+    facing: FloatArray
     upper: FloatArray
     lower: FloatArray
     skull_flow: FloatArray
     front: float
     width: float
+    wide: float
+    gape: float
     tones: FloatArray
     overall: FloatArray
     reach: int
-    calm: bool
+    carried: float
+    closed: bool
 
 
 @compiled
@@ -47,30 +55,40 @@ def draw_mouth(opening, teeth, canvas):  # type: ignore[no-untyped-def]
     image, surface, cover, room, photo_layer = opening.image, opening.surface, opening.cover, opening.room, opening.photo_layer
     layer, light, trust = opening.mesh.layer, opening.moved.light, opening.mesh.sighted
     mesh_flow, skin_flow = opening.mesh.flow, opening.moved.flow
-    place, upper, lower, tones, overall, calm = teeth.place, teeth.upper, teeth.lower, teeth.tones, teeth.overall, teeth.calm
+    place, upper, lower, tones, overall, calm = teeth.place, teeth.upper, teeth.lower, teeth.tones, teeth.overall, teeth.carried >= 1.0
     inside, seen, touched, drawn, top, left = canvas.inside, canvas.seen, canvas.touched, canvas.drawn, canvas.top, canvas.left
     depth, skull_flow = surface.depth, teeth.skull_flow
     one, zero = np.float32(1.0), np.float32(0.0)
     model, ratio = np.empty(3, np.float32), np.empty(3, np.float32)
+    lip = np.full(drawn.shape[1], np.float32(-1.0))  # the row of the upper lip's edge
     for i in range(top, top + drawn.shape[0]):
         for j in range(left, left + drawn.shape[1]):
             kind = layer[i, j]
             if kind < MOUTH or kind > TONGUE:
                 continue
             drawn[i - top, j - left] = True
+            if lip[j - left] < 0:
+                lip[j - left] = np.float32(i)
             for k in range(3):
                 ratio[k] = overall[k] + np.float32(0.25) * (light[i, j, k] - overall[k])
             point = point_at(surface, i, j)
-            behind = max((teeth.front - depth[i, j]) / teeth.width, zero)
-            _model_colour(kind, behind, channel(place, 0, point), channel(place, 1, point), tones, model)
+            behind = max(np.float32((teeth.front - depth[i, j]) / teeth.width), zero)
+            below = (np.float32(i) - lip[j - left] + np.float32(0.5)) / np.float32(teeth.wide)
+            light_in = _light_in(behind, below, np.float32(teeth.gape))
+            _model_colour(
+                kind, light_in, on_vertices(teeth.facing, point), channel(place, 0, point), channel(place, 1, point), tones, model
+            )
             flow_x, flow_y = mesh_flow[i, j, 0], mesh_flow[i, j, 1]
             apart = abs(flow_x - skin_flow[i, j, 0]) + abs(flow_y - skin_flow[i, j, 1])
-            still = calm or (trust[i, j] > 0 and apart < np.float32(0.4))
-            if calm:  # the lips stay with the teeth (the head turns): the opening shows what it showed, carried along by the lips
+            still = calm or (trust[i, j] > 0 and apart < np.float32(0.4) and not teeth.closed)
+            if calm:  # the lips stay with the teeth (the head turns) or closed: the opening shows what it showed, carried along by the lips
                 flow_x, flow_y = skin_flow[i, j, 0], skin_flow[i, j, 1]
                 apart = zero
             known = zero
-            if not still:
+            if teeth.carried > 0 and not calm:
+                known = np.float32(teeth.carried)
+                _mix_photo(image, np.float32(j) + skin_flow[i, j, 0], np.float32(i) + skin_flow[i, j, 1], known, ratio, model)
+            elif not still:
                 known = _teeth_on_skull(image, upper, teeth.reach, skull_flow, i, j, kind, tones, ratio, model)
             if known < one and (calm or trust[i, j] > 0):
                 x, y = np.float32(j) + flow_x, np.float32(i) + flow_y
@@ -99,26 +117,35 @@ def draw_mouth(opening, teeth, canvas):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _model_colour(kind, behind, along, up, tones, model):  # type: ignore[no-untyped-def]
-    """What the head model shows at a pixel of a layer, into model (3,): darker the deeper. behind: how deep, in widths of the mouth. along, up: of a
+def _light_in(behind, below, gape):  # type: ignore[no-untyped-def]
+    """0..1: how much of the light before the lips arrives, `behind` them and `below` the upper one's edge, both in widths of the mouth.
+
+    The opening is seen from there under a solid angle that falls with the square of the depth; and the upper lip shadows what hangs close behind it.
+    """
+    through = gape / (gape + np.float32(1.8) * behind * behind)
+    shadow = rising(below / (np.float32(0.03) + np.float32(0.5) * min(behind, np.float32(0.5))))
+    return through * (np.float32(0.35) + np.float32(0.65) * shadow)
+
+
+@inlined
+def _model_colour(kind, light_in, facing, along, up, tones, model):  # type: ignore[no-untyped-def]
+    """What the head model shows at a pixel of a layer, into model (3,). light_in: as `_light_in`; facing: as in Teeth. along, up: of a
     tooth, as `PreviewRig.teeth` (up above 0: crown, grows towards the biting edge)."""
     one, zero = np.float32(1.0), np.float32(0.0)
     if kind in (UPPER_TEETH, LOWER_TEETH):
         gap = tooth_gap(abs(along), kind == LOWER_TEETH)
-        shade = np.exp(-np.float32(1.3) * max(behind - np.float32(0.25), zero))
+        shade = np.sqrt(light_in) * (np.float32(0.7) + np.float32(0.3) * facing)
         crease = one - np.float32(0.45) * np.exp(-(gap * gap) / np.float32(0.12))
         crown = min(max(up * np.float32(1.5) + np.float32(0.3) + np.float32(0.5) * min(gap, one), zero), one)
         row = 1 if kind == UPPER_TEETH else 2
         for k in range(3):
             model[k] = shade * (tones[4, k] * np.float32(0.8) + crown * (tones[row, k] * crease - tones[4, k] * np.float32(0.8)))
     elif kind == TONGUE:
-        shade = np.exp(-np.float32(1.6) * max(behind - np.float32(0.15), zero))
         for k in range(3):
-            model[k] = shade * tones[3, k]
+            model[k] = light_in * facing * tones[3, k]
     else:
-        shade = np.float32(0.3) + np.float32(0.7) * np.exp(-np.float32(2.5) * max(behind - np.float32(0.1), zero))
         for k in range(3):
-            model[k] = shade * tones[0, k]
+            model[k] = light_in * tones[0, k]
 
 
 @inlined
@@ -192,23 +219,25 @@ def tooth_gap(along, lower):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def tooth_like(colour, skin_light, skin_blue):  # type: ignore[no-untyped-def]
-    """0..1: bright and less red than the skin."""
+def tooth_like(colour, skin_light, skin_blue, white):  # type: ignore[no-untyped-def]
+    """0..1: bright, less red than the skin, and not far darker than the white of the eyes: lips of dark skin are paler than that skin, too."""
+    one, zero = np.float32(1.0), np.float32(0.0)
     light = (colour[0] + colour[1] + colour[2]) / np.float32(3.0)
     blue = colour[2] / max(colour[0], np.float32(0.02))
-    bright = min(max((light / max(skin_light, np.float32(0.02)) - np.float32(0.4)) * np.float32(4.0), np.float32(0.0)), np.float32(1.0))
-    pale = min(max((blue / max(skin_blue, np.float32(0.05)) - np.float32(1.0)) * np.float32(6.0), np.float32(0.0)), np.float32(1.0))
-    return bright * pale
+    bright = min(max((light / max(skin_light, np.float32(0.02)) - np.float32(0.4)) * np.float32(4.0), zero), one)
+    pale = min(max((blue / max(skin_blue, np.float32(0.05)) - one) * np.float32(6.0), zero), one)
+    ivory = min(max((light / max(white, np.float32(0.02)) - np.float32(0.45)) * np.float32(8.0), zero), one)
+    return bright * pale * ivory
 
 
 @compiled
-def teeth_shown(image, cover, layer, skin):  # type: ignore[no-untyped-def]
+def teeth_shown(image, cover, layer, skin, white):  # type: ignore[no-untyped-def]
     """What the photo shows in the mouth's opening or close to it, three maps (H, W) 0..1: upper teeth; lower teeth; teeth or the dark of the
     mouth, so not lips.
 
     Teeth are the lower ones where the mesh has lower teeth, unless they go on from the upper ones without a gap (in a smile they do, and the
     mesh may well be wrong about where the upper ones end). cover: (H, W) soft mask of the opening, wide enough for the fit's error.
-    layer: (H, W) of the photo's pixels. skin: (3,) colour of the skin around.
+    layer: (H, W) of the photo's pixels. skin: (3,) colour of the skin around. white: brightness of the white of the eyes, 0 where it is not known.
     """
     height, width = cover.shape
     skin_light = (skin[0] + skin[1] + skin[2]) / np.float32(3.0)
@@ -225,7 +254,7 @@ def teeth_shown(image, cover, layer, skin):  # type: ignore[no-untyped-def]
                 near = min(cover[i, j] * np.float32(6.0), one)
                 light = (image[i, j, 0] + image[i, j, 1] + image[i, j, 2]) / np.float32(3.0)
                 dark = min(max((np.float32(0.42) - light / skin_light) * np.float32(8.0), zero), one)
-                tooth = near * tooth_like(image[i, j], skin_light, skin_blue)
+                tooth = near * tooth_like(image[i, j], skin_light, skin_blue, white)
                 other[i, j] = max(tooth, near * dark)
                 if (layer[i, j] != LOWER_TEETH and (i == 0 or lower[i - 1, j] == 0)) or (i > 0 and upper[i - 1, j] > 0.4):
                     upper[i, j] = tooth

@@ -57,7 +57,7 @@ class PreviewRig:
     skull, jaw: indices of vertices that move rigidly with the skull and with the jaw.
     eyes: two index arrays, the subject's left eyeball and the right one. eye_centres: (2, 3), where they turn, at rest.
     skin_trust: (V,) 0..1, how well the photo's colour at a vertex stands for the skin around it (low at lashes, ears, lip seam).
-    lid_edges: (L, 2) vertices of the edges on the lids' rims.
+    lid_edges: (L, 2) vertices of the edges on the lids' rims. mouth_rim: indices of the vertices where the lips end inside.
     hair: (V,) 1 on scalp and ears. lids: (V,) 1 on the lids, falling to 0 before the brows. lips: (V,) 1 on lips.
     unpainted: (V,) 1 where hidden skin is not painted: hair, ears and the neck (who knows what clothes and hair lie on it).
     teeth: (V, 2) millimetres along the dental arch from its middle (signed), and from the gum line towards the biting edge (negative: gum).
@@ -85,6 +85,7 @@ class PreviewRig:
     eye_centres: FloatArray
     skin_trust: FloatArray
     lid_edges: IntArray
+    mouth_rim: IntArray
     teeth: FloatArray
 
     @cached_property
@@ -100,7 +101,7 @@ class PreviewRig:
 
     @cached_property
     def paint_region(self) -> np.ndarray:
-        """(V,) the region whose albedo paints a vertex: lids are painted with skin (what a photo of an open eye shows of them is lashes and shadow)."""
+        """(V,) the region whose albedo paints a vertex: lids are painted with skin, for a photo of an open eye shows lashes and shadow there."""
         hidden = [self.region_names.index(name) for name in ("eyelids", "eye_socket") if name in self.region_names]
         return np.where(np.isin(self.region, hidden), self.region.min(), self.region)
 
@@ -156,7 +157,8 @@ class PreviewRig:
             eyes=(eyes[0], eyes[1]),
             eye_centres=centres.astype(np.float32),
             skin_trust=trust,
-            lid_edges=_rim(faces, face_layer, vertex_layer),
+            lid_edges=_rim(faces, face_layer, SOCKET),
+            mouth_rim=np.unique(_rim(faces, face_layer, MOUTH)),
             teeth=_teeth(template, vertex_layer),
         )
 
@@ -185,13 +187,13 @@ def _ring(neighbours: IntArray, starts: IntArray, inside: np.ndarray) -> np.ndar
     return touched & (np.diff(starts) > 0)
 
 
-def _rim(faces: IntArray, face_layer: np.ndarray, vertex_layer: np.ndarray) -> IntArray:
-    """Edges (L, 2) between the lids' outer skin and the eye sockets."""
+def _rim(faces: IntArray, face_layer: np.ndarray, behind: int) -> IntArray:
+    """Edges (L, 2) between the outer skin and a layer behind it: the lids' rims (SOCKET), the lips' (MOUTH)."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     layer = np.concatenate([face_layer] * 3)
     key = np.sort(edges, axis=1)
     key = key[:, 0].astype(np.int64) * (int(faces.max()) + 1) + key[:, 1]
-    shared = np.intersect1d(key[layer == SKIN], key[layer == SOCKET])
+    shared = np.intersect1d(key[layer == SKIN], key[layer == behind])
     base = int(faces.max()) + 1
     return np.stack([shared // base, shared % base], 1).astype(np.int32)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,6 +50,7 @@ class PreviewSource:
     image: (H, W, 3) the photo, view: the head in it, rig: of its head model. vertices: (V, 3) those of the view, float32.
     normals, shading: (V, 3). depth: (H, W) ndc, -inf off the mesh. layer: (H, W) uint8, OFF off the mesh. shadowed: see `near_occluder`.
     upper_teeth, lower_teeth, not_lips: (H, W), see `mouth.teeth_shown`. teeth_colour: (3,) of the teeth the photo shows, None if it does not.
+    false_gape: where the photo shows closed lips, how far the mesh opens them all the same (area / squared width of the mouth); None: open.
     matte: (G, G), see `matte.head_matte`. decided: (H, W), see `matte.decide`; (0, 0) where the colours decide nothing.
     clear: pixels from the head, see `outline.Outline`. mouth, eyes: (H, W) soft masks of the openings. iris: see `eyes.angle_sums`.
     lashes: (H, W) 1 on the eyes, falling to 0 over the lashes around. grain: see `skin_grain`.
@@ -68,6 +70,7 @@ class PreviewSource:
     lower_teeth: FloatArray
     not_lips: FloatArray
     teeth_colour: FloatArray | None
+    false_gape: float | None
     matte: FloatArray
     decided: FloatArray
     clear: FloatArray
@@ -92,7 +95,16 @@ def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSou
     shading = vertex_shading(normals, view.light)
     layer = np.where(raster.triangle >= 0, rig.face_layer[raster.triangle], np.uint8(OFF))
     shadowed = near_occluder(raster.depth, outline_margin(height))
-    upper_teeth, lower_teeth, not_lips = _teeth_shown(image, layer, vertices, normals, rig)
+    tones = _face_tones(image, layer, vertices, normals, rig)
+    upper_teeth, lower_teeth, not_lips = _teeth_shown(image, layer, tones)
+    mouth = (layer >= MOUTH) & (layer <= TONGUE)
+    lips = np.flatnonzero(rig.lips)
+    wide = max(float(np.ptp(vertices[lips, 0])) * 0.5 * width, 1.0) if len(lips) else 1.0
+    teeth_colour = _teeth_colour(image, upper_teeth, tones, wide)
+    false_gape = None
+    if teeth_colour is None and not _really_open(mouth, not_lips, wide):
+        false_gape = float(mouth.sum()) / wide**2
+        upper_teeth, lower_teeth, mouth = np.zeros_like(upper_teeth), np.zeros_like(lower_teeth), np.zeros_like(mouth)
     matte, own, other = _matte(image, raster.triangle, coarse_grid(height, width), rig)
     colours, shown = _vertex_colours(image, vertices, raster.depth, normals, shading, view.albedo, shadowed, not_lips, matte, rig)
     radius = max(1, round(height / 256))
@@ -112,11 +124,12 @@ def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSou
         upper_teeth=upper_teeth,
         lower_teeth=lower_teeth,
         not_lips=not_lips,
-        teeth_colour=_teeth_colour(image, upper_teeth),
+        teeth_colour=teeth_colour,
+        false_gape=false_gape,
         matte=matte,
         decided=decide(image, matte, own, other),
         clear=head_distance(raster.triangle, rig.head_faces),
-        mouth=soft_mask((layer >= MOUTH) & (layer <= TONGUE), radius),
+        mouth=soft_mask(mouth, radius),
         eyes=eyes,
         iris=(iris[0], iris[1]),
         lashes=np.minimum(2.0 * soft_mask(layer == EYE, max(1, round(LASHES * height))), 1.0, dtype=np.float32),
@@ -212,26 +225,52 @@ def _matte(image: FloatArray, triangle: np.ndarray, grid: int, rig: PreviewRig) 
     return head_matte(image[rows][:, columns], head, distance_to(head), distance_to(~head), float(np.sqrt(max(head.sum(), 4) / np.pi)))
 
 
-def _teeth_shown(
-    image: FloatArray, layer: np.ndarray, vertices: FloatArray, normals: FloatArray, rig: PreviewRig
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """`teeth_shown` for the photo. The skin's colour, for comparison, is the median of the front of the face."""
-    opening = (layer >= MOUTH) & (layer <= TONGUE)
+class _FaceTones(NamedTuple):
+    """What teeth are compared with. skin: (3,) the median of the front of the face; None where the picture does not show it. white: brightness of the
+    white of the eyes, 0 where they are not shown."""
+
+    skin: FloatArray | None
+    white: np.float32
+
+
+def _face_tones(image: FloatArray, layer: np.ndarray, vertices: FloatArray, normals: FloatArray, rig: PreviewRig) -> _FaceTones:
     height, width = layer.shape
     points = to_pixels(vertices, height, width).astype(int)
     inside = (points >= 0).all(1) & (points[:, 0] < width) & (points[:, 1] < height)
-    skin = (rig.region == rig.region.min()) & (normals[:, 2] > 0.6) & inside & (rig.template[:, 2] > 0)
-    cover = soft_mask(opening & skin.any(), max(1, round(0.006 * height)))
-    tone = np.median(image[points[skin, 1], points[skin, 0]], axis=0).astype(np.float32) if skin.any() else np.ones(3, np.float32)
-    upper, lower, not_lips = teeth_shown(image, cover, layer, np.maximum(tone, np.float32(0.02)))
+    front = (rig.region == rig.region.min()) & (normals[:, 2] > 0.6) & inside & (rig.template[:, 2] > 0)
+    eye = image[layer == EYE].mean(1)
+    return _FaceTones(
+        skin=np.maximum(np.median(image[points[front, 1], points[front, 0]], axis=0), 0.02).astype(np.float32) if front.any() else None,
+        white=np.float32(np.quantile(eye, 0.95) if len(eye) > 20 else 0.0),
+    )
+
+
+def _teeth_shown(image: FloatArray, layer: np.ndarray, tones: _FaceTones) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """`teeth_shown` for the photo."""
+    opening = (layer >= MOUTH) & (layer <= TONGUE) & (tones.skin is not None)
+    cover = soft_mask(opening, max(1, round(0.006 * len(layer))))
+    skin = np.ones(3, np.float32) if tones.skin is None else tones.skin
+    upper, lower, not_lips = teeth_shown(image, cover, layer, skin, tones.white)
     return smoothed(upper), smoothed(lower), not_lips
 
 
-def _teeth_colour(image: FloatArray, upper_teeth: FloatArray) -> FloatArray | None:
-    """(3,) the median of the upper teeth; None where the photo shows too few pixels of them."""
+def _really_open(mouth: np.ndarray, not_lips: FloatArray, wide: float) -> bool:
+    """Whether the photo shows the inside of a mouth where the mesh has it open, (H, W) bool: a fit opens many a mouth that is closed by a few pixels,
+    and what the photo shows there is lips. wide: pixels from corner to corner."""
+    area = int(mouth.sum())
+    return area > 0.02 * wide**2 and float((not_lips[mouth] > 0.3).mean()) > 0.3
+
+
+def _teeth_colour(image: FloatArray, upper_teeth: FloatArray, tones: _FaceTones, wide: float) -> FloatArray | None:
+    """(3,) the median of the upper teeth; None where the photo shows too few pixels of them, or what was found is as red as skin or too dark (the
+    shine of lips). wide: pixels from corner to corner of the mouth."""
     box = bounds(upper_teeth > 0.6, 0)
-    if box is None:
+    if box is None or tones.skin is None:
         return None
     window = (slice(box.top, box.bottom), slice(box.left, box.right))
     colours = image[window][upper_teeth[window] > 0.6]
-    return np.median(colours, axis=0) if len(colours) > 1e-4 * image.shape[0] * image.shape[1] else None
+    if len(colours) <= 0.006 * wide**2:
+        return None
+    colour = np.asarray(np.median(colours, axis=0), np.float32)
+    red = colour[1] / max(colour[0], 0.02) <= tones.skin[1] / tones.skin[0]
+    return None if red or colour.mean() < 0.68 * tones.white else colour

@@ -18,9 +18,9 @@ from discontrolface.render.anchors import Anchors, coarse_anchors
 from discontrolface.render.bands import Pair
 from discontrolface.render.compose import Colours, Paint, Photo, compose, finish
 from discontrolface.render.extend import Turn, extend_motion, motion_beyond
+from discontrolface.render.grain import grain_pixels
 from discontrolface.render.inside import Scene, draw_inside
 from discontrolface.render.join import Around, Moved, join_motion
-from discontrolface.render.grain import grain_pixels
 from discontrolface.render.lashes import draw_lids
 from discontrolface.render.lids import closing_lids, moving_lips
 from discontrolface.render.motion import MeshMotion, Sight, mesh_motion, soften
@@ -32,6 +32,7 @@ from discontrolface.render.source import PreviewSource as PreviewSource
 from discontrolface.render.source import View as View
 from discontrolface.render.source import check_view, checked_image, coarse_grid, outline_margin, prepare_source, to_pixels
 from discontrolface.render.surface import Surface
+from discontrolface.render.teeth import lowered_teeth
 from discontrolface.render.trust import near_occluder, vertex_trust
 
 STILL = 1e-5  # ndc: a skull that moves less does not turn
@@ -86,7 +87,8 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
     image, rig = source.image, source.rig
     height, width = image.shape[:2]
     after = np.ascontiguousarray(target.vertices, np.float32)
-    vertices, raster = pair.both(lambda: _vertices(source, after, target.light), lambda: rasterize(after, rig.faces, height, width))
+    shown = lowered_teeth(after, rig) if source.teeth_colour is None else after  # the photo's own teeth are where they are
+    vertices, raster = pair.both(lambda: _vertices(source, after, target.light), lambda: rasterize(shown, rig.faces, height, width))
     surface = Surface.of(raster, rig.faces)
     skull = Similarity.between(after[rig.skull], source.vertices[rig.skull])
 
@@ -101,6 +103,7 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
     scene = Scene(
         source=source,
         after=after,
+        normals=vertices.normals,
         surface=surface,
         mesh=mesh,
         moved=moved,
@@ -118,8 +121,10 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
 
 
 class _Vertices(NamedTuple):
-    """What becomes of the vertices. shading: (V, 3) in the target; log_ratio: (V, 3), of that to the photo's; points: (V, 4), see `mesh_motion`."""
+    """What becomes of the vertices. normals, shading: (V, 3) in the target; log_ratio: (V, 3), of that shading to the photo's; points: (V, 4), see
+    `mesh_motion`."""
 
+    normals: FloatArray
     shading: FloatArray
     log_ratio: FloatArray
     points: FloatArray
@@ -127,10 +132,11 @@ class _Vertices(NamedTuple):
 
 def _vertices(source: PreviewSource, after: FloatArray, light: FloatArray) -> _Vertices:
     before, rig = source.vertices, source.rig
-    shading = vertex_shading(skin_normals(after, rig), light)
+    normals = skin_normals(after, rig)
+    shading = vertex_shading(normals, light)
     pixels = to_pixels(before, *source.image.shape[:2])
     points = np.column_stack([pixels, before[:, 2], vertex_trust(before, after, source.normals, rig.faces)])
-    return _Vertices(shading=shading, log_ratio=relighting(source.shading, shading, rig), points=points.astype(np.float32))
+    return _Vertices(normals=normals, shading=shading, log_ratio=relighting(source.shading, shading, rig), points=points.astype(np.float32))
 
 
 def _mesh_motion(source: PreviewSource, surface: Surface, vertices: _Vertices, pair: Pair) -> MeshMotion:

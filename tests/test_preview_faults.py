@@ -1,0 +1,192 @@
+"""What closed lids and opened mouths look like on drawn people, whose open eyes and closed mouths show nothing of either."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, gaussian_filter
+
+from discontrolface.face.geometry import Geometry
+from discontrolface.face.heads.base import HeadModel
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.geometry.similarity import Similarity
+from discontrolface.render.grain import STRONGEST, skin_grain
+from discontrolface.render.mouth import tooth_like
+from discontrolface.render.raster import rasterize
+from discontrolface.render.rig import EYE, LOWER_TEETH, MOUTH, SKIN, TONGUE, UPPER_TEETH
+from discontrolface.render.source import PreviewSource, prepare_source
+from discontrolface.render.teeth import MOST, lowered_teeth
+from discontrolface.render.warp import Preview, preview_of
+from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_parameters, render_scene
+
+SIZE = 384
+SEEDS = (HELD_OUT + 1, HELD_OUT + 4, HELD_OUT + 6)
+
+
+class Drawn(NamedTuple):
+    """A person who looks at the camera with open eyes and a closed mouth."""
+
+    parameters: FaceParameters
+    source: PreviewSource
+
+    def edited(self, geometry: Geometry, **edit: object) -> tuple[Preview, NDArray[np.uint8]]:
+        """The preview, and the layers (SIZE, SIZE) that the target's mesh shows."""
+        view = geometry.view(self.parameters.edit(**edit))  # type: ignore[arg-type]
+        triangle = rasterize(lowered_teeth(np.ascontiguousarray(view.vertices), geometry.rig), geometry.rig.faces, SIZE, SIZE).triangle
+        return preview_of(self.source, view), np.where(triangle >= 0, geometry.rig.face_layer[triangle], np.uint8(255))
+
+
+@pytest.fixture(scope="module")
+def geometry() -> Geometry:
+    return Geometry(HeadModel.open())
+
+
+@pytest.fixture(scope="module")
+def people(geometry: Geometry) -> list[Drawn]:
+    drawn = []
+    for seed in SEEDS:
+        scene = make_scene(seed)
+        parameters = random_parameters(scene, np.random.default_rng(seed)).edit(neutral=True, yaw=0, pitch=0, roll=0, gaze=(0, 0))
+        photo = render_scene(scene, parameters, SIZE).image
+        drawn.append(Drawn(parameters, prepare_source(photo, geometry.view(parameters), geometry.rig)))
+    return drawn
+
+
+def fine(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W) the picture's fine structure, as a share of its brightness."""
+    light = picture.mean(-1)
+    return np.asarray(light / gaussian_filter(light, 2.5) - 1.0)
+
+
+@pytest.mark.parametrize("edit", [{"blink": 1.0}, {"winkLeft": 1.0}, {"winkRight": 1.0}], ids=str)
+def test_closed_lids_are_skin(geometry: Geometry, people: list[Drawn], edit: dict[str, float]) -> None:
+    for person in people:
+        out, layer = person.edited(geometry, expression=edit)
+        lid = (person.source.layer == EYE) & (layer == SKIN)
+        assert lid.sum() > 60
+        lit = out.image[lid]
+        ring = binary_dilation(lid, iterations=22) & ~binary_dilation(lid | (layer == EYE) | (person.source.layer == EYE), iterations=12)
+        around = np.median(out.image[ring & (layer == SKIN)], axis=0)
+        middle = np.median(lit, axis=0)
+        assert 0.7 < middle.mean() / around.mean() < 1.2
+        assert np.abs(middle / middle.sum() - around / around.sum()).max() < 0.025  # the tint; grey is 0.06 and more from skin
+        assert lit.mean(1).max() < 1.25 * around.mean()  # no white of the eye
+        assert out.image[binary_dilation(lid, iterations=4)].mean(-1).min() < 0.7 * middle.mean()  # lashes
+        assert out.visibility[lid].mean() < 0.15  # invented, and it says so
+
+
+def test_a_lid_has_the_grain_of_the_cheek(geometry: Geometry, people: list[Drawn]) -> None:
+    rng = np.random.default_rng(0)
+    person = people[0]
+    noisy = np.clip(person.source.image * (1.0 + 0.03 * rng.standard_normal((SIZE, SIZE, 1))), 0, 1).astype(np.float32)
+    source = prepare_source(noisy, geometry.view(person.parameters), geometry.rig)
+    out, layer = Drawn(person.parameters, source).edited(geometry, expression={"blink": 1.0})
+    lid = (source.layer == EYE) & (layer == SKIN)
+    upper = lid & ~binary_dilation(layer == EYE, iterations=3)
+    upper[np.flatnonzero(lid.any(1))[-1] - 5 :] = False  # the lashes
+    assert 0.3 < fine(out.image)[upper].std() / 0.03 < 1.3
+
+
+def test_an_edge_is_not_grain(geometry: Geometry, people: list[Drawn]) -> None:
+    """The rim of glasses on the cheek does not come up on the lid."""
+    person = people[0]
+    photo = np.full((SIZE, SIZE, 3), 0.6, np.float32)
+    photo[::9] = 0.1
+    grain = skin_grain(photo, person.source.vertices, geometry.rig)
+    assert np.abs(grain).max() < STRONGEST
+
+
+def test_a_wink_leaves_the_other_eye_alone(geometry: Geometry, people: list[Drawn]) -> None:
+    for person in people:
+        out, _ = person.edited(geometry, expression={"winkLeft": 1.0})
+        right = person.source.eyes > 0
+        between = np.mean([person.source.vertices[eye, 0].mean() for eye in geometry.rig.eyes])
+        right[:, int((between + 1) * 0.5 * SIZE) :] = False  # the subject's left eye is on the picture's right
+        assert right.sum() > 40
+        assert not out.mask[right].any()
+
+
+@pytest.mark.parametrize("opening", [0.4, 0.7, 1.0])
+def test_an_opened_mouth_is_dark_and_has_depth(geometry: Geometry, people: list[Drawn], opening: float) -> None:
+    for person in people:
+        out, layer = person.edited(geometry, expression={"jawOpen": opening})
+        light = out.image.mean(-1)
+        soft = (layer == MOUTH) | (layer == TONGUE)
+        edge = binary_dilation(layer == SKIN, iterations=2)
+        skin = np.median(light[binary_dilation(soft, iterations=30) & (layer == SKIN)])
+        inside = soft & ~edge
+        assert inside.sum() > 40
+        assert np.median(light[inside]) < 0.55 * skin
+        assert light[inside].std() > 0.12 * light[inside].mean()  # no plate of one colour
+        rows = np.nonzero(inside)[0]
+        top, bottom = np.quantile(rows, (0.15, 0.75))
+        index = np.indices(inside.shape)[0]
+        assert light[inside & (index <= top)].mean() < light[inside & (index >= bottom)].mean()  # the upper lip's shadow
+        red, green = out.image[inside & (index >= bottom)][:, 0].mean(), out.image[inside & (index >= bottom)][:, 1].mean()
+        assert red > 1.15 * green  # flesh, not grey
+
+
+def test_a_wide_open_mouth_shows_the_edge_of_the_upper_teeth(geometry: Geometry, people: list[Drawn]) -> None:
+    for person in people:
+        out, layer = person.edited(geometry, expression={"jawOpen": 1.0})
+        light = out.image.mean(-1)
+        teeth, deep = layer == UPPER_TEETH, layer == MOUTH
+        assert teeth.sum() > 30
+        assert np.median(light[teeth]) > 1.6 * np.median(light[deep])
+        skin = np.median(light[binary_dilation(deep, iterations=30) & (layer == SKIN)])
+        assert np.median(light[(layer == UPPER_TEETH) | (layer == LOWER_TEETH)]) < 1.1 * max(skin, 0.5)  # in the photo's light
+
+
+def test_teeth_hang_by_a_few_millimetres_and_only_in_an_open_mouth(geometry: Geometry, people: list[Drawn]) -> None:
+    rig, parameters = geometry.rig, people[0].parameters
+    closed = np.ascontiguousarray(geometry.view(parameters).vertices)
+    assert lowered_teeth(closed, rig) is closed
+    for turn in ((0, 0, 0), (25, 10, 20)):
+        after = np.ascontiguousarray(geometry.view(parameters.edit(expression={"jawOpen": 1.0}, turn=turn)).vertices)
+        moved = lowered_teeth(after, rig) - after
+        teeth = rig.vertex_layer == UPPER_TEETH
+        assert not moved[~teeth].any()
+        skull = Similarity.between(rig.template[rig.skull], after[rig.skull])
+        scale = float(np.cbrt(np.linalg.det(skull.matrix)))
+        down = moved[teeth] @ skull.matrix[:, 1] / scale**2
+        assert (down < -1e-4).all()
+        assert (down > -3 * MOST).all()
+        assert np.allclose(moved[teeth], down[:, None] * skull.matrix[:, 1], atol=1e-6)
+
+
+def test_closed_lips_stay_closed_when_they_smile(geometry: Geometry, people: list[Drawn]) -> None:
+    """A fit often opens a closed mouth by a few pixels: read so, a smile does not draw a mouth's inside between the lips."""
+    person = people[0]
+    read = person.parameters.edit(expression={"jawOpen": 0.2})
+    opened = prepare_source(person.source.image, geometry.view(read), geometry.rig)
+    photo, lips = person.source.image.copy(), np.array([0.5, 0.28, 0.2], np.float32)
+    photo[binary_dilation((opened.layer >= MOUTH) & (opened.layer <= TONGUE), iterations=8)] = lips
+    source = prepare_source(photo, geometry.view(read), geometry.rig)
+    assert source.false_gape is not None
+    assert source.false_gape > 0.02
+    out, layer = Drawn(read, source).edited(geometry, expression={"smile": 0.5, "jawOpen": 0.2})
+    inside = (layer >= MOUTH) & (layer <= TONGUE)
+    assert inside.sum() > 60
+    assert np.abs(out.image[inside] - lips).mean() < 0.05
+    wide, layer = Drawn(read, source).edited(geometry, expression={"jawOpen": 0.8})
+    inside = (layer >= MOUTH) & (layer <= TONGUE)
+    assert np.median(wide.image[inside].mean(-1)) < 0.6 * lips.mean()
+
+
+@pytest.mark.parametrize(
+    ("colour", "skin", "white", "teeth"),
+    [
+        ((0.42, 0.28, 0.31), (0.45, 0.34, 0.28), 0.69, False),  # lips of dark skin: paler than the skin
+        ((0.27, 0.21, 0.21), (0.32, 0.26, 0.21), 0.64, False),
+        ((0.70, 0.64, 0.60), (0.35, 0.26, 0.22), 0.60, True),
+        ((0.84, 0.81, 0.79), (0.68, 0.55, 0.46), 0.63, True),
+        ((0.85, 0.81, 0.79), (0.68, 0.55, 0.46), 0.0, True),  # eyes closed
+    ],
+)
+def test_lips_are_not_taken_for_teeth(colour: tuple[float, ...], skin: tuple[float, ...], white: float, teeth: bool) -> None:
+    value = tooth_like(np.array(colour, np.float32), np.float32(np.mean(skin)), np.float32(skin[2] / skin[0]), np.float32(white))
+    assert (value > 0.6) == teeth
+    assert teeth or value < 0.35
