@@ -35,7 +35,7 @@ def skin_grain(image: FloatArray, vertices: FloatArray, rig: PreviewRig) -> Floa
 
 def grain_pixels(after: FloatArray, skull: Similarity, rig: PreviewRig, height: int, width: int) -> FloatArray:
     """(V, 2) the place in the photo, in pixels, whose grain is that of a vertex of a lid: as far below the eye as the vertex goes with the skull."""
-    moved = skull(after)
+    moved = skull(after).astype(np.float32)
     out = np.empty((len(after), 2), np.float32)
     out[:, 0] = (moved[:, 0] + 1.0) * (0.5 * width)
     out[:, 1] = (1.0 - moved[:, 1]) * (0.5 * height)
