@@ -12,9 +12,11 @@ from discontrolface.cli.assets import assets_app
 from discontrolface.cli.attributes import attributes_app
 from discontrolface.cli.benchmark import benchmark
 from discontrolface.cli.cache import cache_app
+from discontrolface.cli.doctor import doctor
 from discontrolface.cli.edit import edit
 from discontrolface.cli.evaluate import evaluate
 from discontrolface.cli.export import export
+from discontrolface.cli.inspect import inspect
 from discontrolface.cli.interpolate import interpolate
 from discontrolface.cli.personalize import personalize
 from discontrolface.cli.prepare import prepare
@@ -33,7 +35,7 @@ app = typer.Typer(
 app.add_typer(assets_app, name="assets")
 app.add_typer(attributes_app, name="attributes")
 app.add_typer(cache_app, name="cache")
-for command in (read, personalize, edit, export, sample, interpolate, prepare, train, ablate, benchmark, evaluate, studio):
+for command in (read, personalize, edit, export, sample, interpolate, prepare, train, ablate, benchmark, evaluate, studio, inspect, doctor):
     app.command()(command)
 
 
