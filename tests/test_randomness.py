@@ -174,7 +174,7 @@ def test_numbers_come_one_step_late_and_all_when_asked() -> None:
     late = LateNumbers()
     seen = []
     for step in range(3):
-        late.put(step, 0.5, torch.tensor(float(step)), torch.tensor(10.0 + step))
+        late.put(step, 0.5, 1e-4, torch.tensor(float(step)), torch.tensor(10.0 + step))
         seen += [(n.step, n.values()) for n in late.take()]
     assert seen == [(0, (0.0, 10.0)), (1, (1.0, 11.0))]
     assert [n.step for n in late.take(all_of_them=True)] == [2]

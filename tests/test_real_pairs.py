@@ -50,10 +50,10 @@ def pairs(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_people_by_folder_and_by_table(photos: Path, tmp_path: Path) -> None:
     by_folder = list_people(photos, "folders")
-    assert {name: len(found) for name, found in by_folder.items()} == {"ann": 2, "bob": 2}
+    assert {name: len(found.photos) for name, found in by_folder.items()} == {"ann": 2, "bob": 2}
     table = tmp_path / "people.csv"
     table.write_text("file,person,age\nann/front.png,p1,30\nbob/only.png,p2,40\nann/side.png,p1,30\n")
-    assert {name: [Path(p).name for p in found] for name, found in list_people(photos, str(table)).items()} == {
+    assert {name: [Path(p).name for p in found.photos] for name, found in list_people(photos, str(table)).items()} == {
         "p1": ["front.png", "side.png"],
         "p2": ["only.png"],
     }

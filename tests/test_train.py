@@ -262,11 +262,11 @@ def test_mixed_precision_learns_too(blocks: Path, tmp_path: Path, precision: str
 
 def test_learning_rate_warms_up_and_falls() -> None:
     config = dataclasses.replace(TINY, steps=100, warmup=10, final_lr=0.1)
-    rates = [learning_rate(config, step) for step in range(101)]
+    rates = [learning_rate(config, step, step / 100) for step in range(101)]
     assert rates[0] == pytest.approx(config.lr * 0.1, rel=0.01)
     assert max(rates) == rates[9]
     assert rates[100] == pytest.approx(config.lr * 0.1)
-    assert learning_rate(TrainConfig(), 400_000) == 1e-4
+    assert learning_rate(TrainConfig(), 400_000, 0.9) == 1e-4
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)

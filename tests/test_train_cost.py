@@ -11,7 +11,7 @@ from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.presets import debug_config
 from discontrolface.training.config import TrainConfig, load_config
 from discontrolface.training.cost import count, describe
-from discontrolface.training.run import run_training, stage_config
+from discontrolface.training.run import Sitting, run_training, stage_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -52,7 +52,7 @@ def test_dry_run_prints_and_trains_nothing(tmp_path: Path) -> None:
 def test_what_the_command_refuses(tmp_path: Path) -> None:
     def run(stage: str, config: Path, **given: Path) -> None:
         options = {"data": None, "output": tmp_path / "out", "backbone": None, "start_from": None, **given}
-        run_training(stage, config, device="cpu", workers=0, pictures=0, say=lambda text: None, **options)  # type: ignore[arg-type]
+        run_training(stage, config, device="cpu", sitting=Sitting(), say=lambda text: None, **options)  # type: ignore[arg-type]
 
     with pytest.raises(UserError, match="is for stage 'expfacenet'"):
         stage_config(CONFIGS / "debug.yaml", "diffae")

@@ -12,8 +12,15 @@ from discontrolface.cli.source import AssetsOption
 
 
 def prepare(
-    folder: Annotated[Path, typer.Argument(help="A folder of photos, with all folders below it.", metavar="FOLDER")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The shards' folder. To go on after a stop, run the same command.")],
+    folder: Annotated[Path, typer.Argument(help="A folder of photos, with all folders below it; or an album.", metavar="FOLDER")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="The shards' folder; with --people that of the pairs, or ALBUM.zip. To go on after a stop, run the same command.",
+        ),
+    ],
     engine: Annotated[str, typer.Option(help="local, or ray (a cluster: see docs/scale.md).")] = "local",
     processes: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
     per_shard: Annotated[int, typer.Option(help="Photos in a shard.")] = 128,
@@ -33,6 +40,9 @@ def prepare(
         str | None,
         typer.Option(help="Make pairs of people's photos instead: a CSV with the columns file and person, or 'folders', one a person."),
     ] = None,
+    leave_out: Annotated[
+        Path | None, typer.Option(help="With --people or an album: a text file of people who are kept back, a name a line.")
+    ] = None,
     backgrounds: Annotated[
         float, typer.Option(help="With --people: share of the pairs that get another place behind the head, where the wall is plain.")
     ] = 0.6,
@@ -41,11 +51,12 @@ def prepare(
 ) -> None:
     """Any folder of photos to training shards (WebDataset), with an index and a report. One bad file never stops it.
 
-    With --people to blocks of pairs: the same person in two photos, moved into one frame, is an edit with its true answer.
+    With --people to blocks of pairs: the same person in two photos, moved into one frame, is an edit with its true answer. Or, where the
+    output ends in .zip, to an album: what was read, in one small file, which `prepare ALBUM.zip -o PAIRS` and `train --data ALBUM.zip` take.
     """
     with plain_errors():
-        if people is not None:
-            prepare_pairs(folder, people, output, size, max_error, backgrounds, returns, processes, engine, head, quiet)
+        if people is not None or folder.suffix == ".zip":
+            prepare_pairs(folder, people, output, size, max_error, backgrounds, returns, processes, engine, head, leave_out, quiet)
             return
         from discontrolface.training.prepare import prepare as run
         from discontrolface.training.samples import SampleSettings
@@ -62,7 +73,7 @@ def prepare(
 
 def prepare_pairs(
     folder: Path,
-    people: str,
+    people: str | None,
     output: Path,
     size: int,
     max_error: float | None,
@@ -71,24 +82,38 @@ def prepare_pairs(
     processes: int,
     engine: str,
     head: str,
+    leave_out: Path | None,
     quiet: bool,
 ) -> None:
-    """The way of `--people`."""
+    """The way of `--people`, and of an album."""
     from discontrolface.common.errors import UserError
     from discontrolface.synthetic.anatomy import HEAD
-    from discontrolface.training.people import prepare_people
+    from discontrolface.training.people import prepare_album, prepare_people
     from discontrolface.training.real_pairs import PairSettings
 
     if engine != "local":
         raise UserError(f"engine {engine!r} cannot make pairs of people yet; leave --engine out")
     if head != HEAD:
         raise UserError(f"pairs of people are read with the {HEAD} head only, not {head!r}; leave --head out")
+    if folder.suffix == ".zip" and people is not None:
+        raise UserError(f"{folder} is an album, which says who is in it; leave --people out")
     error = PairSettings.max_error if max_error is None else max_error
     settings = PairSettings(size, error, backgrounds=backgrounds, returns=returns)
     with progress_bar("preparing", quiet) as update:
-        report = prepare_people(folder, people, output, settings, processes, update)
-    left = len(report["left_out"])
+        if output.suffix == ".zip":
+            if people is None:
+                raise UserError(f"{folder} is an album already; give a folder for its pairs: -o PAIRS")
+            made = prepare_album(folder, people, output, settings, processes, update, leave_out)
+        else:
+            made = prepare_people(folder, people, output, settings, processes, update, leave_out)
+    if output.suffix == ".zip":
+        say(
+            f"{made['photos']} photos of {made['people']} people in {output}, {made['bytes'] / 1e6:.1f} MB; {len(made['left_out'])} left out"
+        )
+        for name, why in made["left_out"].items():
+            say(f"  {name}: {why}")
+        return
     say(
-        f"{report['real']} real and {report['return']} return pairs of {report['people']} people in {output}; "
-        f"{left} of {report['photos']} photos left out, see {output / 'report.json'}"
+        f"{made['real']} real and {made['return']} return pairs of {made['people']} people in {output}; "
+        f"{len(made['left_out'])} of {made['photos']} photos left out, see {output / 'report.json'}"
     )

@@ -19,7 +19,7 @@ def train(
     stage: Annotated[str, typer.Argument(help=f"{', '.join(STAGES)}, latent or oneshot.")],
     config: Annotated[Path, typer.Option(help="A YAML file, see configs/.")],
     data: Annotated[
-        Path | None, typer.Option(help="A folder of pairs, or of shards (`prepare`); for latent also of aligned crops.")
+        Path | None, typer.Option(help="A folder of pairs, or of shards (`prepare`), or ALBUM.zip; for latent also of aligned crops.")
     ] = None,
     assets_dir: AssetsOption = None,
     output: Annotated[
@@ -31,7 +31,21 @@ def train(
     preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open",
     device: Annotated[str | None, typer.Option(help="cpu, or a device by its PyTorch name. [default: what accelerate finds]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that prepare pictures ahead.")] = 0,
+    workers: Annotated[
+        int, typer.Option(help="Processes that prepare pictures ahead; of an album those that make pairs, 0: all cores but one.")
+    ] = 0,
+    on_device: Annotated[
+        bool, typer.Option("--on-device", help="Load a folder of pairs onto the device whole; nothing is prepared then.")
+    ] = False,
+    stop_after: Annotated[
+        float | None, typer.Option(help="Minutes from now; then write a checkpoint and the weights, and stop. 0: the checkpoint's weights.")
+    ] = None,
+    import_state: Annotated[
+        Path | None, typer.Option(help="Go on from pieces (--export-state) where the output folder has no checkpoint.")
+    ] = None,
+    export_state: Annotated[
+        Path | None, typer.Option(help="Write each checkpoint to this folder too, in files of less than 15.5 MB.")
+    ] = None,
     pictures: Annotated[int, typer.Option(help="Steps between pictures in TensorBoard; 0: no TensorBoard.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
 ) -> None:
@@ -55,7 +69,8 @@ def train(
 
             say(describe(stage_config(config, stage), device))
         else:
-            from discontrolface.training.run import run_training
+            from discontrolface.training.run import Sitting, run_training
 
-            weights = run_training(stage, config, data, output, backbone, start_from, device, workers, pictures, say, assets_dir)
+            sitting = Sitting(workers, pictures, stop_after, on_device, import_state, export_state)
+            weights = run_training(stage, config, data, output, backbone, start_from, device, sitting, say, assets_dir)
             say(f"weights in {weights}")

@@ -21,7 +21,8 @@ class TrainConfig:
     stage: str = "expfacenet"  # "diffae": the backbone alone; "expfacenet": the control network beside it, frozen; or a baseline's
     network: str = "open"  # name in nets/presets.py
     pairs: str = "synthetic"  # source and target: "synthetic" (two looks, both true), "self" (the paper: one photo), "warp" (a photo and its preview)
-    steps: int = 437_500  # optimizer steps
+    steps: int = 437_500  # optimizer steps; not read where `minutes` says how long
+    minutes: float = 0.0  # above 0: the run is so many minutes of training long, see clock.py
     batch: int = 32  # pictures per process and micro-batch; a step sees batch x accumulate x processes
     accumulate: int = 1  # micro-batches per step
     lr: float = 1e-4  # AdamW, no weight decay
@@ -56,6 +57,9 @@ class TrainConfig:
         0.0  # share of the pictures that are learned as the first step of an edit meets them: from nothing but noise, at t = 999
     )
     own_share: float = 0.0  # share that is learned from the network's own prediction, noised a little, as a later step of an edit meets it
+    pool: int = 4096  # pairs on the device, the newest ones, where they are made while it trains (stream.py)
+    pool_first: int = 512  # of them before the first step
+    stream_shares: tuple[float, ...] = (0.5, 0.2, 0.3)  # of real, return and drawn pairs there
     seed: int = 0
     precision: str = "no"  # "no" (float32), "bf16" or "fp16": what the networks compute in; weights and optimizer stay float32
     channels_last: bool = True  # memory order of pictures and weights
@@ -70,12 +74,17 @@ class TrainConfig:
             if getattr(self, name) not in known:
                 raise UserError(f"{name} {getattr(self, name)!r} is not known; choose one of {', '.join(known)}")
         object.__setattr__(self, "snapshot_maps", check_maps(self.snapshot_maps))
-        for name in ("steps", "batch", "accumulate", "mask_patch"):
+        for name in ("steps", "batch", "accumulate", "mask_patch", "pool", "pool_first"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("ema", "mask_low", "mask_high", "mask_share", "first_share", "own_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if self.minutes < 0:
+            raise UserError(f"minutes is {self.minutes}; it must be at least 0")
+        shares = self.stream_shares
+        if len(shares) != 3 or not all(isinstance(v, int | float) and v >= 0 for v in shares) or not sum(shares) > 0:
+            raise UserError(f"stream_shares is {list(shares)}; it must be three shares, of real, return and drawn pairs")
         if self.relative_floor < 0:
             raise UserError(f"relative_floor is {self.relative_floor}; it must be at least 0")
         if self.relative_floor and not {"preview", "visibility"} <= set(self.snapshot_maps):

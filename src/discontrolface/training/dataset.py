@@ -74,6 +74,9 @@ class Source(Protocol):
     size: int
     head: str  # the name of the head model that the data are of
 
+    @property
+    def device(self) -> torch.device | str: ...  # where its pictures are
+
     def __len__(self) -> int: ...
 
     def batch(self, draws: Draws, config: TrainConfig) -> TrainingPair: ...
@@ -108,7 +111,7 @@ class StepData(torch.utils.data.Dataset[list[Batch]]):
         rounds = config.accumulate
         draws = draw(config, step, config.batch * rounds * self.processes, len(self.source), self.source.size)
         firsts = ((self.process * rounds + k) * config.batch for k in range(rounds))
-        parts = [draws.part(first, config.batch) for first in firsts]
+        parts = [draws.part(first, config.batch).to(self.source.device) for first in firsts]
         return [complete(self.source.batch(part, config), part, config, self.space) for part in parts]
 
 
@@ -176,6 +179,8 @@ class PairDataset:
     """All `block_*.npy` and `return_*.npy` of a folder: (N, CHANNELS, H, W) uint8 each, memory-mapped. Pairs of a `return_*.npy` run from a to b
     only: b is a photo, a was made from it (real_pairs.py). pairs.json beside them says the head model."""
 
+    device: torch.device | str = "cpu"
+
     def __init__(self, folder: Path) -> None:
         paths = sorted(folder.glob("block_*.npy")) + sorted(folder.glob("return_*.npy"))
         if not paths:
@@ -223,15 +228,23 @@ class PairDataset:
             opened.append(albedo)
         return opened
 
-    def read(self, index: int, with_albedo: bool = False) -> Tensor:
-        """Pair `index` as float32 (CHANNELS, H, W) in [0, 1]; with the albedo of both sides 6 channels more."""
+    def width(self, with_albedo: bool) -> int:
+        """Channels of a pair."""
+        return CHANNELS + (sum(ALBEDO.values()) if with_albedo else 0)
+
+    def bytes(self, index: int, with_albedo: bool = False) -> NDArray[np.uint8]:
+        """Pair `index`, (CHANNELS, H, W); with the albedo of both sides 6 channels more."""
         block = int(np.searchsorted(self.starts, index, side="right")) - 1
         row = index - self.starts[block]
         pair = np.array(self.blocks[block][row])
         if with_albedo:
             self.albedo = self.albedo or self.open_albedo()
             pair = np.concatenate([pair, self.albedo[block][row]])
-        return torch.from_numpy(pair).float() / 255
+        return pair
+
+    def read(self, index: int, with_albedo: bool = False) -> Tensor:
+        """The same as float32 in [0, 1]."""
+        return torch.from_numpy(self.bytes(index, with_albedo)).float() / 255
 
     def batch(self, draws: Draws, config: TrainConfig) -> TrainingPair:
         """The pairs that were drawn, in their direction, mirrored and re-coloured as drawn."""
@@ -269,7 +282,7 @@ def finish(pictures: dict[str, Tensor], weight: Tensor, draws: Draws, maps: Sequ
         x = pictures[name]
         if name in ("normals", "source_normals"):
             x = 2 * x - 1
-            x = torch.where(mirrored, x * torch.tensor([-1.0, 1.0, 1.0])[:, None, None], x)
+            x = torch.where(mirrored, x * torch.tensor([-1.0, 1.0, 1.0], device=x.device)[:, None, None], x)
         elif name != "visibility":
             x = 2 * (x * draws.gain).clamp(0, 1) - 1
         return torch.where(mirrored, x.flip(-1), x)

@@ -5,7 +5,7 @@ So a run that was killed goes on exactly as it would have, and two processes wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from discontrolface.training.config import TrainConfig
 TEMPERATURES = (0.35, 1.0)  # of the noise from which an edit's first step starts
 LATE = 150  # timesteps below which its later steps lie
 LAST_STEP = 0.3  # share of them that are the last, t = 0
+HOST_READS = ("centre", "seed", "own")  # of the draws, whatever the device
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -44,18 +45,27 @@ class Draws:
         """The pictures first..first+count-1."""
         return Draws(*(getattr(self, f.name)[first : first + count] for f in fields(self)))
 
+    def to(self, device: torch.device | str) -> Draws:
+        """On a device. What the host reads stays with it: asking a device for it would make the host wait."""
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self) if f.name not in HOST_READS}
+        return replace(self, **moved)
+
     def noise(self, size: int, channels: int = 3) -> Tensor:
-        """(N,channels,size,size), N(0, spread^2), each picture from its own seed."""
-        return white_noise(self.seed, size, channels) * self.spread[:, None, None, None]
+        """(N,channels,size,size), N(0, spread^2), each picture from its own seed, by the generator of the device that the draws are on."""
+        return white_noise(self.seed, size, channels, self.spread.device) * self.spread[:, None, None, None]
 
     def own_noise(self, size: int, channels: int = 3) -> Tensor | None:
         """(N,channels,size,size), N(0, own^2): what own predictions are made from, independent of `noise`. None where there are none."""
-        return white_noise(self.seed + 1, size, channels) * self.own[:, None, None, None] if bool((self.own > 0).any()) else None
+        if not bool((self.own > 0).any()):
+            return None
+        device = self.spread.device
+        return white_noise(self.seed + 1, size, channels, device) * self.own.to(device, non_blocking=True)[:, None, None, None]
 
 
-def white_noise(seeds: Tensor, size: int, channels: int) -> Tensor:
+def white_noise(seeds: Tensor, size: int, channels: int, device: torch.device) -> Tensor:
     """(N,channels,size,size), N(0, 1), each picture from its own seed (N,)."""
-    return torch.stack([torch.randn(channels, size, size, generator=torch.Generator().manual_seed(s)) for s in seeds.tolist()])
+    generator = torch.Generator(device)
+    return torch.stack([torch.randn(channels, size, size, generator=generator.manual_seed(s), device=device) for s in seeds.tolist()])
 
 
 def draw(config: TrainConfig, step: int, count: int, data: int, size: int) -> Draws:

@@ -15,6 +15,7 @@ class StepNumbers:
 
     step: int
     seconds: float  # from the step before to this one, on this side
+    rate: float  # the learning rate
     host: Tensor  # (2,) loss and gradient norm, on their way to the CPU
     arrived: torch.Event | None  # None: they are here
 
@@ -33,17 +34,17 @@ class LateNumbers:
     lag: int = 1
     waiting: list[StepNumbers] = field(default_factory=list)
 
-    def put(self, step: int, seconds: float, loss: Tensor, norm: Tensor) -> None:
+    def put(self, step: int, seconds: float, rate: float, loss: Tensor, norm: Tensor) -> None:
         """Begin to copy. loss, norm: () on the device."""
         both = torch.stack([loss.detach().float(), norm.detach().float()])
         if both.device.type == "cpu":
-            self.waiting.append(StepNumbers(step, seconds, both, None))
+            self.waiting.append(StepNumbers(step, seconds, rate, both, None))
             return
         host = torch.empty(2, pin_memory=True)
         host.copy_(both, non_blocking=True)
         arrived = torch.Event(both.device)
         arrived.record()
-        self.waiting.append(StepNumbers(step, seconds, host, arrived))
+        self.waiting.append(StepNumbers(step, seconds, rate, host, arrived))
 
     def take(self, all_of_them: bool = False) -> Iterator[StepNumbers]:
         """The steps that are due, in order."""

@@ -73,20 +73,21 @@ def draw_pair(seed: int, pictures: Sequence[NDArray[np.uint8]], detail: float = 
     return scene, sides, {side: jittered(p, shape, expression) for side, p in sides.items()}
 
 
-def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, float]:
-    """Make and write the pairs of seeds first..first+count-1. Returns (first, seconds)."""
-    begin = time.monotonic()
-    geometry = find_head(HEAD).geometry()
-    pictures = synthetic.picture_backgrounds()
-    block = np.empty((count, CHANNELS, size, size), np.uint8)
-    for k in range(count):
-        scene, sides, read = draw_pair(first + k, pictures)
-        images = {side: synthetic.render_scene(scene, p, size).image for side, p in sides.items()}
-        views = {side: geometry.view(p) for side, p in read.items()}
+class PairDrawer:
+    """Draws the pair of a seed. What all pairs need is loaded once."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.geometry, self.pictures = size, find_head(HEAD).geometry(), synthetic.picture_backgrounds()
+
+    def pair(self, seed: int) -> NDArray[np.uint8]:
+        """(CHANNELS, size, size)."""
+        scene, sides, read = draw_pair(seed, self.pictures)
+        images = {side: synthetic.render_scene(scene, p, self.size).image for side, p in sides.items()}
+        views = {side: self.geometry.view(p) for side, p in read.items()}
         values: dict[str, NDArray[np.floating]] = {}
         for here, there in (("a", "b"), ("b", "a")):
-            preview = render_preview(images[here], views[here], views[there], geometry.rig)
-            snapshot = geometry.snapshot(read[here], size, MAPS).image[0].permute(1, 2, 0).numpy() * 0.5 + 0.5
+            preview = render_preview(images[here], views[here], views[there], self.geometry.rig)
+            snapshot = self.geometry.snapshot(read[here], self.size, MAPS).image[0].permute(1, 2, 0).numpy() * 0.5 + 0.5
             values |= {
                 f"image_{here}": images[here],
                 f"normals_{here}": snapshot[..., :3],
@@ -94,7 +95,14 @@ def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, floa
                 f"preview_{here}{there}": preview.image,
                 f"visibility_{here}{there}": preview.visibility,
             }
-        block[k] = encode(values)
+        return encode(values)
+
+
+def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, float]:
+    """Make and write the pairs of seeds first..first+count-1. Returns (first, seconds)."""
+    begin = time.monotonic()
+    drawer = PairDrawer(size)
+    block = np.stack([drawer.pair(seed) for seed in range(first, first + count)])
     with replacing(path, "the block of pairs") as file:
         np.save(file, block)
     return first, time.monotonic() - begin

@@ -76,6 +76,8 @@ class ShardDataset:
     assets: the folder of imported files, for pairs that are drawn with a head model of such files; None: the user's.
     """
 
+    device: torch.device | str = "cpu"
+
     def __init__(self, folder: Path, assets: Path | None = None) -> None:
         paths = [folder / "index.json"] if (folder / "index.json").is_file() else sorted(folder.glob("*/index.json"))
         if not paths:
