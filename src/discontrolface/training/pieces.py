@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
@@ -101,7 +101,7 @@ def write_pieces(state: dict[str, Any], folder: Path) -> None:
             about["files"][name] = [f"{name}-{k + 1}of{count}.safetensors" for k in range(count)]
             for k, file in enumerate(about["files"][name]):
                 held = {key: cut(v, k, count) for part in parts for key, v in packed[part].items()}
-                save_file(held, new / file)
+                (new / file).write_bytes(save(held))
         (new / "state.json").write_text(json.dumps(about, separators=(",", ":")))
 
     replace_folder(write, folder, "the state")
