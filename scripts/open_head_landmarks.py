@@ -69,7 +69,7 @@ def detect_once(
     found = detector.detect(image)
     if not found:
         return None
-    points = detector.landmarks(image, found[0], iris=False).points[:, :2]
+    points = detector.landmarks(image, found[0]).points[:, :2]
     surface = interpolate(raster, head.template.numpy(), head.faces)  # template position under each pixel
     out = np.full((468, 3), np.nan)
     surfaces = surface_names(head)

@@ -10,10 +10,11 @@ import torch
 from scipy.optimize import lsq_linear
 
 from discontrolface.common.errors import UserError
+from discontrolface.face.blendshape_network import NAMES
 from discontrolface.face.box_qp import solve_box_qp
 from discontrolface.face.embeddings import LandmarkEmbedding
-from discontrolface.face.eye_contours import LEFT_CONTOUR, RIGHT_CONTOUR, with_eye_contours
 from discontrolface.face.fit import LandmarkFit, fit_landmarks, fit_many, landmark_error, read_face
+from discontrolface.face.fit_expression import calibration
 from discontrolface.face.fit_priors import NOT_FITTED, coefficient_priors
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.landmark_basis import LandmarkBasis
@@ -239,17 +240,48 @@ def test_closed_eyes_look_nowhere(head: HeadModel, basis: LandmarkBasis) -> None
     assert as_face(fit, face).gaze == (0, 0)
 
 
-def test_eye_contours_take_the_lids_place() -> None:
-    assert len(set(LEFT_CONTOUR)) == len(set(RIGHT_CONTOUR)) == 71
-    assert not set(LEFT_CONTOUR) & set(RIGHT_CONTOUR)
-    points = np.zeros((468, 3))
-    eyes = np.stack([np.full((71, 2), 1.0), np.full((71, 2), 2.0)])
-    merged = with_eye_contours(points, eyes)
-    assert (merged[[263, 386], :2] == 1).all()  # the subject's left eye comes first
-    assert (merged[[33, 159], :2] == 2).all()
-    assert (merged[:, 2] == 0).all()
-    assert merged[1, 0] == 0
-    assert (points == 0).all()
+def network_says(**values: float) -> np.ndarray:
+    """(52,) what the network says of a face at rest, and of these blendshapes in full more by `slope`."""
+    out = np.zeros(len(NAMES), np.float32)
+    for i, name in enumerate(NAMES):
+        row = calibration(name)
+        if row is not None:
+            out[i] = row.neutral + row.slope * values.get(name, 0.0)
+    return out
+
+
+@pytest.mark.parametrize("name", ["mouthSmileLeft", "jawOpen", "eyeBlinkRight"])
+def test_the_network_moves_the_fit_and_the_landmarks_hold_it(head: HeadModel, basis: LandmarkBasis, name: str) -> None:
+    """Landmarks of a face at rest and a network that sees a blendshape: the reading lies between; the other way round too."""
+    rest = centred(FaceParameters.default(head), head)
+    full = centred(FaceParameters.default(head).edit(expression={name: 0.8}), head)
+
+    def read(face: FaceParameters, network: np.ndarray | None) -> float:
+        fit = fit_landmarks(seen(face, head), basis, SIZE, blendshapes=network)
+        return as_face(fit, face).blendshape(name)
+
+    alone = read(full, None)
+    assert 0.03 < read(rest, network_says(**{name: 0.8})) < 0.75
+    assert read(full, network_says()) < alone - 0.05
+    assert abs(read(full, network_says(**{name: 0.8})) - 0.8) < abs(alone - 0.8) + 0.01
+
+
+def test_a_network_that_sees_nothing_leaves_a_neutral_face_neutral(head: HeadModel, basis: LandmarkBasis) -> None:
+    rest = centred(FaceParameters.default(head), head)
+    fit = fit_landmarks(seen(rest, head), basis, SIZE, blendshapes=network_says())
+    assert max(v for n, v in as_face(fit, rest).expression_dict().items() if not n.startswith("eyeLook")) < 0.1
+
+
+def test_the_networks_habits_with_a_person_cancel(head: HeadModel, basis: LandmarkBasis) -> None:
+    """A network that takes a person's brows for raised says so of every photo; a known person's second reading does not."""
+    rest = centred(FaceParameters.default(head), head)
+    habit = network_says(browInnerUp=2.0, browDownLeft=1.0, mouthSmileLeft=0.4)
+    first = fit_landmarks(seen(rest, head), basis, SIZE, blendshapes=habit)
+    offsets = first.report.blendshape_offsets
+    again = fit_landmarks(
+        seen(rest, head), basis, SIZE, shape=first.shape, offsets=first.report.offsets, blendshapes=habit, blendshape_offsets=offsets
+    )
+    np.testing.assert_allclose(again.expression, first.expression, atol=0.1)
 
 
 # ---- errors
@@ -362,12 +394,11 @@ def test_a_real_photo(head: HeadModel) -> None:
     photo = np.asarray(Image.open(ASTRONAUT).convert("RGB"))
     landmarks = FaceLandmarker().find_face(photo)
     assert landmarks.iris is not None
-    assert landmarks.eyes is not None
     crop = make_crop(photo, landmarks, SIZE)
     points = np.concatenate([crop.to_crop(landmarks.points[:, :2]), landmarks.points[:, 2:] * crop.scale], 1)
     picture = np.asarray(crop.image, np.float32) / 255
-    iris, eyes = crop.to_crop(landmarks.iris), crop.to_crop(landmarks.eyes)
-    face, report = read_face(picture, points, head, iris, eyes=eyes)
+    iris, network = crop.to_crop(landmarks.iris), landmarks.blendshapes
+    face, report = read_face(picture, points, head, iris, blendshapes=network)
     assert report.mean_percent <= 1.0
     assert abs(face.yaw) < 8
     assert abs(face.pitch) < 8
@@ -379,7 +410,8 @@ def test_a_real_photo(head: HeadModel) -> None:
     assert face.albedo[0, 0] > face.albedo[0, 1] > face.albedo[0, 2] > 0.3  # the colour of skin
     assert face.light[3].mean() > 0.2
 
-    again = read_face(picture, points, head, iris, eyes=eyes, shape=face.shape, offsets=report.offsets)
+    known = {"shape": face.shape, "offsets": report.offsets, "blendshape_offsets": report.blendshape_offsets}
+    again = read_face(picture, points, head, iris, blendshapes=network, **known)
     assert again.report.mean_percent < 0.2  # with its own offsets the picture is met
     np.testing.assert_allclose(again.parameters.expression, face.expression, atol=0.2)
     assert again.parameters.yaw == pytest.approx(face.yaw, abs=1.0)

@@ -191,14 +191,14 @@ def test_shipped_files_are_checked(tmp_path: Path) -> None:
     assert all(state == "ok" for path, state in states.items() if not path.startswith("open/"))
     assert {status.state for status in list_shipped(tmp_path)} == {"missing"}
     (tmp_path / "landmarks").mkdir()
-    (tmp_path / "landmarks" / "iris_landmark.tflite").write_bytes(b"TFL3")
+    (tmp_path / "landmarks" / "face_blendshapes.tflite").write_bytes(b"TFL3")
     (tmp_path / "open_head.npz").write_bytes(b"PK")
     write_networks(tmp_path / "open", OPEN_MAPS, "visibility")
     (tmp_path / "open" / "diffae" / "config.json").write_text("{}")
     states = {status.file.path: status.state for status in list_shipped(tmp_path)}
     assert [path for path, state in states.items() if state == "damaged"] == [
         "open_head.npz",
-        "landmarks/iris_landmark.tflite",
+        "landmarks/face_blendshapes.tflite",
         "open/diffae",
     ]
     assert states["open/exp_facenet"] == "ok"

@@ -46,11 +46,11 @@ def reading_stages(w: Workload) -> Iterator[Stage]:
     yield Stage("read: landmarks", lambda: reader.landmarker.landmarks(array, face))
     yield Stage("read: crop", lambda: make_crop(array, landmarks, reader.size))
     if isinstance(reader.head, FittedReader):
-        points, iris, eyes = landmarks_in_crop(crop, landmarks)
-        picture, head = to_float(crop.image), reader.geometry.head
-        parameters = read_face(picture, points, head, iris, eyes=eyes).parameters
+        points, iris = landmarks_in_crop(crop, landmarks)
+        picture, head, seen = to_float(crop.image), reader.geometry.head, landmarks.blendshapes
+        parameters = read_face(picture, points, head, iris, blendshapes=seen).parameters
         yield Stage("read: landmark basis", lambda: LandmarkBasis.of(head))
-        yield Stage("read: fit", lambda: fit_landmarks(points, head, reader.size, iris, eyes=eyes))
+        yield Stage("read: fit", lambda: fit_landmarks(points, head, reader.size, iris, blendshapes=seen))
         yield Stage("read: light", lambda: fit_light(picture, head, parameters))
     else:
         yield Stage("read: parameters", lambda: reader.head.read(crop, landmarks))

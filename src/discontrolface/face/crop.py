@@ -115,10 +115,7 @@ def _soften(image: NDArray[np.uint8], beyond: NDArray[np.float64]) -> NDArray[np
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def landmarks_in_crop(
-    crop: Crop, landmarks: Landmarks
-) -> tuple[NDArray[np.floating], NDArray[np.floating] | None, NDArray[np.floating] | None]:
-    """Points (468, 3), iris (2, 5, 2) and eyes (2, 71, 2) in pixels of the crop, as `read_face` takes them. landmarks: in photo pixels."""
+def landmarks_in_crop(crop: Crop, landmarks: Landmarks) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+    """Points (468, 3) and iris (2, 5, 2) in pixels of the crop, as `read_face` takes them. landmarks: in photo pixels."""
     points = np.concatenate([crop.to_crop(landmarks.points[:, :2]), landmarks.points[:, 2:] * crop.scale], 1)
-    iris, eyes = (None if a is None else crop.to_crop(a) for a in (landmarks.iris, landmarks.eyes))
-    return points, iris, eyes
+    return points, None if landmarks.iris is None else crop.to_crop(landmarks.iris)

@@ -1,10 +1,11 @@
 """Landmarks to shape, expression, pose and camera: bounded, regularised Gauss-Newton on a linear head model.
 
-    minimise  sum_l w_l |seen_l - (s R (p_l + sum_i x_i d_il) + t)|^2 / noise^2  +  prior(x),   low <= x <= high
+    minimise  sum_l w_l |seen_l - (s R (p_l + sum_i x_i d_il) + t)|^2 / noise^2  +  sum_i (x_i - b_i)^2 / noise_i^2  +  prior(x),   low <= x <= high
 
-over the coefficients x (shape, then expression), the rotation R, the scale s and the shift t, all together. With neck, jaw and eyes at rest
-the skinning is one rigid motion of the landmarks, so p and d are plain arrays (landmark_basis.py). A step is a quadratic problem in a box
-with some 140 unknowns (box_qp.py). All of the head's turn goes to the `global` joint; edits then turn the neck.
+over the coefficients x (shape, then expression), the rotation R, the scale s and the shift t, all together. b is the expression as the
+blendshape network sees it (fit_expression.py). With neck, jaw and eyes at rest the skinning is one rigid motion of the landmarks, so p and d
+are plain arrays (landmark_basis.py). A step is a quadratic problem in a box with some 140 unknowns (box_qp.py). All of the head's turn goes
+to the `global` joint; edits then turn the neck.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from discontrolface.common.errors import UserError
 from discontrolface.face.box_qp import solve_box_qp
 from discontrolface.face.colours import region_colours
-from discontrolface.face.eye_contours import with_eye_contours
 from discontrolface.face.eye_look import apply_gaze
+from discontrolface.face.fit_expression import network_expression, observed
 from discontrolface.face.fit_priors import DEPTH_NOISE, INDEPENDENT, NOISE, Priors, coefficient_priors, landmark_weights
 from discontrolface.face.gaze import EyeView, eye_shift, read_gaze
 from discontrolface.face.landmark_basis import LandmarkBasis
@@ -52,6 +53,7 @@ class FitReport:
     worst_pixels: float
     iterations: int
     offsets: NDArray[np.float32] = field(repr=False)  # (L, 3) model space, metres: seen - fitted, what `fit_landmarks(offsets=)` takes
+    blendshape_offsets: NDArray[np.float32] | None = field(default=None, repr=False)  # (E,) what the blendshape network said - fitted
 
 
 @dataclass(frozen=True)
@@ -111,20 +113,24 @@ def fit_landmarks(
     iris: NDArray[np.floating] | None = None,  # (2, 5, 2) pixels, Landmarks.iris; without it the eyes look straight ahead
     shape: NDArray[np.floating] | None = None,  # (S,) the identity if it is known: held
     offsets: NDArray[np.floating] | None = None,  # (L, 3) FitReport.offsets of the person's first reading
-    eyes: NDArray[np.floating] | None = None,  # (2, 71, 2) pixels, Landmarks.eyes; without it blinks are hardly seen
+    blendshapes: NDArray[np.floating] | None = None,  # (52,) Landmarks.blendshapes; for a head with named blendshapes
+    blendshape_offsets: NDArray[np.floating] | None = None,  # (E,) FitReport.blendshape_offsets of the person's first reading
 ) -> LandmarkFit:
     """Fit a head to one face. Raises UserError for landmarks of another set than the head's, or that are not finite.
 
-    To read an edited picture of a known person, give the `shape` and the `offsets` of the first reading: what the model cannot follow in
-    this face, and the detector's habits, then cancel, and what is left is what the edit did.
+    To read an edited picture of a known person, give the `shape` and the offsets of the first reading: what the model cannot follow in
+    this face, and the detector's and the network's habits, then cancel, and what is left is what the edit did.
     """
     basis = head if isinstance(head, LandmarkBasis) else LandmarkBasis.of(head)
     if offsets is not None:
         basis = replace(basis, points=basis.points + offsets, corner_rest=basis.corner_rest + np.repeat(offsets, 3, axis=0))
-    if eyes is not None and len(basis.points) == 468:
-        landmarks = with_eye_contours(landmarks, eyes)
     seen, depth = _checked(landmarks, basis, size)
     priors = coefficient_priors(basis.shape_count, len(basis.dirs) - basis.shape_count, basis.expression_names)
+    network = None
+    if blendshapes is not None and basis.expression_names:
+        network = network_expression(blendshapes, basis.expression_names)
+        habits = 0.0 if blendshape_offsets is None else np.asarray(blendshape_offsets, np.float64)
+        priors = observed(priors, basis.expression_names, network.values - habits, network.noises)
     state = _State.start(basis, seen)
     if shape is not None:
         if np.shape(shape) != (basis.shape_count,):
@@ -138,7 +144,7 @@ def fit_landmarks(
         gaze = _gaze(basis, state, seen, _to_ndc(np.asarray(iris, np.float64)[:, 0], size))
         _hold_gaze(basis, state, priors, gaze)
         iterations += _iterate(basis, state, seen, depth, priors)
-    return _result(basis, state, landmarks, size, gaze, iterations)
+    return _result(basis, state, landmarks, size, gaze, iterations, None if network is None else network.values)
 
 
 def fit_many(
@@ -271,6 +277,7 @@ def _result(
     size: int | tuple[int, int],
     gaze: tuple[float, float],
     iterations: int,
+    network: Array | None,  # (E,) what the blendshape network says
 ) -> LandmarkFit:
     pose = np.zeros((5, 3), np.float32)
     pose[GLOBAL] = to_axis_angle(state.rotation)
@@ -281,14 +288,16 @@ def _result(
     fitted = _to_pixels(state.predicted, size)
     missing = _to_ndc(np.asarray(landmarks, np.float64)[:, :2], size) - state.predicted
     offsets = missing / state.scale @ state.rotation[:2]
+    expression = state.x[basis.shape_count :]
+    habits = None if network is None else (network - expression).astype(np.float32)
     mean, percent, worst = landmark_error(fitted, landmarks)
     return LandmarkFit(
         shape=state.x[: basis.shape_count].astype(np.float32),
-        expression=state.x[basis.shape_count :].astype(np.float32),
+        expression=expression.astype(np.float32),
         pose=pose,
         camera=np.array([state.scale, *shift], np.float32),
         landmarks=fitted.astype(np.float32),
-        report=FitReport(mean, percent, worst, iterations, offsets.astype(np.float32)),
+        report=FitReport(mean, percent, worst, iterations, offsets.astype(np.float32), habits),
     )
 
 
@@ -321,13 +330,14 @@ def read_face(
     *,
     shape: NDArray[np.floating] | None = None,  # (S,) the identity if it is known
     offsets: NDArray[np.floating] | None = None,  # (L, 3) FitReport.offsets of the same person's first reading
-    eyes: NDArray[np.floating] | None = None,  # (2, 71, 2) pixels of the crop
+    blendshapes: NDArray[np.floating] | None = None,  # (52,) Landmarks.blendshapes
+    blendshape_offsets: NDArray[np.floating] | None = None,  # (E,) of the same person's first reading
 ) -> FaceReading:
     """All parameters of one face: `fit_landmarks`, then `fit_light`. Raises UserError for landmarks or pictures of another form."""
     picture = np.asarray(crop)
     if picture.ndim != 3 or picture.shape[2] != 3:
         raise UserError(f"the crop must be a (height, width, 3) picture in [0, 1], not {picture.shape}")
-    fit = fit_landmarks(landmarks, head, picture.shape[:2], iris, shape, offsets, eyes)
+    fit = fit_landmarks(landmarks, head, picture.shape[:2], iris, shape, offsets, blendshapes, blendshape_offsets)
     face = FaceParameters(
         shape=fit.shape,
         expression=fit.expression,

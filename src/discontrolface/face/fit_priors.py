@@ -21,8 +21,11 @@ INDEPENDENT: Final = 0.08  # share of the landmarks that count as independent; n
 NOT_FITTED: Final = ("tongueOut", "mouthClose")  # mouthClose undoes jawOpen, up to the outline of the chin
 RARE: Final = ("jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "cheekPuff", "mouthRollLower", "mouthRollUpper",
                "mouthShrugLower", "mouthShrugUpper", "mouthFunnel", "noseSneer", "mouthDimple", "mouthPress", "cheekSquint")  # fmt: skip
-MILD: Final = ("mouthLowerDown", "mouthUpperUp", "eyeSquint")  # jawOpen, smile and blink come first
-AGAINST: Final = (("eyeBlink", "eyeWide"), ("eyeSquint", "eyeWide"), ("browDown", "browOuterUp"))  # hardly at once, on one side
+MILD: Final = ("mouthLowerDown", "mouthUpperUp", "eyeSquint", "eyeWide")  # jawOpen, smile and blink come first
+AGAINST: Final = (("eyeBlink", "eyeWide"), ("eyeSquint", "eyeWide"), ("browDown", "browOuterUp"), ("mouthSmile", "mouthFrown"))
+TOGETHER: Final = (
+    0.65  # of sqrt(p_i p_j), what two such actions cost at once, on one side; no action has more than two: below 0.7 it stays convex
+)
 ALONE: Final = ("eyeBlink",)  # left and right act on their own: winks
 ANTAGONISTS: Final = ("jaw", "mouth")  # jawLeft is not the left half of jawRight
 
@@ -60,18 +63,23 @@ def coefficient_priors(shape_count: int, expression_count: int, names: Sequence[
             rare = name.startswith(RARE) if not name.startswith(("mouthLeft", "mouthRight")) else True
             precision[i, i], linear[i] = (4.0, 2.0) if rare else (3.0, 0.6) if name.startswith(MILD) else (0.6, 0.3)
             low[i], high[i] = 0.0, 0.0 if name in NOT_FITTED else 1.0
-        for one, other in AGAINST:
-            for side in ("Left", "Right"):
-                if {f"{one}{side}", f"{other}{side}"} <= set(names):
-                    i, j = (list(names).index(f"{stem}{side}") + shape_count for stem in (one, other))
-                    together = np.sqrt(precision[i, i] * precision[j, j]) / 2  # no action has more than two: still convex
-                    precision[[i, j], [j, i]] += together
+        set_against(precision, names)
         for left, right in _pairs(names):
             i, j = left + shape_count, right + shape_count
             strength = 0.5 if names[left].startswith(ALONE) else 8.0
             precision[[i, j], [i, j]] += strength
             precision[[i, j], [j, i]] -= strength
     return Priors(precision, linear, low, high)
+
+
+def set_against(precision: Array, names: Sequence[str]) -> None:
+    """Write into a precision (n, n), whose last rows are the actions `names`, that some are hardly there at once."""
+    start = len(precision) - len(names)
+    for one, other in AGAINST:
+        for side in ("Left", "Right"):
+            if {f"{one}{side}", f"{other}{side}"} <= set(names):
+                i, j = (list(names).index(f"{stem}{side}") + start for stem in (one, other))
+                precision[[i, j], [j, i]] = TOGETHER * np.sqrt(precision[i, i] * precision[j, j])
 
 
 def _pairs(names: Sequence[str]) -> list[tuple[int, int]]:

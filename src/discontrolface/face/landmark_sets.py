@@ -8,7 +8,6 @@ Source: MediaPipe's canonical face model (Apache-2.0) and its published connecti
 from typing import Final
 
 # Corner to corner: the lower lid from the outer corner to the inner one, then the upper lid without the corners.
-# This is also the order of the first 16 contour points of the iris model.
 RIGHT_EYE: Final = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173)
 LEFT_EYE: Final = (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398)
 RIGHT_EYE_CORNERS: Final = (33, 133)  # outer, inner

@@ -1,18 +1,17 @@
 """Find a face and its 468 landmarks: MediaPipe's published models on LiteRT, with our own pre- and postprocessing.
 
 photo -> BlazeFace (192 px; the whole photo at four angles, then tiles: face_search.py) -> box, 6 keypoints
-      -> square region of interest, eyes level -> face mesh (192 px) -> 468 points -> a tighter region -> the mesh again
-      -> one region per eye -> iris model (64 px) -> 5 iris points and 71 contour points per eye.
+      -> square region of interest, eyes level -> face mesh (256 px) -> 468 points and 5 of each iris -> a tighter region -> the mesh again
+      -> blendshape network -> 52 coefficients (blendshape_network.py).
 
-Models: "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs" (2019), "Real-time Facial Surface Geometry from
-Monocular Video on Mobile GPUs" (2019), "Real-time Pupil Tracking from Monocular Video for Digital Puppetry" (2020).
+Models: "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs" (2019), "Attention Mesh: High-fidelity Face Mesh Prediction in
+Real-time" (2020), MediaPipe's "Blendshape V2" (2022).
 Coordinates are continuous photo pixels, a pixel's centre at +0.5 (docs/conventions.md).
 """
 
 import math
 import threading
 from dataclasses import dataclass, replace
-from importlib.resources import as_file, files
 from typing import Any
 
 import numpy as np
@@ -20,20 +19,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from discontrolface.common.errors import UserError
+from discontrolface.face.blendshape_network import BlendshapeNetwork
 from discontrolface.face.face_search import SURE, resolved, search
 from discontrolface.face.landmark_sets import LEFT_EYE, LEFT_EYE_CORNERS, NOSE_TIP, RIGHT_EYE, RIGHT_EYE_CORNERS
+from discontrolface.face.litert import load_model
 from discontrolface.face.pyramid import Pyramid
 from discontrolface.face.regions_of_faces import DETECTOR_SIZE, ROI_MARGIN, Face, Region, face_of, merge, mesh_region, overlap
 from discontrolface.geometry.affine import apply_affine, sample_affine
 
-MESH_SIZE = 192
-IRIS_SIZE = 64
+MESH = 468  # landmarks of the mesh; five of each iris follow
+MESH_SIZE = 256
 MIN_FACE_SCORE = 0.5  # of the mesh model: is there a face in the region at all
 MIN_CONFIRMATION = 0.6  # product of the mesh scores of two passes: faces have 0.9 and more, false alarms are rarely sure twice
 MAX_SIZE_ERROR = 1.4  # side of the detector's box / side of the mesh, or the other way round, beyond which the mesh is believed
 MAX_DISAGREEMENT = 0.2  # mean distance of the detector's and the mesh's eyes, nose and mouth / side of the face box
 FLAT = 8  # levels of 256
-EYE_MARGIN = 2.3  # region of an eye / distance of its corners, as the iris model was trained
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Landmarks:
     points: (468, 3) float32; z in the same scale, smaller is nearer, 0 about the centre of the head.
     score: [0, 1], that the region holds a face.
     iris: (2, 5, 2) float32 or None; [0] is the subject's left eye, [1] the right one; the centre, then four points of the
-        border of the iris (image order of an unflipped right eye: right, top, left, bottom).
-    eyes: (2, 71, 2) float32 or None; contour of the eye and brow from the iris model, the first 16 in the order of
-        `landmark_sets.LEFT_EYE` / `RIGHT_EYE`.
+        border of the iris (the picture's right, top, left, bottom).
+    blendshapes: (52,) float32 in [0, 1] or None; what the blendshape network makes of all these, in the order of `blendshape_network.NAMES`,
+        as it says it (fit_expression.py says how far it is believed).
     """
 
     points: NDArray[np.float32]
     score: float
     iris: NDArray[np.float32] | None = None
-    eyes: NDArray[np.float32] | None = None
+    blendshapes: NDArray[np.float32] | None = None
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -66,15 +66,15 @@ class Landmarks:
 
 
 class FaceLandmarker:
-    """BlazeFace, the face mesh and the iris model, loaded once. Safe to share between threads: they take turns at the models, which are
+    """BlazeFace, the face mesh and the blendshape network, loaded once. Safe to share between threads: they take turns at the models, which are
     LiteRT's and not safe themselves; what lies between two models runs at once. The first one of a process makes LiteRT write a line to
     standard error, which it has no switch for."""
 
     def __init__(self, num_threads: int = 1) -> None:
         self._lock = threading.Lock()
-        self._detector = _load("face_detection_full_range_sparse.tflite", num_threads)
-        self._mesh = _load("face_landmark.tflite", num_threads)
-        self._iris = _load("iris_landmark.tflite", num_threads)
+        self._detector = load_model("face_detection_full_range_sparse.tflite", num_threads)
+        self._mesh = load_model("face_landmarks_detector.tflite", num_threads)
+        self._blendshapes = BlendshapeNetwork(num_threads)
         centres = (np.arange(DETECTOR_SIZE // 4) + 0.5) * 4  # one anchor per cell of 4 pixels
         self._anchors = np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2).astype(np.float32)
 
@@ -108,17 +108,18 @@ class FaceLandmarker:
     def confirmed(self, photo: Pyramid, face: Face) -> Face | None:
         """The mesh model must see a face, twice, and put eyes, nose and mouth where the detector put them. It also says how large the face is;
         where the detector was far off with that, the mesh's region replaces the detector's."""
-        points, score = self._mesh_of(photo.sample(face.region.to_photo(MESH_SIZE), MESH_SIZE), face.region)
+        every, score = self._mesh_of(photo.sample(face.region.to_photo(MESH_SIZE), MESH_SIZE), face.region)
+        points = every[:MESH]
         eyes = [points[list(corners), :2].mean(axis=0) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS)]
         mesh = np.stack([*eyes, points[NOSE_TIP, :2], points[[13, 14], :2].mean(axis=0)])
         distance = float(np.hypot(*(mesh - face.keypoints[:4]).T).mean()) / (face.region.side / ROI_MARGIN)
         if score < MIN_FACE_SCORE or distance > MAX_DISAGREEMENT:
             return None
         region = mesh_region(points)
-        points, again = self._mesh_of(photo.sample(region.to_photo(MESH_SIZE), MESH_SIZE), region)
+        every, again = self._mesh_of(photo.sample(region.to_photo(MESH_SIZE), MESH_SIZE), region)
         if score * again <= MIN_CONFIRMATION:
             return None
-        region = mesh_region(points)
+        region = mesh_region(every[:MESH])
         sized = replace(face, size=region.side / ROI_MARGIN)
         if max(face.region.side / region.side, region.side / face.region.side) < MAX_SIZE_ERROR:
             return sized
@@ -127,53 +128,33 @@ class FaceLandmarker:
 
     # ---- landmarks
 
-    def landmarks(self, image: NDArray[np.uint8], face: Face | Region, passes: int = 2, iris: bool = True) -> Landmarks:
-        """The landmarks of one face of a photo (H, W, 3) uint8 RGB.
+    def landmarks(self, image: NDArray[np.uint8], face: Face | Region, passes: int = 2) -> Landmarks:
+        """The landmarks of one face of a photo (H, W, 3) uint8 RGB, and what the blendshape network makes of them.
 
         passes: how often the mesh model runs; from the second time on in the region that the points of the time before span
-        (what MediaPipe does from one video frame to the next). iris: also run the iris model on both eyes.
+        (what MediaPipe does from one video frame to the next).
         """
         image = _as_rgb(image)
         region = face.region if isinstance(face, Face) else face
-        points, score = self._mesh_pass(image, region)
+        every, score = self._mesh_pass(image, region)
         for _ in range(passes - 1):
-            points, score = self._mesh_pass(image, mesh_region(points))
-        if not iris:
-            return Landmarks(points, score)
-        left = self._eye_pass(image, points, LEFT_EYE_CORNERS, mirrored=True)
-        right = self._eye_pass(image, points, RIGHT_EYE_CORNERS, mirrored=False)
-        return Landmarks(points, score, iris=np.stack([left[0], right[0]]), eyes=np.stack([left[1], right[1]]))
+            every, score = self._mesh_pass(image, mesh_region(every[:MESH]))
+        with self._lock:
+            blendshapes = self._blendshapes(every)
+        iris = np.stack([every[MESH + 5 :, :2], every[MESH : MESH + 5, :2]])
+        return Landmarks(every[:MESH], score, iris, blendshapes)
 
     def _mesh_pass(self, image: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.float32], float]:
         return self._mesh_of(sample_affine(image, region.to_photo(MESH_SIZE), (MESH_SIZE, MESH_SIZE)), region)
 
     def _mesh_of(self, pixels: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.float32], float]:
-        """Points (468, 3) in the photo and score of the pixels (192, 192, 3) of a region."""
+        """Points (478, 3) in the photo, the right iris and the left one last, and score of the pixels (256, 256, 3) of a region."""
         to_photo = region.to_photo(MESH_SIZE)
         with self._lock:
             raw, logit = _run(self._mesh, pixels, 1 / 255, 0.0)
-        values = raw.reshape(468, 3)
+        values = raw.reshape(-1, 3)
         points = np.concatenate([apply_affine(to_photo, values[:, :2]), values[:, 2:] * (region.side / MESH_SIZE)], axis=1)
         return points.astype(np.float32), float(_sigmoid(logit.ravel())[0])
-
-    def _eye_pass(
-        self, image: NDArray[np.uint8], points: NDArray[np.float32], corners: tuple[int, int], mirrored: bool
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Iris (5, 2) and contour (71, 2) of one eye. The model knows the subject's right eye; the left one is shown mirrored."""
-        outer, inner = points[corners[0], :2], points[corners[1], :2]
-        first, second = (inner, outer) if mirrored else (outer, inner)
-        centre, along = (first + second) / 2, second - first
-        side = EYE_MARGIN * max(float(np.hypot(*along)), 1.0)
-        to_photo = Region(float(centre[0]), float(centre[1]), side, math.atan2(along[1], along[0])).to_photo(IRIS_SIZE)
-        if mirrored:
-            to_photo = np.stack([-to_photo[:, 0], to_photo[:, 1], to_photo[:, 2] + IRIS_SIZE * to_photo[:, 0]], axis=1)
-        pixels = sample_affine(image, to_photo, (IRIS_SIZE, IRIS_SIZE))
-        with self._lock:
-            contour, iris = _run(self._iris, pixels, 1 / 255, 0.0)
-        return (
-            apply_affine(to_photo, iris.reshape(5, 3)[:, :2]).astype(np.float32),
-            apply_affine(to_photo, contour.reshape(71, 3)[:, :2]).astype(np.float32),
-        )
 
     # ---- the one call that most callers want
 
@@ -234,17 +215,8 @@ class FaceLandmarker:
 # ---- parts of the above that need no model
 
 
-def _load(name: str, num_threads: int) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
-
-    with as_file(files("discontrolface") / "assets" / "landmarks" / name) as path:
-        interpreter = Interpreter(model_content=path.read_bytes(), num_threads=num_threads)
-        interpreter.allocate_tensors()
-    return interpreter
-
-
 def _run(interpreter: Any, pixels: NDArray[np.uint8], scale: float, shift: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Run a model of one input and two outputs on scale * picture + shift, picture (H, W, 3)."""
+    """Run a model of one input, and give its first two outputs, on scale * picture + shift, picture (H, W, 3)."""
     values = pixels[None].astype(np.float32) * np.float32(scale) + np.float32(shift)
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values)
     interpreter.invoke()
@@ -271,8 +243,8 @@ def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 def eye_opening(landmarks: Landmarks) -> tuple[float, float]:
     """Height of the lid opening over the distance of the eye's corners, subject's left and right: about 0 shut, 0.3 open."""
     opening = []
-    for side, ring in enumerate((LEFT_EYE, RIGHT_EYE)):
-        eye = landmarks.points[list(ring), :2] if landmarks.eyes is None else landmarks.eyes[side, :16]
+    for ring in (LEFT_EYE, RIGHT_EYE):
+        eye = landmarks.points[list(ring), :2]
         lower, upper = eye[[3, 4, 5]].mean(axis=0), eye[[11, 12, 13]].mean(axis=0)
         opening.append(float(np.hypot(*(upper - lower)) / max(np.hypot(*(eye[8] - eye[0])), 1e-6)))
     return opening[0], opening[1]

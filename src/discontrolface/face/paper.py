@@ -90,7 +90,7 @@ class PaperFace:
         picture: NDArray[np.floating]
         | None = None,  # (size, size, 3) in [0, 1], the crop; for the landmark fit, which reads light and skin off it
         iris: NDArray[np.floating] | None = None,  # (2, 5, 2) in the photo, for the landmark fit
-        eyes: NDArray[np.floating] | None = None,  # (2, 71, 2) in the photo, for the landmark fit
+        blendshapes: NDArray[np.floating] | None = None,  # (52,) Landmarks.blendshapes, for the landmark fit
         like: PaperReading | None = None,  # of the same person: identity, skin and wrinkles are then held
     ) -> PaperReading:
         """Read a face: by EMOCA (or DECA) where its networks are there, else by the landmark fit."""
@@ -106,15 +106,15 @@ class PaperFace:
             return PaperReading(parameters, codes, measure(parameters, self.head, placed, size))
         if picture is None:
             raise UserError("without a regressor the face is read off the crop; give picture=")
-        around = [None if a is None else apply_affine(photo_to_crop, a) for a in (iris, eyes)]
-        return self._fit(placed, picture, around[0], around[1], like)
+        around = None if iris is None else apply_affine(photo_to_crop, iris)
+        return self._fit(placed, picture, around, blendshapes, like)
 
     def _fit(
         self,
         points: NDArray[np.floating],  # this and what follows: in the crop
         picture: NDArray[np.floating],
         iris: NDArray[np.floating] | None,
-        eyes: NDArray[np.floating] | None,
+        seen: NDArray[np.floating] | None,  # (52,) Landmarks.blendshapes
         like: PaperReading | None,
     ) -> PaperReading:
         """The landmark fit of the open preset, on blendshapes only; FLAME's own coefficients stay 0."""
@@ -122,8 +122,11 @@ class PaperFace:
         size = len(self.head.template)
         fields = self.head.expression_dirs.cpu().numpy()[: len(self.blendshapes.names)].reshape(-1, size, 3)
         face_head = rebuilt(self.head, expression_dirs=fields, expression_names=self.blendshapes.names)
-        person: dict[str, Any] = {} if like is None else {"shape": like.parameters.shape, "offsets": like.fit.offsets}
-        parameters, fit = read_face(np.asarray(picture, np.float32), points, face_head, iris, eyes=eyes, **person)
+        person: dict[str, Any] = {}
+        if like is not None:
+            habits = like.fit.blendshape_offsets
+            person = {"shape": like.parameters.shape, "offsets": like.fit.offsets, "blendshape_offsets": habits}
+        parameters, fit = read_face(np.asarray(picture, np.float32), points, face_head, iris, blendshapes=seen, **person)
         full = np.concatenate([parameters.expression, np.zeros(own, np.float32)])
         return PaperReading(parameters.with_(expression=full, expression_names=(*self.blendshapes.names, *raw_names(own))), None, fit)
 

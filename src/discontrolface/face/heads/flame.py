@@ -25,9 +25,9 @@ class FlameReader:
     def read(self, crop: Crop, landmarks: Landmarks, like: FaceReading | None = None) -> FaceReading:
         """See HeadReader."""
         known = None if like is None else PaperReading(like.parameters, like.codes, like.fit)
-        points, iris, eyes = landmarks.points, landmarks.iris, landmarks.eyes
+        points, iris, seen = landmarks.points, landmarks.iris, landmarks.blendshapes
         read = self.face.read(
-            crop.photo, points, crop.photo_to_crop, crop.size, self.regressor, to_float(crop.image), iris, eyes, like=known
+            crop.photo, points, crop.photo_to_crop, crop.size, self.regressor, to_float(crop.image), iris, seen, like=known
         )  # fmt: skip
         return FaceReading(read.parameters, read.fit, self._geometry(read.codes), read.codes)
 

@@ -1,4 +1,4 @@
-"""The open head, read by the landmark fit."""
+"""The open head, read by the fit to landmarks and to what the blendshape network says."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from discontrolface.face.landmarks import Landmarks
 
 
 class FittedReader:
-    """Reads faces by the landmark fit, with any head model whose landmarks are MediaPipe's 468."""
+    """Reads faces by the fit, with any head model whose landmarks are MediaPipe's 468."""
 
     def __init__(self, head: HeadModel) -> None:
         self.geometry = Geometry(head)
 
     def read(self, crop: Crop, landmarks: Landmarks, like: FaceReading | None = None) -> FaceReading:
         """See HeadReader."""
-        points, iris, eyes = landmarks_in_crop(crop, landmarks)
-        known: dict[str, Any] = {} if like is None else {"shape": like.parameters.shape, "offsets": like.fit.offsets}
-        parameters, fit = read_face(to_float(crop.image), points, self.geometry.head, iris, eyes=eyes, **known)
+        points, iris = landmarks_in_crop(crop, landmarks)
+        known: dict[str, Any] = {}
+        if like is not None:
+            habits = like.fit.blendshape_offsets
+            known = {"shape": like.parameters.shape, "offsets": like.fit.offsets, "blendshape_offsets": habits}
+        parameters, fit = read_face(to_float(crop.image), points, self.geometry.head, iris, blendshapes=landmarks.blendshapes, **known)
         return FaceReading(parameters, fit, self.geometry)
 
 
