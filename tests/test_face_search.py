@@ -77,7 +77,7 @@ def test_the_largest_come_first_and_alone_they_are_the_same(landmarker: FaceLand
 def test_a_face_has_one_size_and_its_own_angle(landmarker: FaceLandmarker, degrees: int) -> None:
     (face,) = landmarker.detect(group(400, 400, [(200, 200, 100, degrees)]))
     assert face.size == pytest.approx(97, rel=0.05)
-    points = landmarker.landmarks(group(400, 400, [(200, 200, 100, degrees)]), face, iris=False)
+    points = landmarker.landmarks(group(400, 400, [(200, 200, 100, degrees)]), face)
     along = points.points[263, :2] - points.points[33, :2]
     assert turn_between(math.atan2(along[1], along[0]), math.radians(degrees)) < math.radians(8)
 

@@ -30,7 +30,7 @@ from discontrolface.geometry.affine import apply_affine, sample_affine
 MESH = 468  # landmarks of the mesh; five of each iris follow
 MESH_SIZE = 256
 MIN_FACE_SCORE = 0.5  # of the mesh model: is there a face in the region at all
-MIN_CONFIRMATION = 0.6  # product of the mesh scores of two passes: faces have 0.9 and more, false alarms are rarely sure twice
+MIN_CONFIRMATION = 0.8  # product of the mesh scores of two passes: faces have 0.9 and more, a pattern of stripes had 0.67
 MAX_SIZE_ERROR = 1.4  # side of the detector's box / side of the mesh, or the other way round, beyond which the mesh is believed
 MAX_DISAGREEMENT = 0.2  # mean distance of the detector's and the mesh's eyes, nose and mouth / side of the face box
 FLAT = 8  # levels of 256
