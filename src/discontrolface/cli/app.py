@@ -8,6 +8,7 @@ import warnings
 import typer
 
 from discontrolface.cli.ablate import ablate
+from discontrolface.cli.animate import animate
 from discontrolface.cli.assets import assets_app
 from discontrolface.cli.attributes import attributes_app
 from discontrolface.cli.benchmark import benchmark
@@ -35,7 +36,23 @@ app = typer.Typer(
 app.add_typer(assets_app, name="assets")
 app.add_typer(attributes_app, name="attributes")
 app.add_typer(cache_app, name="cache")
-for command in (read, personalize, edit, export, sample, interpolate, prepare, train, ablate, benchmark, evaluate, studio, inspect, doctor):
+for command in (
+    read,
+    personalize,
+    edit,
+    animate,
+    export,
+    sample,
+    interpolate,
+    prepare,
+    train,
+    ablate,
+    benchmark,
+    evaluate,
+    studio,
+    inspect,
+    doctor,
+):
     app.command()(command)
 
 

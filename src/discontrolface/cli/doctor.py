@@ -24,6 +24,7 @@ EXTRAS: Final = {
     "ray": ("prepare --engine ray", ("ray",)),
     "reports": ("evaluate, --report", ("jinja2", "matplotlib")),
     "studio": ("studio", ("gradio", "fastapi", "uvicorn")),
+    "video": ("animate", ("av",)),
     "eval": ("evaluate with identity and FID", ("dlib", "face_recognition_models", "skimage")),
 }
 

@@ -1,0 +1,121 @@
+"""`discontrolface animate`: a photo does what somebody does in a clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from discontrolface.cli.common import (
+    CacheOption,
+    DeviceOption,
+    OverwriteOption,
+    PhotoArgument,
+    QuietOption,
+    grouped,
+    plain_errors,
+    progress_bar,
+    say,
+)
+from discontrolface.cli.personalize import run_personalize
+from discontrolface.cli.sampling import SamplingOptions
+from discontrolface.cli.source import Source
+from discontrolface.common.errors import UserError
+
+if TYPE_CHECKING:
+    from discontrolface.editing.performance import Performance
+    from discontrolface.editing.reading import Reader
+
+
+@grouped
+def animate(
+    photo: PhotoArgument,
+    drive: Annotated[Path, typer.Option(help="The clip that shows what to do, or a file of parameters (.jsonl).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The moving picture: .mp4, .webm, .mkv, .mov or .gif.")],
+    source: Source,
+    sampling: SamplingOptions,
+    parts: Annotated[str, typer.Option(help="What is taken of the clip: expression, pose, gaze.")] = "expression,pose,gaze",
+    absolute: Annotated[
+        bool, typer.Option("--absolute", help="Take the clip's values, not its changes against its own neutral frame.")
+    ] = False,
+    multiplier: Annotated[float, typer.Option(help="How much of the movement, 0 to 2.")] = 1.0,
+    smoothing: Annotated[float, typer.Option(help="Seconds over which the movement is smoothed; 0: not.")] = 0.04,
+    save_parameters: Annotated[Path | None, typer.Option(help="Also write what was read of the clip (.jsonl).")] = None,
+    personalize: Annotated[bool, typer.Option("--personalize", help="Adapt the networks to the person first.")] = False,
+    device: DeviceOption = "cpu",
+    cache_dir: CacheOption = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a photo move as a clip does: expression, head and gaze of every frame, smoothed over time; the clip's sound is kept.
+
+    Stopped, the same command goes on where it was.
+    """
+    with plain_errors():
+        from discontrolface.common.video import check_ending
+        from discontrolface.editing.animate import Kept
+        from discontrolface.editing.animate import animate as frames_of
+        from discontrolface.editing.performance import Driving, driven, save_performance
+
+        check_ending(output)
+        check_free(output, drive, overwrite)
+        if save_parameters is not None:
+            check_free(save_parameters, drive, overwrite)
+        driving = Driving(tuple(p.strip() for p in parts.split(",") if p.strip()), not absolute, multiplier, smoothing)
+        folder = source.folder()
+        reader = source.reader(device)
+        person = source.read(reader, photo)
+        performance = performed(reader, drive, quiet)
+        if save_parameters is not None:
+            save_performance(performance, save_parameters, overwrite)
+        targets = list(driven(person.parameters, performance, driving))
+        editor = source.editor(folder, device, cache_dir, reader)
+        if personalize:
+            person = run_personalize(editor, person, 0, quiet)
+        chosen = editor.preset.sampling.with_choices(sampling.choices())
+        kept = Kept.of(output, editor, person, targets, chosen)
+        with progress_bar("animating", quiet) as update:
+            frames = frames_of(editor, person, targets, chosen, kept, update)
+            write(output, frames, performance, drive, overwrite, editor.base_id)
+        kept.remove()
+        say(f"wrote {output}: {len(targets)} frames, {float(len(targets) / performance.rate):.1f} s")
+
+
+def performed(reader: Reader, drive: Path, quiet: bool) -> Performance:
+    """What is to be done, from a file of parameters or read of a clip."""
+    from discontrolface.common.video import clip_frames, clip_info
+    from discontrolface.editing.performance import load_performance, read_performance
+
+    if drive.suffix.lower() == ".jsonl":
+        return load_performance(drive)
+    info = clip_info(drive)
+    expected = round(float(info.rate) * (info.seconds or 0)) or 1
+    with progress_bar("reading the clip", quiet) as update:
+        performance = read_performance(
+            reader, clip_frames(drive), info.rate, str(drive), lambda done: update(min(done, expected), expected)
+        )
+    lost = sum(frame is None for frame in performance.frames)
+    if lost:
+        say(f"no face found in {lost} of {len(performance.frames)} frames of {drive}; their neighbours stand in", err=True)
+    return performance
+
+
+def write(output: Path, frames: object, performance: Performance, drive: Path, overwrite: bool, weights: str) -> None:
+    """The moving picture, which says that it is one of ours."""
+    from discontrolface.common.provenance import STATEMENT
+    from discontrolface.common.video import write_clip
+
+    sound = drive if drive.suffix.lower() != ".jsonl" else None
+    about = {"title": "DisControlFace", "comment": f"{STATEMENT} Weights: {weights}."}
+    write_clip(output, frames, performance.rate, about, sound, overwrite)  # type: ignore[arg-type]
+
+
+def check_free(output: Path, drive: Path, overwrite: bool) -> None:
+    """UserError, before the work, for a name that is taken, and for the clip itself."""
+    if output.resolve() == drive.resolve():
+        raise UserError(f"{output} is the clip that drives; choose another --output")
+    if output.exists() and not overwrite:
+        raise UserError(f"{output} exists; choose another name or give --overwrite")
+    if not output.parent.is_dir():
+        raise UserError(f"the folder {output.parent} does not exist; make it first")

@@ -1,0 +1,202 @@
+"""Clips in and out (PyAV, extra `video`). Frames come one at a time and go one at a time: memory does not grow with the length."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from discontrolface.common.errors import UserError
+from discontrolface.common.files import replacing
+
+Frame = NDArray[np.uint8]  # (H, W, 3), sRGB
+
+CLIP_ENDINGS: Final = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mpg",
+    ".mpeg",
+    ".mkv",
+    ".avi",
+    ".webm",
+    ".ogv",
+    ".3gp",
+    ".ts",
+)  # what counts as a clip by its name
+MAX_SECONDS: Final = 600.0
+MAX_FRAMES: Final = 36_000  # whatever a header says of the rate
+MAX_PIXELS: Final = 9_000_000  # of a frame: 4096 x 2160
+CODECS: Final = {".mp4": ("libx264", "aac"), ".mov": ("libx264", "aac"), ".mkv": ("libx264", "aac"), ".webm": ("libvpx-vp9", "libopus")}
+ENDINGS: Final = (*CODECS, ".gif")
+QUALITY: Final = {"libx264": {"crf": "16", "preset": "medium"}, "libvpx-vp9": {"crf": "24", "b:v": "0", "row-mt": "1"}}
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What a clip's header says. rate: frames a second. size: (width, height). sound: whether it has any."""
+
+    path: Path
+    rate: Fraction
+    size: tuple[int, int]
+    seconds: float | None
+    sound: bool
+
+
+def is_clip(path: Path) -> bool:
+    """By its name."""
+    return path.suffix.lower() in CLIP_ENDINGS
+
+
+def library() -> Any:
+    """PyAV. UserError where it is not installed."""
+    try:
+        import av
+    except ImportError:
+        raise UserError("clips need PyAV: pip install 'discontrolface[video]'") from None
+    return av
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, Any, ClipInfo]]:
+    """The container, its first stream of pictures, and what they say. UserError for what is no clip, or too large or long."""
+    av = library()
+    if not path.is_file():
+        raise UserError(f"{path} does not exist or is not a file; give the path of a clip")
+    try:
+        container = av.open(str(path.resolve()), mode="r", options={"protocol_whitelist": "file"})  # a playlist may not name an address
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise UserError(f"{path} is not a clip that can be read ({error}); convert it to MP4") from error
+    with container:
+        if not container.streams.video:
+            raise UserError(f"{path} has no pictures, only {len(container.streams)} other streams; give a video clip")
+        stream = container.streams.video[0]
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > MAX_PIXELS:
+            raise UserError(
+                f"{path} is {width}x{height}, more than the limit of {MAX_PIXELS / 1e6:g} megapixels a frame; make it smaller first"
+            )
+        seconds = None if container.duration is None else container.duration / av.time_base
+        if seconds is not None and seconds > MAX_SECONDS:
+            raise UserError(f"{path} is {seconds:.0f} s long, more than the limit of {MAX_SECONDS:.0f} s; cut it first")
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        yield container, stream, ClipInfo(path, Fraction(rate), (width, height), seconds, bool(container.streams.audio))
+
+
+def clip_info(path: Path) -> ClipInfo:
+    """Without decoding a frame."""
+    with opened(path) as (_, _, info):
+        return info
+
+
+def clip_frames(path: Path) -> Iterator[Frame]:
+    """Every frame in order, upright. UserError when the clip is damaged or has too many frames."""
+    av = library()
+    with opened(path) as (container, stream, _):
+        count = 0
+        try:
+            for frame in container.decode(stream):
+                count += 1
+                if count > MAX_FRAMES or frame.width * frame.height > MAX_PIXELS:
+                    raise UserError(
+                        f"{path} has more than {MAX_FRAMES} frames, or frames of more than {MAX_PIXELS / 1e6:g} megapixels; cut it first"
+                    )
+                picture = frame.to_ndarray(format="rgb24")
+                turns = round(-getattr(frame, "rotation", 0) / 90) % 4  # degrees that a player turns the picture by, anticlockwise
+                yield np.ascontiguousarray(np.rot90(picture, -turns)) if turns else picture
+        except av.FFmpegError as error:
+            raise UserError(f"{path} is damaged after frame {count} ({error}); try to export it again") from error
+    if count == 0:
+        raise UserError(f"{path} holds no frame")
+
+
+def check_ending(path: Path) -> None:
+    """UserError for an ending that `write_clip` does not know."""
+    if path.suffix.lower() not in ENDINGS:
+        raise UserError(f"{path} does not end in one of {', '.join(ENDINGS)}; give it one of these")
+
+
+def write_clip(
+    path: Path,
+    frames: Iterable[Frame],  # all of one size
+    rate: Fraction,
+    about: Mapping[str, str],  # metadata of the container; GIF: its comment
+    sound_of: Path | None = None,  # a clip whose sound goes in, cut where the pictures end
+    overwrite: bool = False,
+) -> None:
+    """Write a clip, whole or not at all. An odd side is padded by one pixel (4:2:0). UserError for an unknown ending and a name that is taken."""
+    check_ending(path)
+    if path.suffix.lower() == ".gif":
+        _write_gif(path, frames, rate, about, overwrite)
+        return
+    with tempfile.TemporaryDirectory() as folder:  # PyAV seeks in what it writes
+        made = Path(folder) / f"clip{path.suffix.lower()}"
+        _encode(made, frames, rate, about, sound_of)
+        with replacing(path, "the clip", overwrite) as file, made.open("rb") as ready:
+            while chunk := ready.read(1 << 20):
+                file.write(chunk)
+
+
+def _encode(path: Path, frames: Iterable[Frame], rate: Fraction, about: Mapping[str, str], sound_of: Path | None) -> None:
+    av = library()
+    picture_codec, sound_codec = CODECS[path.suffix]
+    with av.open(str(path), mode="w", options={"movflags": "use_metadata_tags"} if path.suffix in (".mp4", ".mov") else {}) as container:
+        container.metadata.update(about)
+        stream, count = None, 0
+        sound = None
+        if sound_of is not None and clip_info(sound_of).sound:
+            sound = container.add_stream(sound_codec, rate=48_000)
+            sound.codec_context.layout = "stereo"
+        for picture in frames:
+            height, width = picture.shape[:2]
+            if stream is None:
+                stream = container.add_stream(picture_codec, rate=rate, options=QUALITY[picture_codec])
+                stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+            even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            for packet in stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")):
+                container.mux(packet)
+            count += 1
+        if stream is None:
+            raise UserError("there is no frame to write")
+        for packet in stream.encode():
+            container.mux(packet)
+        if sound is not None and sound_of is not None:
+            _copy_sound(container, sound, sound_of, float(count / rate))
+
+
+def _copy_sound(container: Any, stream: Any, source: Path, seconds: float) -> None:
+    """The sound of a clip, decoded and encoded again, up to so many seconds."""
+    av = library()
+    codec = stream.codec_context
+    resampler = av.AudioResampler(format=codec.format, layout="stereo", rate=48_000, frame_size=codec.frame_size or 960)
+    with opened(source) as (other, _, _):
+        for frame in other.decode(other.streams.audio[0]):
+            if frame.time is not None and frame.time > seconds:
+                break
+            for part in resampler.resample(frame):
+                for packet in stream.encode(part):
+                    container.mux(packet)
+    for part in resampler.resample(None):
+        for packet in stream.encode(part):
+            container.mux(packet)
+    for packet in stream.encode():
+        container.mux(packet)
+
+
+def _write_gif(path: Path, frames: Iterable[Frame], rate: Fraction, about: Mapping[str, str], overwrite: bool) -> None:
+    pictures = [Image.fromarray(frame).quantize(256, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
+    if not pictures:
+        raise UserError("there is no frame to write")
+    comment = "; ".join(f"{name}: {value}" for name, value in about.items()).encode("ascii", "replace")
+    with replacing(path, "the picture", overwrite) as file:
+        pictures[0].save(
+            file, format="GIF", save_all=True, append_images=pictures[1:], duration=max(20, round(1000 / rate)), loop=0, comment=comment
+        )

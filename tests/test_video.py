@@ -1,0 +1,117 @@
+"""Clips in and out: the pictures, the rate and the sound that went in come out; what is no clip is refused in a sentence."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from discontrolface.common.errors import UserError
+from discontrolface.common.video import clip_frames, clip_info, is_clip, write_clip
+
+av = pytest.importorskip("av", reason="extra `video` is not installed")
+RATE = Fraction(25)
+
+
+def picture(k: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """A smooth ramp that moves."""
+    x = (np.arange(width) + 3 * k) % width / width
+    out = np.stack([np.broadcast_to(x, (height, width)), np.full((height, width), k / 12), np.broadcast_to(x[::-1], (height, width))], -1)
+    return (out * 200 + 20).astype(np.uint8)
+
+
+def with_sound(path: Path, seconds: float = 1.0, tone: float = 440.0) -> Path:
+    """A clip whose sound is a tone."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = container.add_stream("aac", rate=48_000)
+        audio.codec_context.layout = "mono"
+        for k in range(round(25 * seconds)):
+            for packet in video.encode(av.VideoFrame.from_ndarray(picture(k), format="rgb24")):
+                container.mux(packet)
+        wave = np.sin(2 * np.pi * tone * np.arange(round(48_000 * seconds)) / 48_000).astype(np.float32) * 0.5
+        for first in range(0, len(wave) - 1023, 1024):
+            frame = av.AudioFrame.from_ndarray(wave[None, first : first + 1024], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 48_000, first, Fraction(1, 48_000)
+            for packet in audio.encode(frame):
+                container.mux(packet)
+        for stream in (video, audio):
+            for packet in stream.encode():
+                container.mux(packet)
+    return path
+
+
+def strongest_tone(path: Path) -> float:
+    """Hertz."""
+    with av.open(str(path)) as container:
+        parts = [frame.to_ndarray()[0] for frame in container.decode(container.streams.audio[0])]
+    wave = np.concatenate(parts).astype(np.float64)
+    spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave))))
+    return float(spectrum.argmax() * 48_000 / len(wave))
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".webm", ".mkv"])
+def test_frames_and_rate_come_back(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"clip{ending}"
+    write_clip(path, (picture(k) for k in range(12)), RATE, {"comment": "edited"})
+    info = clip_info(path)
+    assert info.rate == RATE
+    assert info.size == (64, 48)
+    assert not info.sound
+    frames = list(clip_frames(path))
+    assert len(frames) == 12
+    for k, frame in enumerate(frames):
+        assert np.abs(frame.astype(float) - picture(k)).mean() < 6, "4:2:0 and a lossy codec"
+    with av.open(str(path)) as container:
+        assert {key.lower(): value for key, value in container.metadata.items()}["comment"] == "edited"
+
+
+def test_an_odd_side_is_padded_by_a_pixel(tmp_path: Path) -> None:
+    write_clip(tmp_path / "odd.mp4", (picture(k, 63, 47) for k in range(3)), RATE, {})
+    assert clip_info(tmp_path / "odd.mp4").size == (64, 48)
+
+
+def test_the_sound_of_another_clip_goes_in_and_ends_with_the_pictures(tmp_path: Path) -> None:
+    source = with_sound(tmp_path / "source.mp4", 2.0)
+    for ending in (".mp4", ".webm"):
+        path = tmp_path / f"out{ending}"
+        write_clip(path, (picture(k) for k in range(25)), RATE, {}, source)
+        assert clip_info(path).sound
+        assert strongest_tone(path) == pytest.approx(440, abs=3)
+        assert clip_info(path).seconds == pytest.approx(1, abs=0.15)
+
+
+def test_a_gif_moves(tmp_path: Path) -> None:
+    write_clip(tmp_path / "out.gif", (picture(k) for k in range(5)), RATE, {"comment": "edited"})
+    with Image.open(tmp_path / "out.gif") as image:
+        assert image.n_frames == 5
+        assert image.info["duration"] == 40
+        assert b"edited" in image.info["comment"]
+
+
+def test_what_is_no_clip_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no clip")
+    whole = with_sound(tmp_path / "whole.mp4")
+    (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[:900])
+    for name in ("text.mp4", "cut.mp4", "none.mp4"):
+        with pytest.raises(UserError, match=name.replace(".", r"\.")):
+            list(clip_frames(tmp_path / name))
+    with pytest.raises(UserError, match="does not end in one of"):
+        write_clip(tmp_path / "x.txt", [picture(0)], RATE, {})
+    with pytest.raises(UserError, match="no frame to write"):
+        write_clip(tmp_path / "x.mp4", [], RATE, {})
+    with pytest.raises(UserError, match=r"whole\.mp4"):
+        write_clip(whole, [picture(0)], RATE, {})
+    assert not (tmp_path / "x.mp4").exists()
+    assert len(list(clip_frames(whole))) == 25, "not overwritten"
+    assert is_clip(Path("a.MOV"))
+    assert not is_clip(Path("a.jpg"))
+
+
+def test_a_playlist_may_not_name_an_address(tmp_path: Path) -> None:
+    playlist = tmp_path / "list.mp4"
+    playlist.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n")
+    with pytest.raises(UserError, match=r"list\.mp4"):
+        list(clip_frames(playlist))
