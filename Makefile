@@ -4,7 +4,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
-
 PORT ?= 7860
 
 .PHONY: install install-dev demo studio test test-heavy lint types bench benchmark-docs controls-docs results-docs clean

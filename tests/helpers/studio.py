@@ -51,7 +51,7 @@ def running(load: Callable[[], Editor], settings: Settings | None = None) -> Ite
 
     app, studio = application(load, settings or Settings())
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

@@ -76,6 +76,7 @@ def serve(load: Callable[[], Editor], settings: Settings, ready: Callable[[str],
     class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
+            studio.start_loading()  # not before: it would take the processor from the page
             shown = "127.0.0.1" if settings.host in EVERYWHERE else settings.host
             ready(f"http://{f'[{shown}]' if ':' in shown else shown}:{settings.port}/")
 

@@ -34,7 +34,7 @@ UPLOAD: Final = Path("the photo")  # what errors call an upload; its own name is
 
 
 class Studio:
-    """One server's work. load: makes the editor; it is called at once, in a thread of its own, so that the page is there before the networks are."""
+    """One server's work. load: makes the editor, once, in a thread of its own, so that the page is there before the networks are."""
 
     def __init__(self, load: Callable[[], Editor], limits: Limits | None = None, mark: bool = False) -> None:
         self.limits = limits or Limits()
@@ -46,7 +46,13 @@ class Studio:
         self._editor: Editor | None = None
         self._fault: BaseException | None = None
         self._ready = threading.Event()
-        threading.Thread(target=self._load, args=(load,), name="studio loads", daemon=True).start()
+        self._loader = threading.Thread(target=self._load, args=(load,), name="studio loads", daemon=True)
+        self._begun = threading.Lock()  # taken once, never given back
+
+    def start_loading(self) -> None:
+        """Begin to load the editor, unless that was begun."""
+        if self._begun.acquire(blocking=False):
+            self._loader.start()
 
     def _load(self, load: Callable[[], Editor]) -> None:
         try:
@@ -58,6 +64,7 @@ class Studio:
     @property
     def editor(self) -> Editor:
         """The editor; waits until it is loaded. UserError if that failed."""
+        self.start_loading()
         self._ready.wait()
         if self._editor is None:
             raise UserError(f"the editor could not be loaded: {self._fault}")
