@@ -13,14 +13,14 @@ import pytest
 from helpers.networks import write_tiny_preset
 from helpers.studio import PHOTO, running, two_faces
 
+from discontrolface.common.provenance import read_provenance
+from discontrolface.editing.editor import Editor
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytest.importorskip("gradio", reason="the studio's extra is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 if CHROMIUM is None:
     pytest.skip("no Chromium is installed (Debian: apt install chromium)", allow_module_level=True)
-
-from discontrolface.common.provenance import read_provenance
-from discontrolface.editing.editor import Editor
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
 WAIT = 90_000  # ms: a busy machine is no error
@@ -54,7 +54,7 @@ class Page:
         self.tab.on("console", lambda m: self.faults.append(m.text) if m.type in ("error", "warning") else None)
         self.tab.on("pageerror", lambda error: self.faults.append(str(error)))
         self.choosers: list[Any] = []  # heard from the beginning: waiting for one later may miss it
-        self.tab.on("filechooser", self.choosers.append)
+        self.tab.on("filechooser", lambda chooser: self.choosers.append(chooser))  # Playwright takes no bound method
         self.tab.on("request", lambda r: self.outside.append(r.url) if not r.url.startswith((address, "blob:", "data:")) else None)
         self.tab.goto(address)
         self.tab.wait_for_selector("body[data-studio=ready]")
