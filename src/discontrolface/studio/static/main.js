@@ -143,6 +143,7 @@ class Studio {
   moving(body) {
     if (!this.state?.photo) return;
     this.turn++;
+    $("badge").hidden = false;
     this.live = body;
     clearTimeout(this.rest);
     if (this.drawing) this.api.remove(`jobs/${this.drawing}`).catch(() => {});
@@ -195,6 +196,7 @@ class Studio {
     this.setGaze(state.values);
     $("undo").disabled = !state.can_undo;
     $("redo").disabled = !state.can_redo;
+    $("badge").hidden = Object.keys(state.edited).length === 0;
     document.body.dataset.personal = state.personal ? "yes" : "no";
     await this.stage.preview(this.live);
     this.follow();

@@ -58,7 +58,9 @@ export async function showFaces(element, picture, boxes, chosen, choose) {
   boxes.forEach(([left, top, right, bottom], k) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = k + 1;
+    const number = document.createElement("span");
+    number.textContent = k + 1;
+    button.append(number);
     button.setAttribute("aria-label", `Face ${k + 1}`);
     button.setAttribute("aria-pressed", k === chosen);
     Object.assign(button.style, { left: `${100 * left}%`, top: `${100 * top}%`, width: `${100 * (right - left)}%`, height: `${100 * (bottom - top)}%` });

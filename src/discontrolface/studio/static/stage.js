@@ -33,7 +33,6 @@ export class Stage {
   async show(blob, kind) {
     await put($("after"), blob);
     this.wipe();
-    $("badge").hidden = false;
     $("kind").value = kind;
   }
 
