@@ -6,7 +6,7 @@ OUT ?= out/demo
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PORT ?= 7860
 
-.PHONY: install install-dev demo studio test test-heavy lint types bench benchmark-docs controls-docs results-docs clean
+.PHONY: install install-dev demo studio test test-heavy lint types bench benchmark-docs controls-docs results-docs real-results clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -66,6 +66,18 @@ results-docs: install-dev
 	$(BIN)/python -m discontrolface.evaluation.results_page docs/results.md --note docs/results-note.md \
 		"200 held-out pairs=out/pairs.json" "One-shot fine-tuning, the first 8 pairs=out/one-shot.json" "The example photo=out/photo.json"
 	$(BIN)/python scripts/check_report.py out/pairs.html --screenshot docs/report.webp --size 1280x3800 --colours 128
+
+# docs/real-pairs.md: photos of people with their true results; about 20 minutes on two cores. FACES: a folder with people.csv (docs/data.md says where the
+# photographs are). NEW: other weights, in columns of their own. Portraits of the return pairs are not shown: only the London set may be.
+REAL_METHODS := photo,warp,default,one-step,cool-one-step,predicted,noise
+REAL = $(BIN)/discontrolface evaluate $(FACES) --people $(FACES)/people.csv --only configs/kept-back.txt --methods $(REAL_METHODS) $(if $(NEW),--weights new=$(NEW))
+real-results: install-dev
+	test -n "$(FACES)" || { echo "give FACES=FOLDER, the photographs (docs/data.md)"; exit 1; }
+	mkdir -p out
+	$(REAL) --pairs real -o out/real.json
+	$(REAL) --pairs return -o out/return.json
+	$(BIN)/python -m discontrolface.evaluation.results_page docs/real-pairs.md --title "Results on photographs of people" --made-by "make real-results" \
+		--note docs/real-pairs-note.md "Real pairs=out/real.json" "Return pairs=out/return.json" --without-pictures "Return pairs"
 
 # The table and plots of docs/benchmark.md, on this machine: run it when nothing else runs. With Chromium also a picture of the page.
 benchmark-docs: install-dev

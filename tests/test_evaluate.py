@@ -490,6 +490,10 @@ def test_the_results_page_says_first_what_fell_short(setup: Setup, tmp_path: Pat
     picture = page.parent / "results" / "two-pairs.jpg"
     assert "(results/two-pairs.jpg)" in text
     assert Image.open(picture).width > 100
+    hidden = tmp_path / "docs" / "unseen.md"
+    write_results(hidden, [f"Two pairs={tmp_path / 'a.json'}"], "", "Portraits", "make portraits", ["Two pairs"])
+    assert hidden.read_text().startswith("# Portraits\n\nMade by `make portraits`")
+    assert not list((tmp_path / "docs" / "unseen").glob("*.jpg"))
     with pytest.raises(UserError, match=r"b\.json is not what"):
         write_results(page, [f"x={tmp_path / 'b.json'}"])
     with pytest.raises(UserError, match="is not TITLE"):

@@ -26,7 +26,7 @@ from discontrolface.reports.cells import slug
 from discontrolface.reports.content import Picture, Report, Section
 
 SHEET_BYTES = 150_000
-SUMMARY = "Made by `make results-docs`, which anybody can run again (docs/evaluation.md says what each estimate is)."
+TITLE, MADE_BY = "Results", "make results-docs"
 
 
 def read_part(text: str) -> tuple[str, Path, dict[str, Any]]:
@@ -43,10 +43,15 @@ def read_part(text: str) -> tuple[str, Path, dict[str, Any]]:
     return title, Path(name), content
 
 
-def part_sections(title: str, report: Report, sheet: Path) -> list[Section]:
-    """One evaluation: what fell short with the sheet of the first edits, then its tables. Single and combined edits apart only against the truth."""
+def part_sections(title: str, report: Report, sheet: Path | None) -> list[Section]:
+    """One evaluation: what fell short with the sheet of the first edits, then its tables. Single and combined edits apart only against the truth.
+
+    sheet: None where it may not be shown.
+    """
     pictures = (
-        (Picture(f"{title}: {SHEET.lower()}", np.asarray(Image.open(sheet).convert("RGB")), name=slug(title)),) if sheet.is_file() else ()
+        (Picture(f"{title}: {SHEET.lower()}", np.asarray(Image.open(sheet).convert("RGB")), name=slug(title)),)
+        if sheet is not None and sheet.is_file()
+        else ()
     )
     plots = tuple(replace(plot, name=f"{slug(title)}-differences") for section in report.sections for plot in section.plots)
     settings = "; ".join(f"{name}: {value}" for name, value in report.settings.items())
@@ -60,22 +65,33 @@ def part_sections(title: str, report: Report, sheet: Path) -> list[Section]:
     return out
 
 
-def write_results(path: Path, parts: Sequence[str], note: str = "") -> None:
+def write_results(
+    path: Path,
+    parts: Sequence[str],
+    note: str = "",
+    title: str = TITLE,
+    made_by: str = MADE_BY,
+    unseen: Sequence[str] = (),
+) -> None:
     """The page, and its sheets as JPEGs in a folder of its name beside it. Files there are replaced.
 
-    note: Markdown that comes first, for what the estimates cannot know (how long something was trained).
+    note: Markdown that comes first, for what the estimates cannot know (how long something was trained). made_by: the command that makes the page.
+    unseen: titles of parts whose pictures may not be shown.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    evaluations = [(title, source, evaluation_report(content)) for title, source, content in map(read_part, parts)]
+    evaluations = [(part, source, evaluation_report(content)) for part, source, content in map(read_part, parts)]
     missing: dict[str, list[str]] = {}
-    for title, _, report in evaluations:
+    for part, _, report in evaluations:
         for line in report.missing:
-            missing.setdefault(line, []).append(title)
-    lines = tuple(line if len(titles) == len(parts) else f"{line} ({', '.join(titles)})" for line, titles in missing.items())
+            missing.setdefault(line, []).append(part)
+    lines = tuple(line if len(named) == len(parts) else f"{line} ({', '.join(named)})" for line, named in missing.items())
     sections = [
-        section for title, source, report in evaluations for section in part_sections(title, report, parts_of(source) / "sheet.png")
+        section
+        for part, source, report in evaluations
+        for section in part_sections(part, report, None if part in unseen else parts_of(source) / "sheet.png")
     ]
-    write_markdown(Report("Results", SUMMARY, tuple(sections), missing=lines), path, True, in_folder=True, limit=SHEET_BYTES, preamble=note)
+    summary = f"Made by `{made_by}`, which anybody can run again (docs/evaluation.md says what each estimate is)."
+    write_markdown(Report(title, summary, tuple(sections), missing=lines), path, True, in_folder=True, limit=SHEET_BYTES, preamble=note)
 
 
 def main() -> None:
@@ -83,9 +99,13 @@ def main() -> None:
     parser.add_argument("page", type=Path, help="the .md file")
     parser.add_argument("parts", nargs="+", help="TITLE=OUT.json")
     parser.add_argument("--note", type=Path, help="a Markdown file that comes first")
+    parser.add_argument("--title", default=TITLE, help="of the page")
+    parser.add_argument("--made-by", default=MADE_BY, help="the command that makes the page")
+    parser.add_argument("--without-pictures", nargs="*", default=[], metavar="TITLE", help="parts whose people may not be shown")
     args = parser.parse_args()
     try:
-        write_results(args.page, args.parts, args.note.read_text().strip() if args.note else "")
+        note = args.note.read_text().strip() if args.note else ""
+        write_results(args.page, args.parts, note, args.title, args.made_by, args.without_pictures)
     except (UserError, OSError) as error:
         raise SystemExit(f"error: {error}") from None
     print(f"wrote {args.page}")
