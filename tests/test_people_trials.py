@@ -231,7 +231,7 @@ def test_the_report_has_intervals_over_people_and_tables_by_group(photos: Path, 
     second = {**edit, "person": "z", "groups": {**edit["groups"], "gender": "male"}}
     second["methods"] = {name: {**line, "psnr": line["psnr"] + 2} for name, line in edit["methods"].items()}
     report = evaluation_report({**result, "edits": [edit, second]})
-    assert "over the 2 people" in report.summary
+    assert "over the people (2)" in report.summary
     found = tables(report)
     assert "Against the true picture, turned, smiling (2)" in found
     by_gender = found["By gender"]

@@ -188,7 +188,7 @@ def evaluation_report(result: Mapping[str, Any], sheet: NDArray[np.uint8] | None
     """The content of OUT.json (`run.evaluate`) as a report. sheet: the picture of the first edits."""
     kind, edits, short = result["kind"], result["edits"], shortcomings(result)
     people = people_of(edits)
-    over = "the edits" if people is None else f"the {len(set(people))} people"
+    over = "the edits" if people is None else f"the people ({len(set(people))})"
     count = f"{len(edits)} edits of {kind}, {len(result['labels'])} methods. Means with {100 * LEVEL:g} % bootstrap intervals over {over}."
     pictures = () if sheet is None else (Picture(SHEET, sheet),)
     reference = "the true pictures" if kind in WITH_TRUTH else "the sources, which are no edits: a distance is partly the edit itself"

@@ -239,7 +239,7 @@ def first_pictures(trials: Sequence[Trial], pictures: Mapping[str, list[Bytes | 
         columns["truth"] = [None if t.truth is None else to_uint8(t.truth) for t in trials]
     columns |= {f"method {name}": column[: len(trials)] for name, column in pictures.items()}
     arrays: dict[str, NDArray[Any]] = {name: np.stack([white if p is None else p for p in column]) for name, column in columns.items()}
-    return arrays | {"edits": np.array([", ".join(t.kinds) for t in trials])}
+    return arrays | {"edits": np.array([dict(t.groups).get("edit", ", ".join(t.kinds)) for t in trials])}
 
 
 def sheet(first: Path, names: Sequence[str]) -> bytes:
