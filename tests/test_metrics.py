@@ -292,6 +292,25 @@ def test_known_differences_are_measured() -> None:
     assert errors["landmarks"] == pytest.approx(100 * 5 / face_width(usual.landmarks))
 
 
+def test_what_the_network_reads_is_compared_by_name() -> None:
+    """A change of the parameters is asked of the coefficient with its name, whatever the order; what no change concerns stays."""
+    from discontrolface.face.blendshape_network import NAMES
+    from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_parameters
+
+    before = random_parameters(make_scene(HELD_OUT + 1), np.random.default_rng(1)).edit(neutral=True)
+    after = before.edit(expression={"mouthSmileLeft": 0.5, "jawOpen": 0.3})
+    read = np.full(len(NAMES), 0.1)
+    asked = rereading.changed_blendshapes(read, before, after)
+    assert asked is not None
+    moved = {name: float(value) for name, value in zip(NAMES, asked - read, strict=True) if abs(value) > 1e-6}
+    assert moved == pytest.approx({"mouthSmileLeft": 0.5, "jawOpen": 0.3})
+    errors = rereading.look_errors(look(blendshapes=asked), look(blendshapes=read))
+    assert errors["blendshapes"] == pytest.approx(0.8 / 52)
+    assert errors["smile"] == pytest.approx(0.25)
+    assert rereading.changed_blendshapes(None, before, after) is None
+    assert "blendshapes" not in rereading.look_errors(look(), look(blendshapes=read))
+
+
 def test_brightness_is_not_the_direction_of_light() -> None:
     light = np.random.default_rng(0).random((9, 3))
     assert np.allclose(rereading.even_light(2 * light), rereading.even_light(light))

@@ -10,7 +10,7 @@ from discontrolface.evaluation.metrics import METRICS
 from discontrolface.reports.content import Section, Table
 
 EDIT: Final = "edit"  # the group that says what is edited; it has tables of its own
-SHOWN: Final = ("psnr", "hidden_psnr", "ssim", "mask_mse", "identity_truth", "expression")
+SHOWN: Final = ("psnr", "hidden_psnr", "ssim", "mask_mse", "identity_truth", "blendshapes")
 WORDS = (
     "The same edits by what is known of the people. A group of few people says little about all who belong to it: look at how wide the "
     "intervals are, and at the unedited photo, which says how much was asked of the group."

@@ -68,6 +68,8 @@ METRICS: Final[Mapping[str, Metric]] = {
     "roll": Metric("roll", "degrees", True, READ),
     "gaze": Metric("gaze", "degrees", True, READ),
     "expression": Metric("expression", "root mean square over the actions (0 to 1)", True, READ),
+    "blendshapes": Metric("blendshapes", "mean absolute difference of the 52 (0 to 1) that the blendshape network reads", True, READ),
+    "smile": Metric("smile", "difference of what that network reads, mean of both sides", True, READ),
     "shape": Metric("shape", "root mean square, standard deviations", True, READ),
     "light": Metric("light", "root mean square, share of the even light", True, READ),
     "landmarks": Metric("landmarks", "% of the face's width", True, READ),

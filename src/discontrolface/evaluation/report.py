@@ -29,7 +29,7 @@ WHY: Mapping[str, str] = {
 SETS = {"fid": "FID", "kid": "KID"}
 # with the mesh warp, in the summary: of drawn pairs and photos, of real pairs and return pairs
 COMPARED = ("mse", "psnr", "ssim", "hidden_mse", "head", "expression", "landmarks", "identity")
-COMPARED_REAL = ("psnr", "hidden_psnr", "ssim", "mask_mse", "identity_truth", "head", "expression", "landmarks")
+COMPARED_REAL = ("psnr", "hidden_psnr", "ssim", "mask_mse", "identity_truth", "head", "blendshapes", "smile", "landmarks")
 TRUTH_WORDS: Mapping[str, str] = {
     PAIRS: "Drawn people under two sets of face parameters: the second picture is the right answer. Hidden: what the source did not show.",
     REAL: (

@@ -19,6 +19,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.images import Photo
 from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
+from discontrolface.face.blendshape_network import NAMES as NETWORK_NAMES
 from discontrolface.face.crop import Crop
 from discontrolface.face.fit import landmark_error
 from discontrolface.face.geometry import Geometry
@@ -38,6 +39,7 @@ class Look:
     light: Array  # (9, 3) over its even part
     shape: Array  # (S,) read with the identity free
     landmarks: Array  # (L, 2) pixels
+    blendshapes: Array | None = None  # (52,) what MediaPipe's blendshape network reads by itself, whatever the head model
 
 
 def read_picture(reader: Reader, picture: NDArray[np.uint8], like: Person | None = None) -> Person | None:
@@ -58,7 +60,16 @@ def look_of(reader: Reader, person: Person) -> Look:
     p = person.parameters
     gaze = np.array(p.gaze)
     points = person.landmarks.points[:, :2].astype(np.float64)
-    return Look(p.head_rotation, gaze, p.expression.astype(np.float64), even_light(p.light), free.astype(np.float64), points)
+    network = person.landmarks.blendshapes
+    return Look(
+        p.head_rotation,
+        gaze,
+        p.expression.astype(np.float64),
+        even_light(p.light),
+        free.astype(np.float64),
+        points,
+        None if network is None else network.astype(np.float64),
+    )
 
 
 def changed_look(source: Look, before: FaceParameters, after: FaceParameters, geometry: Geometry, size: int) -> Look:
@@ -71,7 +82,16 @@ def changed_look(source: Look, before: FaceParameters, after: FaceParameters, ge
         source.light + (even_light(after.light) - even_light(before.light)),
         source.shape + (after.shape - before.shape),
         source.landmarks + moved,
+        changed_blendshapes(source.blendshapes, before, after),
     )
+
+
+def changed_blendshapes(source: Array | None, before: FaceParameters, after: FaceParameters) -> Array | None:
+    """What the network should read after the change; None for head models whose expressions are not the network's."""
+    if source is None or not set(NETWORK_NAMES) <= set(before.expression_names):
+        return None
+    change = dict(zip(before.expression_names, after.expression - before.expression, strict=True))
+    return np.asarray(np.clip(source + [change[name] for name in NETWORK_NAMES], 0, 1))
 
 
 def even_light(light: NDArray[np.floating]) -> Array:
@@ -96,7 +116,16 @@ def look_errors(read: Look, asked: Look) -> dict[str, float]:
         "shape": _rms(read.shape - asked.shape),
         "light": _rms(read.light - asked.light),
         **({"landmarks": landmark_error(read.landmarks, asked.landmarks)[1]} if same_set else {}),
+        **blendshape_errors(read.blendshapes, asked.blendshapes),
     }
+
+
+def blendshape_errors(read: Array | None, asked: Array | None) -> dict[str, float]:
+    """How far the network's readings are apart: on average, and the smile (the mean of both corners of the mouth)."""
+    if read is None or asked is None:
+        return {}
+    smile = [NETWORK_NAMES.index(name) for name in ("mouthSmileLeft", "mouthSmileRight")]
+    return {"blendshapes": float(np.abs(read - asked).mean()), "smile": abs(float(read[smile].mean() - asked[smile].mean()))}
 
 
 def _rms(x: Array) -> float:
