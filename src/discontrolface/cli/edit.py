@@ -23,6 +23,7 @@ from discontrolface.cli.controls import Controls
 from discontrolface.cli.personalize import run_personalize
 from discontrolface.cli.sampling import SamplingOptions
 from discontrolface.cli.source import Source
+from discontrolface.cli.writing import Writing
 from discontrolface.common.errors import UserError
 
 
@@ -33,6 +34,7 @@ def edit(
     controls: Controls,
     source: Source,
     sampling: SamplingOptions,
+    writing: Writing,
     save_parameters: Annotated[Path | None, typer.Option(help="Write the edit's parameters to this JSON file.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Also write one picture with every stage of the edit.")] = None,
     personal: Annotated[Path | None, typer.Option(help="Personal weights in this file (`train oneshot`, or a file of the cache).")] = None,
@@ -62,6 +64,7 @@ def edit(
             raise UserError(f"--personal-seed {personal_seed} and --no-personal were both given; give one of them")
         check_outputs([output, sheet], [save_parameters], overwrite, [photo, personal, *controls.files])
         controls.checked_values()
+        writing.check()
         folder = source.folder()
         reader = source.reader(device)
         person = source.read(reader, photo)
@@ -75,7 +78,7 @@ def edit(
             person = run_personalize(editor, person, personal_seed or 0, quiet)
         with progress_bar("editing", quiet) as update:
             result = editor.edit(person, target, lambda step: update(step.index + 1, step.count), **sampling.choices())
-        save_photo(result.image, output, overwrite, result.record)
+        writing.save(result, output, overwrite)
         if save_parameters is not None:
             write_text(save_parameters, target.to_json(), overwrite)
         if sheet is not None:

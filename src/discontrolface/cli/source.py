@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from discontrolface.cli.common import parse_numbers, without_native_messages
+from discontrolface.cli.common import parse_numbers, say, without_native_messages
 
 if TYPE_CHECKING:
     from discontrolface.editing.editor import Editor
@@ -34,6 +34,7 @@ class Source:
     face_box: Annotated[
         str | None, typer.Option("--face-box", help="The face's box in pixels: left,top,right,bottom.", metavar="L,T,R,B")
     ] = None
+    max_megapixels: Annotated[float, typer.Option(help="Larger photos are refused before they are decoded.", metavar="MP")] = 250.0
 
     def reader(self, device: str = "cpu") -> Reader:
         """The models that read photos. Only what reading needs has to be there, no diffusion networks."""
@@ -46,8 +47,13 @@ class Source:
 
     def read(self, reader: Reader, photo: Path) -> Person:
         """The person of the chosen face."""
+        from discontrolface.common.images import load_photo
+
         box = parse_numbers(self.face_box, "--face-box", 4)
-        return reader.read(photo, self.face, None if box is None else (box[0], box[1], box[2], box[3]))
+        loaded = load_photo(photo, self.max_megapixels)
+        for remark in loaded.remarks:
+            say(f"note: {photo} {remark}", err=True)
+        return reader.read(loaded, self.face, None if box is None else (box[0], box[1], box[2], box[3]))
 
     def folder(self) -> Path:
         """The preset's folder, complete as far as that can be said quickly: before the photo is read."""

@@ -1,5 +1,7 @@
 """Photos in, pictures out. Files from outside are hostile or odd; every fault is one sentence (UserError)."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import os
@@ -7,23 +9,25 @@ import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image
 
+from discontrolface.common.decoding import Decoded, Native, decoded, is_deep, lower_bytes
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import write_atomically
-from discontrolface.common.provenance import metadata_options
+from discontrolface.common.left_out import left_out
+from discontrolface.common.pixels import filled
+from discontrolface.common.writing import WRITABLE, Lines, encode_lines, write_lines
 
-MAX_PIXELS: Final = 50_000_000
+MAX_MEGAPIXELS: Final = 250.0
 MAX_FILE_BYTES: Final = 500_000_000
 MIN_SIDE: Final = 32
 # Formats that Pillow decodes itself. Others (EPS, PSD, ...) start programs or hold no photos.
 READABLE: Final = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
-WRITABLE: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 LONGEST_SIDE: Final = {"PNG": 2**31 - 1, "JPEG": 65_500, "WEBP": 16_383}
 
 # What may be wrong with a photo's file, in the words of reports.
@@ -55,6 +59,8 @@ class Photo:
 
     array: (H, W, 3) uint8, sRGB, upright. path: where it came from. sha256: hex digest of the file's bytes.
     alpha: (H, W) uint8 when the file had transparency, else None. stored_size: (width, height) in the file, before EXIF orientation.
+    native: the photo in its own colour profile and depth, upright; None where `array` and `alpha` hold all of it. remarks: what of the file is
+    left out, in words that go on from the photo's name ("is in CMYK colours; they become sRGB").
     """
 
     array: NDArray[np.uint8]
@@ -62,41 +68,64 @@ class Photo:
     sha256: str
     alpha: NDArray[np.uint8] | None
     stored_size: tuple[int, int]
+    native: Native | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height), upright."""
         return self.array.shape[1], self.array.shape[0]
 
+    @cached_property
+    def filled(self) -> NDArray[np.uint8]:
+        """`array`, and where it is transparent the colours around: what an edit works on."""
+        return self.array if self.alpha is None else filled(self.array, self.alpha)
 
-def load_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
+
+def load_photo(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     """Read a photo: EXIF orientation applied, any colour mode and depth turned into 8-bit sRGB, the first frame of an animation.
 
     Pillow's remarks on odd metadata are Python warnings, as always; nothing of the process is changed here, so that threads may read at once.
     Raises UserError when the file is missing, a folder, not a picture, damaged, smaller than 32 pixels a side or larger than
-    `max_pixels` (known from its header, before any pixel is decoded).
+    `max_megapixels` (known from its header, before any pixel is decoded).
     """
     path = Path(path)
-    return decode_photo(_read_bytes(path), path, max_pixels)
+    return decode_photo(_read_bytes(path), path, max_megapixels)
 
 
-def decode_photo(data: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
+def decode_photo(data: bytes, path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     """`load_photo` of a file's bytes, such as an upload. path: what errors call it; nothing is read there."""
-    image = _open(path, data, max_pixels)
+    image = _open(path, data, max_megapixels)
+    size, turn = image.size, None
     try:
+        deep = is_deep(image)
         _decode(path, image)
-        array, alpha = _to_srgb(image)
+        turn = _TURNS.get(_orientation(image))
+        pixels = decoded(image, _lower(data) if deep else None)
+        del image  # four bytes a pixel
+        if turn is not None:
+            pixels = pixels.turned(turn)
     except MemoryError as error:
-        raise PhotoError("too large", f"{path} ({image.width}x{image.height}) does not fit into memory; make it smaller") from error
+        raise PhotoError("too large", f"{path} ({size[0]}x{size[1]}) does not fit into memory; make it smaller") from error
     except (OSError, ValueError) as error:  # pixels or a palette that mean no colours; anything else would be our own fault
         if isinstance(error, PhotoError):
             raise
         raise _damaged(path, error) from error
-    turn = _TURNS.get(_orientation(image))
-    if turn is not None:
-        array = np.asarray(Image.fromarray(array).transpose(turn))
-        alpha = None if alpha is None else np.asarray(Image.fromarray(alpha).transpose(turn))
-    return Photo(np.ascontiguousarray(array), path, hashlib.sha256(data).hexdigest(), alpha, image.size)
+    return _photo(path, data, pixels, size)
+
+
+def _photo(path: Path, data: bytes, pixels: Decoded, stored_size: tuple[int, int]) -> Photo:
+    digest = hashlib.sha256(data).hexdigest()
+    return Photo(pixels.array, path, digest, pixels.alpha, stored_size, pixels.native, (*pixels.remarks, *left_out(data)))
+
+
+def _lower(data: bytes) -> Image.Image | None:
+    """The lower bytes of a file of 16-bit colours; None where the decoder does not hand them over."""
+    image = _identified(data)
+    try:
+        return None if image is None else lower_bytes(image)
+    except (OSError, ValueError, SyntaxError, KeyError):
+        return None
 
 
 def _decode(path: Path, image: Image.Image) -> None:
@@ -136,9 +165,9 @@ def _read_bytes(path: Path) -> bytes:
         raise PhotoError("not readable", f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _open(path: Path, data: bytes, max_pixels: int) -> Image.Image:
+def _open(path: Path, data: bytes, max_megapixels: float) -> Image.Image:
     """The picture's header, checked. No pixel is decoded."""
-    limit = f"more than the limit of {max_pixels / 1e6:g} megapixels; make it smaller first"
+    limit = f"more than the limit of {max_megapixels:g} megapixels; make it smaller first, or raise the limit with --max-megapixels"
     try:
         image = _identified(data)
     except Image.DecompressionBombError as error:  # some of Pillow's decoders have a guard of their own
@@ -146,10 +175,12 @@ def _open(path: Path, data: bytes, max_pixels: int) -> Image.Image:
     except Exception:  # header parsers raise what they like
         image = None
     if image is None:
+        if _is_heic(data):
+            raise PhotoError("not a picture", f"{path} is a HEIC photo; install what reads it with pip install 'discontrolface[heif]'")
         known = ", ".join(name for name in READABLE if name in Image.OPEN and name != "MPO")
         raise PhotoError("not a picture", f"{path} is not a picture that can be read (known: {known}); convert it to JPEG or PNG")
     width, height = image.size
-    if width * height > max_pixels:
+    if width * height > max_megapixels * 1e6:
         raise PhotoError("too large", f"{path} is {width}x{height}, {width * height / 1e6:.0f} megapixels, {limit}")
     if min(width, height) < MIN_SIDE:
         raise PhotoError("too small", f"{path} is {width}x{height}, smaller than {MIN_SIDE} pixels; use a larger photo")
@@ -159,8 +190,8 @@ def _open(path: Path, data: bytes, max_pixels: int) -> Image.Image:
 def _identified(data: bytes) -> Image.Image | None:
     """The picture as the first of Pillow's formats that knows it (the common ones first: all take 20 ms to load), None if none does.
 
-    This is `Image.open` without its guard against large pictures: that warns through, and is set for, the whole process, and `max_pixels` is
-    the stricter limit.
+    This is `Image.open` without its guard against large pictures: that warns through, and is set for, the whole process, and `max_megapixels`
+    is the stricter limit.
     """
     for load in (Image.preinit, Image.init):
         load()
@@ -172,7 +203,26 @@ def _identified(data: bytes) -> Image.Image | None:
                     return factory(io.BytesIO(data), "")
             except (SyntaxError, IndexError, TypeError, struct.error):  # another format, as `Image.open` understands it
                 continue
-    return None
+    return _heic(data)
+
+
+def _is_heic(data: bytes) -> bool:
+    """By the brands of HEIC (ISO/IEC 23008-12, annex B)."""
+    return data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def _heic(data: bytes) -> Image.Image | None:
+    """A HEIC photo by pillow-heif, where that is installed; Pillow itself reads AVIF."""
+    if not _is_heic(data):
+        return None
+    try:
+        from pillow_heif.as_plugin import HeifImageFile
+    except ImportError:
+        return None
+    try:
+        return HeifImageFile(io.BytesIO(data), "")
+    except (SyntaxError, IndexError, TypeError, struct.error):
+        return None
 
 
 def _orientation(image: Image.Image) -> int:
@@ -180,48 +230,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF does not make a photo unreadable
         return 1
-
-
-def _to_srgb(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Pixels (H, W, 3) and alpha (H, W) or None, uint8, of a picture of any mode."""
-    profile = image.info.get("icc_profile")
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _deep_grey(image), None
-    if image.mode == "P" or "transparency" in image.info:
-        image = image.convert("RGBA" if "transparency" in image.info or (image.palette and image.palette.mode == "RGBA") else "RGB")
-    alpha = None
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        image = image.convert("RGBA")
-        alpha = np.asarray(image.getchannel("A"))
-        alpha = None if alpha.min() == 255 else alpha
-        image = image.convert("RGB")
-    if profile:
-        image = _apply_profile(image, profile)
-    return np.asarray(image.convert("RGB")), alpha
-
-
-def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
-    """Grey pictures of 16 or 32 bits or floating point, as (H, W, 3) uint8: 65535 is white, for floating point 1."""
-    values = np.asarray(image).astype(np.float64)
-    white = 1.0 if image.mode == "F" else 65535.0
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > white:
-        raise ValueError(f"grey values outside 0..{white:g}")
-    grey = np.round(values * (255 / white)).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
-
-
-def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """Colours from the picture's ICC profile to sRGB. A profile that cannot be used is ignored, as viewers do."""
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(source):
-            return image
-        converted = ImageCms.profileToProfile(
-            image, source, ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image
-    return image if converted is None else converted
 
 
 def check_output(path: str | Path, overwrite: bool = False, size: tuple[int, int] | None = None) -> Path:
@@ -254,44 +262,40 @@ def check_output(path: str | Path, overwrite: bool = False, size: tuple[int, int
 
 
 def save_photo(
-    image: NDArray[np.uint8] | Image.Image,
+    image: NDArray[Any] | Image.Image,
     path: str | Path,
     overwrite: bool = False,
     info: Mapping[str, Any] | None = None,
-    alpha: NDArray[np.uint8] | None = None,
+    alpha: NDArray[Any] | None = None,
+    profile: bytes | None = None,
+    background: str = "white",
 ) -> Path:
-    """Write a picture, (H, W, 3) uint8 or Pillow, all of it or nothing (temporary file, then rename).
-
-    The ending chooses the format: .png (lossless), .jpg (quality 95, 4:4:4), .webp (quality 95). info: the provenance record
-    (`provenance.make_record`). alpha: (H, W) uint8, written by PNG and WebP; JPEG has none and shows the picture on white.
-    Raises UserError as `check_output` does, and when the disk is full.
-    """
-    size = (image.shape[1], image.shape[0]) if isinstance(image, np.ndarray) else image.size
-    path = check_output(path, overwrite, size)
-    write_atomically(path, encode_photo(image, WRITABLE[path.suffix.lower()], info, alpha), overwrite)
+    """Write a picture, (H, W, 3 or 1) uint8 or uint16 or Pillow: see `writing.write_lines`. alpha: (H, W). Raises UserError
+    as `check_output` and `write_lines` do."""
+    path = Path(path)
+    lines = _lines_of(image, alpha, profile)
+    check_output(path, overwrite, (lines.width, lines.height))
+    write_lines(lines, path, overwrite, info, background)
     return path
 
 
-def encode_photo(
-    image: NDArray[np.uint8] | Image.Image,
-    file_format: str,  # PNG, JPEG or WEBP
-    info: Mapping[str, Any] | None = None,
-    alpha: NDArray[np.uint8] | None = None,
-) -> bytes:
-    """The bytes of the file that `save_photo` writes."""
-    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image.copy()
-    picture.info = {}  # nothing of a source file's metadata goes along
-    if alpha is not None:
-        picture = picture.convert("RGB")
-        picture.putalpha(Image.fromarray(alpha))
-    if picture.mode not in ("RGB", "RGBA"):
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-    if file_format == "JPEG" and picture.mode == "RGBA":
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-    options: dict[str, Any] = {"PNG": {}, "JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95, "exact": True}}[file_format]
-    buffer = io.BytesIO()
-    picture.save(buffer, format=file_format, **options, **(metadata_options(info, file_format) if info is not None else {}))
-    return buffer.getvalue()
+def encode_photo(image: NDArray[np.uint8] | Image.Image, file_format: str, info: Mapping[str, Any] | None = None) -> bytes:
+    """The bytes of the file that `save_photo` writes. file_format: PNG, JPEG or WEBP."""
+    out = io.BytesIO()
+    encode_lines(_lines_of(image), out, file_format, info)
+    return out.getvalue()
+
+
+def _lines_of(image: NDArray[Any] | Image.Image, alpha: NDArray[Any] | None = None, profile: bytes | None = None) -> Lines:
+    """A picture to be written, without any metadata of its source."""
+    if isinstance(image, Image.Image):
+        mode = image.mode if image.mode in ("RGB", "RGBA", "L") else "RGBA" if image.has_transparency_data else "RGB"
+        image = np.asarray(image.convert(mode))
+        image = image[..., None] if image.ndim == 2 else image
+        if image.shape[2] == 4:
+            alpha = image[..., 3] if alpha is None else alpha
+            image = image[..., :3]
+    return Lines.of(Native(image, profile, alpha))
 
 
 def encode_picture(picture: NDArray[np.uint8], kind: str = "png") -> bytes:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+_FILL_FACTORS: Final = (4, 16, 64, 256)  # an invisible pixel gets the mean colour of the smallest of these squares that shows anything
 
 
 def to_float(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -24,3 +28,25 @@ def resize_planes(planes: NDArray[np.floating], size: int, resample: Image.Resam
         return values
     channels = [Image.fromarray(np.ascontiguousarray(values[..., c])).resize((size, size), resample) for c in range(values.shape[-1])]
     return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+
+
+def filled(values: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
+    """A picture (H, W, C) uint8 or uint16 whose invisible pixels (alpha (H, W) = 0) have the colours around them in place of whatever is stored
+    there, so that nothing of that gets into what is cut out, moved or drawn beside it."""
+    hidden = alpha == 0
+    if not hidden.any() or hidden.all():
+        return values
+    height, width = alpha.shape
+    weight = Image.fromarray((alpha > 0).astype(np.float32))
+    shown = np.where(hidden[..., None], 0, values).astype(np.float32)
+    planes = [Image.fromarray(np.ascontiguousarray(shown[..., c])) for c in range(values.shape[2])]
+    out, left = values.copy(), hidden.copy()
+    for factor in (*_FILL_FACTORS, max(height, width)):
+        share = np.asarray(weight.reduce(factor))
+        there = np.asarray(Image.fromarray((share > 0).astype(np.float32)).resize((width, height), Image.Resampling.NEAREST)) > 0
+        now = left & there
+        for c, plane in enumerate(planes):
+            mean = np.asarray(plane.reduce(factor)) / np.maximum(share, 1e-6)
+            out[..., c][now] = np.rint(np.asarray(Image.fromarray(mean).resize((width, height), Image.Resampling.NEAREST)))[now]
+        left &= ~there
+    return out

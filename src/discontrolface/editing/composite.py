@@ -12,8 +12,10 @@ stays as edited. m is the mask with a soft inner border. Where m is 0 the photo 
 to the bit.
 """
 
+from __future__ import annotations
+
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -58,6 +60,11 @@ class Patch:
         height, width = self.mask.shape
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
+    def over(self, photo: NDArray[Any]) -> Patch:
+        """Of that photo: where the mask is 0, it has its pixels."""
+        own = photo[self.place]
+        return replace(self, pixels=np.where(self.mask[..., None] > 0, self.pixels, own))
+
     def on(self, photo: NDArray[Any]) -> NDArray[Any]:
         """The edited photo (H, W, C)."""
         out = photo.copy()
@@ -77,11 +84,13 @@ def paste_back(
     crop: Crop,
     mask: NDArray[np.floating],
     motion: Motion | None = None,
+    seamless: bool = True,
 ) -> Patch:
     """Put an edited crop into its photo.
 
     photo: (H, W, C) uint8 or uint16, the photo of the crop, C = 3 or 1. edited_crop: (S, S, C) in [0, 1], at any size S; a crop of that size saves
     sampling the photo again. mask: (S, S) in [0, 1], what may change. motion: of that size; None: nothing moved.
+    seamless: False leaves out the seam's correction, for what is no colour.
     An edited crop that equals `crop.resize(S).image` returns the photo.
     """
     size, channels = edited_crop.shape[0], photo.shape[2]
@@ -92,6 +101,7 @@ def paste_back(
     edited = np.asarray(np.clip(np.nan_to_num(edited_crop), 0, 1), dtype=np.float32)
     beyond = distance_beyond(photo.shape, at_size.photo_to_crop, size) > 0
     feathered, seam, keep = _blend_maps(source, edited, np.clip(mask.astype(np.float32), 0, 1), beyond)
+    seam = seam if seamless else np.zeros_like(seam)
     flow = np.zeros((size, size, 2), np.float32)
     if motion is not None:
         flow, keep = _in_photo(motion.flow, at_size), np.clip(motion.shown, 0, 1)

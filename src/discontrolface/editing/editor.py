@@ -23,18 +23,20 @@ from PIL import Image
 from platformdirs import user_cache_dir
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.images import Photo
+from discontrolface.common.images import Photo, check_output
 from discontrolface.common.parallel import map_threads
 from discontrolface.common.pixels import to_uint8
 from discontrolface.common.provenance import make_record
 from discontrolface.common.snapshot_spec import SnapshotSpec
+from discontrolface.common.writing import write_lines
 from discontrolface.diffusion.sampling import Step
 from discontrolface.diffusion.settings import Sampling, SamplingChoices
+from discontrolface.editing.composited import Composite
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalNetworks, PersonalWeights, weights_id
 from discontrolface.editing.personal_cache import PersonalCache
 from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot, Progress, one_shot
-from discontrolface.editing.pipeline import Composite, Networks, PreparedEdit, composite, denoise, prepare, resolved
+from discontrolface.editing.pipeline import Networks, PreparedEdit, composite, denoise, prepare, resolved
 from discontrolface.editing.reading import Box, Reader
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.weights.manifest import preset_folder
@@ -49,16 +51,38 @@ class EditResult:
 
     image: the whole photo, edited. crop: its aligned square at the photo's resolution. preview: the draft of that square. snapshot: the normals of
     the target head. mask: (H, W) bool in the photo, where `image` may differ from it. parameters: the target. record: provenance, for `save_photo`.
+    `save` writes the photo's own profile and depth, which `image` (8-bit sRGB) does not have.
     """
 
-    image: Image.Image
     preview: Image.Image
     snapshot: Image.Image
-    mask: NDArray[np.bool_]
     parameters: FaceParameters
     record: dict[str, Any]
     composite: Composite
     person: Person
+
+    @cached_property
+    def image(self) -> Image.Image:
+        """The whole photo, edited: RGB, with the alpha channel of a photo that has one."""
+        return Image.fromarray(self.composite.image)
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W): where it is False `image` is the photo, to the bit."""
+        return self.composite.mask > 0
+
+    def save(self, path: str | Path, overwrite: bool = False, keep_profile: bool = True, background: str = "white") -> tuple[str, ...]:
+        """Write the edited photo (.png, .jpg, .webp) with its record; returns what the file cannot hold, in words that go on from its name.
+
+        keep_profile: write the photo's own colour profile and, in a PNG, its 16 bits; what lies outside the mask is then what the photo holds. False:
+        8-bit sRGB. background: what a transparent picture stands on in a JPEG. Raises UserError as `save_photo` does.
+        """
+        path = Path(path)
+        check_output(path, overwrite, self.person.photo.size)
+        native = self.composite.native_lines() if keep_profile else None
+        if native is None or (path.suffix.lower() == ".webp" and native.grey):  # WebP is always in colours
+            native = self.composite.lines()
+        return write_lines(native, path, overwrite, self.record, background)
 
     @cached_property
     def crop(self) -> Image.Image:
@@ -208,7 +232,6 @@ class Editor:
 
     def _result(self, edit: PreparedEdit, picture: torch.Tensor, sampling: Sampling) -> EditResult:
         person, finished = edit.person, composite(edit, picture)
-        image = finished.image if person.photo.alpha is None else np.dstack([finished.image, person.photo.alpha])
         normals = edit.snapshot.image[0, :3].permute(1, 2, 0).numpy()
         record = make_record(
             edit.target.difference(person.parameters),
@@ -218,10 +241,8 @@ class Editor:
             **resolved(sampling, self.networks).record(),
         )
         return EditResult(
-            image=Image.fromarray(image),
             preview=Image.fromarray(to_uint8(edit.fine.image)),
             snapshot=Image.fromarray(to_uint8((normals + 1) / 2 * (np.abs(normals).sum(-1, keepdims=True) > 0))),
-            mask=finished.mask > 0,
             parameters=edit.target,
             record=record,
             composite=finished,

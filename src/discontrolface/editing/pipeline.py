@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -22,10 +21,10 @@ from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.inversion import invert, invert_controlled
 from discontrolface.diffusion.sampling import Step, sample
 from discontrolface.diffusion.settings import Sampling
-from discontrolface.editing.composite import Motion, Patch, paste_back
+from discontrolface.editing.composite import Motion, paste_back
+from discontrolface.editing.composited import Composite, moved_alpha
 from discontrolface.editing.detail import agreement, down, fuse_detail, legible, shown_again
 from discontrolface.editing.person import Person
-from discontrolface.face.crop import cut_square
 from discontrolface.face.geometry import SourceLook
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regions import face_hull
@@ -232,34 +231,13 @@ def stacked(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
-@dataclass(frozen=True)
-class Composite:
-    """An edit in its photo, (H, W, 3) uint8; patch: what it changes."""
-
-    photo: NDArray[np.uint8]
-    patch: Patch
-
-    @cached_property
-    def image(self) -> NDArray[np.uint8]:
-        """(H, W, 3): where the mask is 0 it is the photo, to the bit."""
-        return self.patch.on(self.photo)
-
-    @cached_property
-    def mask(self) -> NDArray[np.float32]:
-        """(H, W) in [0, 1]."""
-        return self.patch.mask_on(self.photo)
-
-    def crop(self, person: Person, size: int) -> NDArray[np.uint8]:
-        """The person's aligned square of the finished picture, (size, size, 3)."""
-        scaled = person.crop.photo_to_crop * (size / person.crop.size)
-        return cut_square(self.image, scaled, size).image
-
-
 def composite(edit: PreparedEdit, picture: Tensor) -> Composite:
     """The networks' picture (1, 3, S, S) back in its photo, with the photo's own detail carried over, in its tones if it has no colours."""
     person, fine = edit.person, edit.fine
     edited, motion = finished(edit, from_network(picture))
-    return Composite(person.photo.array, paste_back(person.photo.array, edited, person.fine_crop, fine.mask, motion))
+    patch = paste_back(person.photo.filled, edited, person.fine_crop, fine.mask, motion).over(person.photo.array)
+    alpha = None if person.photo.alpha is None else moved_alpha(person, person.geometry.view(edit.target), fine)
+    return Composite(person, edited, fine.mask, motion, patch, alpha)
 
 
 def finished(edit: PreparedEdit, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], Motion]:

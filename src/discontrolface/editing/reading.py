@@ -84,9 +84,9 @@ class Reader:
         """The person of known landmarks. like: the same person before an edit, whose identity (shape) and crop are kept, so that angles and
         positions can be compared."""
         crop = (
-            make_crop(photo.array, landmarks, self.size)
+            make_crop(photo.filled, landmarks, self.size)
             if like is None
-            else cut_square(photo.array, like.crop.photo_to_crop, like.crop.size)
+            else cut_square(photo.filled, like.crop.photo_to_crop, like.crop.size)
         )
         read = self.head.read(crop, landmarks, None if like is None else like.reading)
         return Person(photo, crop, read.parameters, landmarks, read.fit, read.geometry, codes=read.codes)

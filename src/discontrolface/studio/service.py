@@ -123,7 +123,7 @@ class Studio:
 
     def _read(self, data: bytes) -> list[Person]:
         with self._reads:
-            return self.editor.read_all(decode_photo(data, UPLOAD, self.limits.pixels))[: self.limits.faces]
+            return self.editor.read_all(decode_photo(data, UPLOAD, self.limits.pixels / 1e6))[: self.limits.faces]
 
     # ---- edits
 
