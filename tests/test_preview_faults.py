@@ -190,3 +190,62 @@ def test_lips_are_not_taken_for_teeth(colour: tuple[float, ...], skin: tuple[flo
     value = tooth_like(np.array(colour, np.float32), np.float32(np.mean(skin)), np.float32(skin[2] / skin[0]), np.float32(white))
     assert (value > 0.6) == teeth
     assert teeth or value < 0.35
+
+
+def on_wall(seed: int, geometry: Geometry, tone: tuple[float, float, float]) -> tuple[Drawn, NDArray[np.bool_]]:
+    """A drawn person before a plain wall; and where the picture is well away from head, hair and clothes."""
+    scene = make_scene(seed)
+    parameters = random_parameters(scene, np.random.default_rng(seed)).edit(neutral=True, yaw=0, pitch=0, roll=0)
+    portrait = render_scene(scene, parameters, SIZE)
+    cover = np.clip(1.0 - portrait.masks["background"], 0, 1)[..., None].astype(np.float32)
+    photo = (cover * portrait.image + (1 - cover) * np.array(tone, np.float32)).astype(np.float32)
+    far = ~binary_dilation(cover[..., 0] > 0.002, iterations=round(0.02 * SIZE))
+    return Drawn(parameters, prepare_source(photo, geometry.view(parameters), geometry.rig)), far
+
+
+@pytest.mark.parametrize("light", ["left", "right", "top"])
+@pytest.mark.parametrize("tone", [(1.0, 1.0, 1.0), (0.8, 0.82, 0.8)], ids=str)
+def test_only_the_head_is_relit(geometry: Geometry, light: str, tone: tuple[float, float, float]) -> None:
+    for seed in SEEDS:
+        person, far = on_wall(seed, geometry, tone)
+        out, _ = person.edited(geometry, light=light)
+        assert far.mean() > 0.1
+        assert np.abs(out.image - person.source.image)[far].max() < 1.5 / 255
+        change = np.abs(out.image - person.source.image).mean(-1)
+        assert change[person.source.layer == SKIN].mean() > 0.004  # it is relit
+
+
+def test_of_a_pixel_half_of_hair_the_hair_alone_is_relit(geometry: Geometry) -> None:
+    """No bright or dark line around dark hair before a bright wall: a mixed pixel does not change more than the hair beside it."""
+    person, far = on_wall(SEEDS[1], geometry, (0.9, 0.9, 0.9))
+    out, _ = person.edited(geometry, light="left")
+    change = (out.image - person.source.image).mean(-1)
+    light = person.source.image.mean(-1)
+    above = np.zeros_like(far)
+    above[: SIZE // 3] = True
+    hair = (
+        above
+        & (light < 0.25)
+        & (person.source.matte.repeat(4, 0).repeat(4, 1)[:SIZE, :SIZE] > 0.9 if len(person.source.matte) * 4 == SIZE else True)
+    )
+    mixed = above & ~far & (light > 0.35) & (light < 0.75) & binary_dilation(far, iterations=12)
+    assert mixed.sum() > 50
+    assert np.abs(change[mixed]).mean() < 1.5 * np.abs(change[hair]).mean() + 0.01
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [{"expression": {"smile": 0.8}}, {"expression": {"jawOpen": 0.7}}, {"yaw": 15}, {"yaw": -25}, {"pitch": 10}, {"light": "left"}],
+    ids=str,
+)
+def test_a_white_wall_stays_white(geometry: Geometry, edit: dict[str, object]) -> None:
+    for seed in SEEDS:
+        person, far = on_wall(seed, geometry, (1.0, 1.0, 1.0))
+        out, layer = person.edited(geometry, **edit)
+        new = out.image.min(-1) < 250 / 255
+        head = binary_dilation((layer != 255) | (out.image.max(-1) < 0.6), iterations=round(0.03 * SIZE))
+        away = far & ~head
+        assert away.mean() > 0.05
+        assert not (new & away).any()
+        if "yaw" not in edit and "pitch" not in edit:
+            assert (out.mask[far & ~head] > 0).mean() < 0.03  # the photo's own, to the bit: no network paints there

@@ -18,11 +18,12 @@ LID_STRETCH = 0.85  # of a row of the photo over a row of the picture: a closing
 
 class Photo(NamedTuple):
     """The photo as `compose` reads it. image: (H, W, 3). eyes: (H, W) 0..1 where it shows eyes or lashes. not_lips: (H, W), see
-    `mouth.teeth_shown`."""
+    `mouth.teeth_shown`. plain: see `matte.plain_distance`."""
 
     image: FloatArray
     eyes: FloatArray
     not_lips: FloatArray
+    plain: FloatArray
 
 
 class Paint(NamedTuple):
@@ -68,7 +69,7 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
     Where the photo shows the mirrored point of a hidden one, that is taken.
     Where lips have closed, the map skips what lay between them; there is a dark seam.
     """
-    image, eyes, not_lips = photo.image, photo.eyes, photo.not_lips
+    image, eyes, not_lips, plain = photo.image, photo.eyes, photo.not_lips, photo.plain
     trusted, layer, flow, light, belongs, behind = mesh.trusted, mesh.layer, moved.flow, moved.light, moved.belongs, moved.behind
     lids, lips, unpainted, paints = paint.lids, paint.lips, paint.unpainted, paint.colours
     grain, grain_pixels = paint.grain, paint.grain_pixels
@@ -82,6 +83,8 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
             glow = brightest(light, i, j)
             far = np.sqrt(dx * dx + dy * dy)
             changed = max((far - np.float32(0.04)) * np.float32(4.0), (glow - np.float32(0.004)) * np.float32(50.0))
+            if kind == OFF and len(plain) and plain[i >> 2, j >> 2] > far + np.float32(2.0):
+                changed = zero  # a plain wall fetched from itself
             if changed <= 0 and (kind != SKIN or t == 1):  # nothing to do, and nothing to paint
                 visibility[i, j] = one if kind in (SKIN, OFF) else zero
                 change[i, j] = zero

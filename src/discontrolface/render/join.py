@@ -13,9 +13,12 @@ from discontrolface.render.surface import channel, point_at
 
 
 class Around(NamedTuple):
-    """What surrounds the mesh. motion: (G, G, 5) `extend.extend_motion`, ratios of shadings in the last three channels. matte: (G, G) how far the
-    photo's surroundings belong to the head; the rest is not relit. decided: (H, W), see `matte.decide`; (0, 0) where the colours decide nothing."""
+    """What surrounds the mesh. image: (H, W, 3) the photo; foreground: (G, G, 3), see `matte.foreground`. motion: (G, G, 5) `extend.extend_motion`,
+    ratios of shadings in the last three channels. matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit.
+    decided: (H, W), see `matte.decide`; (0, 0) where the colours decide nothing."""
 
+    image: FloatArray
+    foreground: FloatArray
     motion: FloatArray
     matte: FloatArray
     decided: FloatArray
@@ -42,6 +45,7 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
     """Fill `out` (Moved) in the rows first..last-1. mesh: MeshMotion. ratio: (V, 3) of shadings. outline: Outline."""
     triangle, trusted, mesh_flow = surface.triangle, mesh.trusted, mesh.flow
     outside, matte, decided = around.motion, around.matte, around.decided
+    image, foreground = around.image, around.foreground
     beyond, away, clear, bare = outline.motion, outline.away, outline.clear, outline.bare
     margin, edge, blend = outline.margin, outline.edge, outline.blend
     flow, light, belongs, behind = out.flow, out.light, out.belongs, out.behind
@@ -103,10 +107,12 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
                     y = min(max(int(np.float32(i) + dy + half), 0), height - 1)
                     x = min(max(int(np.float32(j) + dx + half), 0), width - 1)
                     share = sharper(share, decided[y, x])
-                square = share * share  # for what gets brighter: a pixel half of skin, half of a bright wall must not glow
-                red = one + (share if red < one else square) * (red - one)
-                green = one + (share if green < one else square) * (green - one)
-                blue = one + (share if blue < one else square) * (blue - one)
+                    if share < np.float32(0.98):  # of a pixel half of hair, half of a bright wall, the hair's light alone changes
+                        p, q = y * grid // height, x * grid // width
+                        red = one + (red - one) * min(foreground[p, q, 0] / max(image[y, x, 0], np.float32(0.02)), one)
+                        green = one + (green - one) * min(foreground[p, q, 1] / max(image[y, x, 1], np.float32(0.02)), one)
+                        blue = one + (blue - one) * min(foreground[p, q, 2] / max(image[y, x, 2], np.float32(0.02)), one)
+                red, green, blue = one + share * (red - one), one + share * (green - one), one + share * (blue - one)
             # not beyond the picture
             flow[i, j, 0] = min(max(dx, np.float32(-j)), np.float32(width - 1 - j))
             flow[i, j, 1] = min(max(dy, np.float32(-i)), np.float32(height - 1 - i))

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import maximum_filter, minimum_filter
+from scipy.ndimage import binary_dilation, distance_transform_edt, maximum_filter, minimum_filter, uniform_filter
 
 from discontrolface.render.compiled import compiled
 from discontrolface.render.raster import FloatArray
 from discontrolface.render.smoothstep import rising, smoothstep
 
+SPREAD = 7  # cells: the side of the square, taken twice, in which the foreground of a pixel is looked for
 SAMPLES = 16  # colours that stand for the head, and as many for the background
+DEEP = 0.35  # radii of the head: so far inside the mesh's outline the photo may still show the background
+SHINE = 0.12  # the same on the scalp, which may shine as bright as a white wall
+THROUGH = 0.2  # so far inside it may be seen through hair
+PLAIN = 2.5 / 255  # colours this close are one
+WALL = 0.2  # a share of colours that is the background's beyond doubt
+STEP = 0.03  # change of colour from one cell to the next that a smooth wall may have,
+UNLIKE = 0.95  # as long as it is not as good as the head's own;
+UNLIKE_ON_MESH = 0.75  # the same on the mesh's head
 CERTAIN = 0.05  # a coarse matte this close to 0 or 1 is not in doubt
 
 
 def head_matte(
-    small: FloatArray, head: np.ndarray, distance: FloatArray, depth: FloatArray, radius: float
+    small: FloatArray, head: np.ndarray, scalp: np.ndarray, distance: FloatArray, depth: FloatArray, radius: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(G, G) 0..1 for cells of the photo: 1 well within the head, elsewhere as far as the colour is nearer to the head's than to the
     background's.
 
-    small: (G, G, 3) the photo. head: (G, G) bool, the mesh's head. distance: (G, G) cells to it; depth: cells to the nearest cell off it.
-    radius: of the head in cells. The mesh's outline is a few cells off the real one, so cells close to it are judged by colour, too.
+    small: (G, G, 3) the photo, averaged over cells. head, scalp: (G, G) bool, the mesh's head, its scalp. distance: (G, G) cells to the head; depth:
+    cells to the nearest cell off it.
+    radius: of the head in cells. The mesh's outline is a few cells off the real one, so cells close to it are judged by colour, too, and deeper ones
+    that hang together with the background in its colours.
     The background's colours are read far from the head, above its lowest point. Where there are none: 0.5.
     Also the colours (N, 3) of the head and of the background, empty where there are none: for `sharper`.
     """
@@ -36,10 +47,14 @@ def head_matte(
     inner = depth > 0.09 * radius
     if away.sum() < 10 or inner.sum() < 10:
         return np.where(head, 1.0, 0.5 * fade).astype(np.float32), *none
-    band = ~inner & (fade > 0)
     own, other = _spread(small[inner]), _spread(small[away])
-    share = np.zeros(head.shape, np.float32)
+    band = (depth < np.where(scalp, SHINE, DEEP) * radius) & (fade > 0)
+    share = np.ones(head.shape, np.float32)
     share[band] = _nearer(np.ascontiguousarray(small[band]), own, other)
+    wall = _wall(np.ascontiguousarray(small), share, away, band, head)  # an ear or a hair line of the mesh may well lie on the wall
+    wall |= band & ~scalp & (depth < THROUGH * radius) & (share < 0.5 * WALL)  # seen between a lock and the cheek
+    share[wall] = 0.0
+    inner &= ~binary_dilation(wall)
     matte = np.where(inner, 1.0, smoothstep((share - 0.25) / 0.5) * fade)
     padded = np.pad(matte, 1, mode="edge")
     soft = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] + 2.0 * matte) / 6.0
@@ -50,6 +65,65 @@ def _spread(colours: FloatArray) -> FloatArray:
     """At most SAMPLES colours, evenly taken from the list sorted by brightness."""
     order = np.argsort(colours.sum(1), kind="stable")
     return np.ascontiguousarray(colours[order[np.linspace(0, len(order) - 1, min(SAMPLES, len(order))).astype(int)]])
+
+
+def foreground(small: FloatArray, matte: FloatArray) -> FloatArray:
+    """(G, G, 3) the colour that the head has nearby: of a pixel that it shares with the wall, only this part is in the head's light."""
+    sure = np.where(matte > 0.97, np.float32(1.0), np.float32(1e-4) * matte + np.float32(1e-7))[..., None]
+    total = np.concatenate([small * sure, sure], 2)
+    for _ in range(2):
+        total = uniform_filter(total, (SPREAD, SPREAD, 0))
+    return np.ascontiguousarray(total[..., :3] / total[..., 3:], np.float32)
+
+
+def plain_distance(image: FloatArray, other: FloatArray) -> FloatArray:
+    """Pixels (at least) from a pixel to the nearest that is not of the background's one colour, for blocks of 4 x 4: (H / 4, W / 4), rounded up.
+    (0, 0) where the background is not of one colour. other: its colours, from `head_matte`.
+
+    A motion that fetches such a pixel from nearer by than this changes nothing: there a plain wall stays the photo's, to the bit.
+    """
+    none = np.zeros((0, 0), np.float32)
+    if not len(other):
+        return none
+    tone = np.median(other, axis=0)
+    if (np.abs(other - tone).max(1) > PLAIN).mean() > 0.5:
+        return none
+    height, width = image.shape[:2]
+    flat = np.abs(image - tone).max(2) <= PLAIN
+    padded = np.pad(flat, ((0, -height % 4), (0, -width % 4)), constant_values=True)
+    blocks = padded.reshape(padded.shape[0] // 4, 4, -1, 4).all((1, 3))
+    return np.asarray(np.maximum(4.0 * (distance_transform_edt(blocks) - 1.5), 0.0), np.float32)
+
+
+@compiled
+def _wall(small, share, away, band, on_mesh):  # type: ignore[no-untyped-def]
+    """(G, G) bool: what hangs together with the background (`away`) within `band`, in its colours or in steps too small for an outline: a wall in
+    uneven light has other colours close to the head than far from it."""
+    grid = len(share)
+    wall = away.copy()
+    order = np.empty((grid * grid, 2), np.int32)
+    tail = 0
+    for i in range(grid):
+        for j in range(grid):
+            if wall[i, j]:
+                order[tail, 0], order[tail, 1] = i, j
+                tail += 1
+    head = 0
+    while head < tail:
+        i, j = order[head, 0], order[head, 1]
+        head += 1
+        for k in range(4):
+            a, b = i + (k == 0) - (k == 1), j + (k == 2) - (k == 3)
+            if a < 0 or b < 0 or a >= grid or b >= grid or wall[a, b] or not band[a, b]:
+                continue
+            step = max(
+                max(abs(small[a, b, 0] - small[i, j, 0]), abs(small[a, b, 1] - small[i, j, 1])), abs(small[a, b, 2] - small[i, j, 2])
+            )
+            if share[a, b] < WALL or (step < STEP and share[a, b] < (UNLIKE_ON_MESH if on_mesh[a, b] else UNLIKE)):
+                wall[a, b] = True
+                order[tail, 0], order[tail, 1] = a, b
+                tail += 1
+    return wall
 
 
 @compiled

@@ -10,6 +10,7 @@ from discontrolface.render.raster import FloatArray
 from discontrolface.render.rig import SKIN, PreviewRig
 from discontrolface.render.shade import mean_face_shading, sh_shading
 
+SMOOTH = 5  # rounds over the mesh's neighbours: a fitted head's creases are not exactly those of the photo
 HAIR_RELIGHT = 0.7  # hair follows a change of light this far (exponent of the ratio)
 
 
@@ -32,7 +33,7 @@ def vertex_shading(normals: FloatArray, light: FloatArray) -> FloatArray:
 def relighting(before: FloatArray, after: FloatArray, rig: PreviewRig) -> FloatArray:
     """(V, 3) log of how many times brighter the photo becomes, from the shadings in the photo and in the target (V, 3)."""
     limited = _softly_limited(np.log(after / before))
-    smooth = _smoothed(limited, rig.neighbours, rig.neighbour_start, 3)  # a fitted head's creases are not exactly those of the photo
+    smooth = _smoothed(limited, rig.neighbours, rig.neighbour_start, SMOOTH)
     return smooth * (1.0 - (1.0 - HAIR_RELIGHT) * rig.hair[:, None])
 
 

@@ -13,7 +13,7 @@ from discontrolface.render.fill import diffuse_over_mesh
 from discontrolface.render.grain import skin_grain
 from discontrolface.render.grid import distance_to
 from discontrolface.render.lids import lid_tones
-from discontrolface.render.matte import decide, head_matte
+from discontrolface.render.matte import decide, foreground, head_matte, plain_distance
 from discontrolface.render.motion import OFF
 from discontrolface.render.mouth import teeth_shown
 from discontrolface.render.openings import bounds, smoothed, soft_mask
@@ -51,7 +51,8 @@ class PreviewSource:
     normals, shading: (V, 3). depth: (H, W) ndc, -inf off the mesh. layer: (H, W) uint8, OFF off the mesh. shadowed: see `near_occluder`.
     upper_teeth, lower_teeth, not_lips: (H, W), see `mouth.teeth_shown`. teeth_colour: (3,) of the teeth the photo shows, None if it does not.
     false_gape: where the photo shows closed lips, how far the mesh opens them all the same (area / squared width of the mouth); None: open.
-    matte: (G, G), see `matte.head_matte`. decided: (H, W), see `matte.decide`; (0, 0) where the colours decide nothing.
+    matte: (G, G), see `matte.head_matte`; foreground: (G, G, 3), see `matte.foreground`. decided: (H, W), see `matte.decide`; (0, 0) where the
+    colours decide nothing. plain: (H / 4, W / 4), see `matte.plain_distance`; (0, 0) where the background has several colours.
     clear: pixels from the head, see `outline.Outline`. mouth, eyes: (H, W) soft masks of the openings. iris: see `eyes.angle_sums`.
     lashes: (H, W) 1 on the eyes, falling to 0 over the lashes around. grain: see `skin_grain`.
     colours: (V, 3) the photo over albedo times shading, spread over the mesh; shown: (V,) 0..1 how well the photo shows a vertex.
@@ -72,7 +73,9 @@ class PreviewSource:
     teeth_colour: FloatArray | None
     false_gape: float | None
     matte: FloatArray
+    foreground: FloatArray
     decided: FloatArray
+    plain: FloatArray
     clear: FloatArray
     mouth: FloatArray
     eyes: FloatArray
@@ -105,7 +108,8 @@ def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSou
     if teeth_colour is None and not _really_open(mouth, not_lips, wide):
         false_gape = float(mouth.sum()) / wide**2
         upper_teeth, lower_teeth, mouth = np.zeros_like(upper_teeth), np.zeros_like(lower_teeth), np.zeros_like(mouth)
-    matte, own, other = _matte(image, raster.triangle, coarse_grid(height, width), rig)
+    cells = _cells(image, coarse_grid(height, width))
+    matte, own, other = _matte(cells, raster.triangle, rig)
     colours, shown = _vertex_colours(image, vertices, raster.depth, normals, shading, view.albedo, shadowed, not_lips, matte, rig)
     radius = max(1, round(height / 256))
     eyes = soft_mask(layer == EYE, radius)
@@ -127,7 +131,9 @@ def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSou
         teeth_colour=teeth_colour,
         false_gape=false_gape,
         matte=matte,
+        foreground=foreground(cells, matte),
         decided=decide(image, matte, own, other),
+        plain=plain_distance(image, other),
         clear=head_distance(raster.triangle, rig.head_faces),
         mouth=soft_mask(mouth, radius),
         eyes=eyes,
@@ -216,13 +222,22 @@ def _vertex_colours(
     return lid_tones(diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start), shown, rig), shown
 
 
-def _matte(image: FloatArray, triangle: np.ndarray, grid: int, rig: PreviewRig) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _cells(image: FloatArray, grid: int) -> FloatArray:
+    """(grid, grid, 3) the photo averaged over blocks, looked up in the middle of each cell of the coarse grid."""
+    height, width = image.shape[:2]
+    small = shrink(image, max(1, min(height, width) // grid))
+    rows, columns = ((np.arange(grid) * 2 + 1) * side // (2 * grid) for side in small.shape[:2])
+    return np.ascontiguousarray(small[rows][:, columns])
+
+
+def _matte(cells: FloatArray, triangle: np.ndarray, rig: PreviewRig) -> tuple[FloatArray, FloatArray, FloatArray]:
     """`head_matte` of the photo on the coarse grid."""
-    rows = (np.arange(grid) * 2 + 1) * triangle.shape[0] // (2 * grid)
-    columns = (np.arange(grid) * 2 + 1) * triangle.shape[1] // (2 * grid)
+    grid = len(cells)
+    rows, columns = ((np.arange(grid) * 2 + 1) * side // (2 * grid) for side in triangle.shape)
     on_head = np.append(rig.bust[rig.faces].mean(1) < 0.5, False)
-    head = on_head[triangle[rows][:, columns]]
-    return head_matte(image[rows][:, columns], head, distance_to(head), distance_to(~head), float(np.sqrt(max(head.sum(), 4) / np.pi)))
+    shown = triangle[rows][:, columns]
+    head, scalp = on_head[shown], np.append(rig.scalp_faces, False)[shown]
+    return head_matte(cells, head, scalp, distance_to(head), distance_to(~head), float(np.sqrt(max(head.sum(), 4) / np.pi)))
 
 
 class _FaceTones(NamedTuple):

@@ -97,7 +97,7 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
     lip_motion = moving_lips(source.vertices, after, skull, rig)
     lid_motion = closing_lids(source.vertices, after, skull, rig)
 
-    colours, photo = Colours.empty(height, width), Photo(image=image, eyes=source.lashes, not_lips=source.not_lips)
+    colours, photo = Colours.empty(height, width), Photo(image=image, eyes=source.lashes, not_lips=source.not_lips, plain=source.plain)
     paint = _paint(source, target, vertices, lid_motion, lip_motion, grain_pixels(after, skull, rig, height, width))
     pair.bands(compose, height, photo, surface, mesh, moved, paint, colours)
     scene = Scene(
@@ -169,7 +169,7 @@ def _joined_motion(
 
     outside, outline = pair.both(lambda: extend_motion(anchors, turn), outlined)
     outside[..., 2:] = np.exp(outside[..., 2:])
-    around = Around(motion=outside, matte=source.matte, decided=source.decided)
+    around = Around(image=source.image, foreground=source.foreground, motion=outside, matte=source.matte, decided=source.decided)
     ratio = np.ascontiguousarray(np.exp(vertices.log_ratio), np.float32)
     moved = Moved.empty(height, width)
     pair.bands(join_motion, height, surface, mesh, ratio, around, outline, moved)
