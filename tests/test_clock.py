@@ -53,6 +53,23 @@ def test_a_machine_that_becomes_slower_counts_as_slower() -> None:
     assert clock.seconds == pytest.approx(5 + 20 + 60)
 
 
+def test_a_run_that_must_end_is_complete_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("discontrolface.training.clock.time.monotonic", lambda: now)
+    clock = Clock(dataclasses.replace(TINY, minutes=10.0), ends_at=now + 100)
+    shares = []
+    for seconds in [30.0] + [1.0] * 71:  # compilation takes 30 of the 100 seconds
+        shares.append(clock.done(0))
+        clock.tick(seconds)
+        now += seconds
+    assert shares[:2] == [0.0, 0.0]
+    assert shares[36] == pytest.approx(0.5)
+    assert np.allclose(np.diff(shares[1:]), 1 / 70)
+    assert clock.over(0)
+    with pytest.raises(UserError, match="minutes in the config"):
+        Clock(TINY, ends_at=now)
+
+
 def test_the_learning_rate_falls_with_the_minutes() -> None:
     config = dataclasses.replace(TINY, minutes=2.0, warmup=0)
     clock = Clock(config)

@@ -40,6 +40,10 @@ def train(
     stop_after: Annotated[
         float | None, typer.Option(help="Minutes from now; then write a checkpoint and the weights, and stop. 0: the checkpoint's weights.")
     ] = None,
+    end_after: Annotated[
+        float | None,
+        typer.Option(help="Minutes from now when a run by the clock (minutes in the config) shall be complete; its schedule ends then."),
+    ] = None,
     import_state: Annotated[
         Path | None, typer.Option(help="Go on from pieces (--export-state) where the output folder has no checkpoint.")
     ] = None,
@@ -71,6 +75,6 @@ def train(
         else:
             from discontrolface.training.run import Sitting, run_training
 
-            sitting = Sitting(workers, pictures, stop_after, on_device, import_state, export_state)
+            sitting = Sitting(workers, pictures, stop_after, on_device, import_state, export_state, end_after)
             weights = run_training(stage, config, data, output, backbone, start_from, device, sitting, say, assets_dir)
             say(f"weights in {weights}")

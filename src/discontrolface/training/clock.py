@@ -7,9 +7,11 @@ What is not training does not count: the first step of a sitting counts nothing,
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from statistics import median
 
+from discontrolface.common.errors import UserError
 from discontrolface.training.config import TrainConfig
 
 AROUND = 20  # steps that a step is compared with
@@ -17,10 +19,16 @@ FAR_LONGER = 5.0  # times their median
 
 
 class Clock:
-    """seconds: of training so far, over all sittings of a run. uncounted: seconds of this sitting that were not training."""
+    """seconds: of training so far, over all sittings of a run. uncounted: seconds of this sitting that were not training.
 
-    def __init__(self, config: TrainConfig, seconds: float = 0.0) -> None:
-        self.config, self.seconds, self.uncounted = config, seconds, 0.0
+    ends_at: of time.monotonic, when the run must be complete, if that is before its minutes are over: what is left until then is what is left
+    of it, whatever compilation and waiting took.
+    """
+
+    def __init__(self, config: TrainConfig, seconds: float = 0.0, ends_at: float | None = None) -> None:
+        if ends_at is not None and not config.minutes:
+            raise UserError("--end-after is for runs by the clock; write minutes in the config")
+        self.config, self.seconds, self.uncounted, self.ends_at = config, seconds, 0.0, ends_at
         self._recent: deque[float] = deque(maxlen=AROUND)
         self._begun = False
 
@@ -44,7 +52,12 @@ class Clock:
 
     def done(self, step: int) -> float:
         """The share of the run that lies behind when step number `step` begins, at most 1."""
-        return min(1.0, step / self.config.steps if self.by_steps else self.seconds / (60 * self.config.minutes))
+        if self.by_steps:
+            return min(1.0, step / self.config.steps)
+        whole = 60 * self.config.minutes
+        if self.ends_at is not None:
+            whole = min(whole, self.seconds + max(0.0, self.ends_at - time.monotonic()))
+        return min(1.0, self.seconds / whole) if whole > 0 else 1.0
 
     def over(self, step: int) -> bool:
         """Whether the run ends before step number `step`."""

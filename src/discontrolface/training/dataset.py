@@ -282,7 +282,7 @@ def finish(pictures: dict[str, Tensor], weight: Tensor, draws: Draws, maps: Sequ
         x = pictures[name]
         if name in ("normals", "source_normals"):
             x = 2 * x - 1
-            x = torch.where(mirrored, x * torch.tensor([-1.0, 1.0, 1.0], device=x.device)[:, None, None], x)
+            x = torch.where(mirrored, torch.cat([-x[:, :1], x[:, 1:]], 1), x)
         elif name != "visibility":
             x = 2 * (x * draws.gain).clamp(0, 1) - 1
         return torch.where(mirrored, x.flip(-1), x)

@@ -47,8 +47,10 @@ class Draws:
 
     def to(self, device: torch.device | str) -> Draws:
         """On a device. What the host reads stays with it: asking a device for it would make the host wait."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self) if f.name not in HOST_READS}
-        return replace(self, **moved)
+        if torch.device(device).type == "cpu":
+            return self
+        moving = {f.name: getattr(self, f.name).pin_memory() for f in fields(self) if f.name not in HOST_READS}
+        return replace(self, **{name: x.to(device, non_blocking=True) for name, x in moving.items()})
 
     def noise(self, size: int, channels: int = 3) -> Tensor:
         """(N,channels,size,size), N(0, spread^2), each picture from its own seed, by the generator of the device that the draws are on."""
@@ -59,7 +61,8 @@ class Draws:
         if not bool((self.own > 0).any()):
             return None
         device = self.spread.device
-        return white_noise(self.seed + 1, size, channels, device) * self.own.to(device, non_blocking=True)[:, None, None, None]
+        spread = self.own if device.type == "cpu" else self.own.pin_memory().to(device, non_blocking=True)
+        return white_noise(self.seed + 1, size, channels, device) * spread[:, None, None, None]
 
 
 def white_noise(seeds: Tensor, size: int, channels: int, device: torch.device) -> Tensor:

@@ -36,6 +36,7 @@ class Sitting:
     on_device: bool = False  # a folder's pairs lie on the device, as bytes
     import_state: Path | None = None  # pieces of a state to go on from, where the output folder has none
     export_state: Path | None = None  # where each checkpoint goes as pieces too
+    end_after: float | None = None  # minutes from now, when a run by the clock shall be complete
 
 
 def open_data(
@@ -107,6 +108,7 @@ def run_training(
             start_from,
             sitting.import_state,
             sitting.export_state,
+            None if sitting.end_after is None else 60 * sitting.end_after,
             say,
         )
 

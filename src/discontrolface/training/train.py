@@ -91,9 +91,17 @@ def on_device(data: Pool | Stream, steps: StepData, order: Iterable[int]) -> Ite
 class Run:
     """Networks, optimizer and averages of one run, and its state on disk."""
 
-    def __init__(self, config: TrainConfig, objective: Objective, accelerator: Accelerator, path: Path, pieces: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        objective: Objective,
+        accelerator: Accelerator,
+        path: Path,
+        pieces: Path | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.config, self.accelerator, self.path, self.pieces = config, accelerator, path, pieces
-        self.clock = Clock(config)
+        self.clock = clock or Clock(config)
         order = torch.channels_last if config.channels_last else torch.contiguous_format
         objective.to(device=accelerator.device, memory_format=order)  # type: ignore[call-overload]
         objective.train()
@@ -133,7 +141,7 @@ class Run:
             self.adversary.load_state_dict(state["adversary"])
         if state["optimizer"] is not None:
             self.optimizer.load_state_dict(state["optimizer"])
-        self.clock = Clock(self.config, float(state.get("seconds", 0.0)))
+        self.clock.seconds = float(state.get("seconds", 0.0))
         if self.accelerator.scaler is not None and state.get("scaler"):
             self.accelerator.scaler.load_state_dict(state["scaler"])
         return int(state["step"])
@@ -220,6 +228,7 @@ def train(
     start_from: Path | None = None,  # weights of the same network to start with (a folder written by `save_pretrained`)
     import_state: Path | None = None,  # go on from the pieces of a state (pieces.py) where `output` holds no checkpoint
     export_state: Path | None = None,  # write each checkpoint as pieces too
+    end_after: float | None = None,  # seconds from now, when a run by the clock shall be complete (clock.py)
     say: Callable[[str], None] = lambda text: None,  # a word about what is not a step
 ) -> Path:
     """Train and return the folder of the averaged weights (`output/weights`, `from_pretrained` reads it). Resumes from `output/state.pt`.
@@ -236,7 +245,10 @@ def train(
     if data.size != size:
         raise UserError(f"the data's pictures have {data.size} pixels, network {config.network!r} wants {size}; make data of that size")
     accelerator = make_accelerator(config, device)
-    run = Run(config, objective, accelerator, output / "state.pt", export_state)
+    if end_after is not None and accelerator.num_processes > 1:
+        raise UserError("--end-after is for one process; leave it out, and write the minutes in the config")
+    clock = Clock(config, ends_at=None if end_after is None else begin + end_after)
+    run = Run(config, objective, accelerator, output / "state.pt", export_state, clock)
     first, main = run.restore(import_state, say), accelerator.is_main_process
     deadline = None if stop_after is None else begin + stop_after
     if isinstance(data, Stream) and not run.clock.over(first) and stop_after != 0:
