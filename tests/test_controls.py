@@ -70,7 +70,7 @@ def given(face: FaceParameters, *arguments: str) -> FaceParameters:
     @grouped
     def edit(controls: Controls) -> None:
         with plain_errors():
-            results.append(controls.target(None, SimpleNamespace(parameters=face)))  # type: ignore[arg-type]
+            results.append(controls.target(SimpleNamespace(parameters=face), {}))  # type: ignore[arg-type]
 
     outcome = CliRunner().invoke(app, arguments)
     if outcome.exit_code:

@@ -21,11 +21,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class OtherFace:
+    """A face of another photo, by its number."""
+
+    photo: Path
+    number: int
+
+    @classmethod
+    def of(cls, given: Path, number: int) -> Self:
+        """`PHOTO#2` is face 2 of PHOTO; without `#`, or where a file has the whole name, `number` counts."""
+        name, mark, digits = str(given).rpartition("#")
+        if mark and name and digits.isascii() and digits.isdigit() and not given.exists():
+            return cls(Path(name), int(digits))
+        return cls(given, number)
+
+
+@dataclass(frozen=True)
 class Controls:
-    """What is to be different. values: {argument: as `edit` takes it}; photos: {part of a face: the photo it is taken from}; parameters: a file."""
+    """What is to be different. values: {argument: as `edit` takes it}; faces: {part of a face: the face of another photo it is taken from};
+    parameters: a file."""
 
     values: Mapping[str, Any]
-    photos: Mapping[str, Path]
+    faces: Mapping[str, OtherFace]
     parameters: Path | None
 
     @classmethod
@@ -34,7 +51,10 @@ class Controls:
         options = [_option(argument) for argument in CONTROLS.table.arguments]
         for part in CONTROLS.table.parts:
             if part.option_help is not None:
-                options.append(_parameter(f"{part.name}_from", Path | None, typer.Option(help=part.option_help), None))
+                shown = typer.Option(help=f"{part.option_help} PHOTO#2 is its face 2.", metavar="PHOTO[#N]")
+                options.append(_parameter(f"{part.name}_from", Path | None, shown, None))
+        number = typer.Option(help="Which face of these photos: 0 is the largest. PHOTO#N comes first.")
+        options.append(_parameter("from_face", int, number, 0))
         parameters = typer.Option(help="Start from parameters in this JSON file (see `read -o`).")
         return [*options, _parameter("parameters", Path | None, parameters, None)]
 
@@ -42,16 +62,17 @@ class Controls:
     def from_options(cls, given: Mapping[str, Any]) -> Self:
         """What was given of `options`. The text of numbers and pairs is read by `checked_values`."""
         photos = {part.name: given.get(f"{part.name}_from") for part in CONTROLS.table.parts}
+        number = given["from_face"]
         return cls(
             {argument.name: given.get(argument.name) for argument in CONTROLS.table.arguments},
-            {name: path for name, path in photos.items() if path is not None},
+            {name: OtherFace.of(path, number) for name, path in photos.items() if path is not None},
             given["parameters"],
         )
 
     @property
     def files(self) -> list[Path | None]:
         """The files that are read: parameters, other photos."""
-        return [self.parameters, *self.photos.values()]
+        return [self.parameters, *(face.photo for face in self.faces.values())]
 
     def checked_values(self) -> dict[str, Any]:
         """The named values, as `FaceParameters.edit` takes them. UserError for what is not understood, before anything is loaded."""
@@ -71,8 +92,13 @@ class Controls:
                 values[argument.name] = controls[0].checked(value)
         return values
 
-    def target(self, reader: Reader, person: Person) -> FaceParameters:
-        """The photo's parameters, then the file's, then parts of other photos, then the named values."""
+    def others(self, reader: Reader) -> dict[str, FaceParameters]:
+        """{part of a face: the face it is taken from}, each read once."""
+        read = {face: reader.read(face.photo, face.number).parameters for face in dict.fromkeys(self.faces.values())}
+        return {part: read[face] for part, face in self.faces.items()}
+
+    def target(self, person: Person, others: Mapping[str, FaceParameters]) -> FaceParameters:
+        """The photo's parameters, then the file's, then parts of other photos' faces, then the named values."""
         from discontrolface.common.text_files import read_text
         from discontrolface.face.parameters import FaceParameters
 
@@ -81,8 +107,8 @@ class Controls:
             given = FaceParameters.from_json(read_text(self.parameters), base=target, source=str(self.parameters))
             person.check_target(given)
             target = given.with_(camera=target.camera)  # where the head is in this crop is this photo's own
-        for part, path in self.photos.items():
-            target = target.take_from(reader.read(path).parameters, part)
+        for part, other in others.items():
+            target = target.take_from(other, part)
         return target.edit(controls=self.checked_values())
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,11 +22,21 @@ from discontrolface.cli.common import (
     say,
 )
 from discontrolface.cli.controls import Controls
+from discontrolface.cli.faces import FaceEdits
 from discontrolface.cli.personalize import run_personalize
 from discontrolface.cli.sampling import SamplingOptions
 from discontrolface.cli.source import Source
 from discontrolface.cli.writing import Writing
 from discontrolface.common.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from discontrolface.editing.editor import Editor, EditResult
+    from discontrolface.editing.group import GroupResult
+    from discontrolface.editing.person import Person
+    from discontrolface.editing.reading import Reader
+    from discontrolface.face.parameters import FaceParameters
 
 
 @grouped
@@ -35,6 +47,7 @@ def edit(
     source: Source,
     sampling: SamplingOptions,
     writing: Writing,
+    faces: FaceEdits,
     save_parameters: Annotated[Path | None, typer.Option(help="Write the edit's parameters to this JSON file.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Also write one picture with every stage of the edit.")] = None,
     personal: Annotated[Path | None, typer.Option(help="Personal weights in this file (`train oneshot`, or a file of the cache).")] = None,
@@ -52,7 +65,10 @@ def edit(
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Edit a photo: the same person with another expression, pose, gaze, light or shape."""
+    """Edit a photo: the same person with another expression, pose, gaze, light or shape.
+
+    Of a group photo --face chooses the face (`read --faces` lists them), or all; --edit gives single faces their own edits.
+    """
     with plain_errors():
         from discontrolface.common.images import save_photo
         from discontrolface.common.text_files import write_text
@@ -62,27 +78,74 @@ def edit(
             raise UserError(f"--personal {personal} and {other} were both given; give one of them")
         if personal_seed is not None and personalize is False:
             raise UserError(f"--personal-seed {personal_seed} and --no-personal were both given; give one of them")
-        check_outputs([output, sheet], [save_parameters], overwrite, [photo, personal, *controls.files])
+        check_outputs([output, sheet], [save_parameters], overwrite, [photo, personal, faces.edits, *controls.files])
         controls.checked_values()
         writing.check()
+        faces.check(source)
+        for option, given in (("--personal", personal), ("--parameters", controls.parameters)):
+            if given is not None and faces.several(source):
+                raise UserError(f"{option} {given} is of one person, and several faces are edited; choose one with --face")
         folder = source.folder()
         reader = source.reader(device)
-        person = source.read(reader, photo)
-        target = controls.target(reader, person)
+        people = faces.read(source, reader, photo)
+        targets = targets_of(people, controls, faces, reader)
         editor = source.editor(folder, device, cache_dir, reader)
         if personal is not None:
             from discontrolface.editing.personal import PersonalWeights
 
-            person = person.with_personal(PersonalWeights.load(personal))
+            people = {number: person.with_personal(PersonalWeights.load(personal)) for number, person in people.items()}
         elif personalize or personal_seed is not None or (editor.preset.personalize and personalize is None):
-            person = run_personalize(editor, person, personal_seed or 0, quiet)
-        with progress_bar("editing", quiet) as update:
-            result = editor.edit(person, target, lambda step: update(step.index + 1, step.count), **sampling.choices())
+            people = {number: run_personalize(editor, person, personal_seed or 0, quiet) for number, person in people.items()}
+        result = run_edit(editor, people, targets, sampling, quiet)
         writing.save(result, output, overwrite)
         if save_parameters is not None:
-            write_text(save_parameters, target.to_json(), overwrite)
+            write_text(save_parameters, parameters_json(targets), overwrite)
         if sheet is not None:
-            from discontrolface.editing.sheet import edit_sheet
+            save_photo(sheet_of(people, result), sheet, overwrite, result.record)
+        say(f"wrote {output}" if len(people) == 1 else f"wrote {output}: {len(people)} faces edited")
 
-            save_photo(edit_sheet(person, result), sheet, overwrite, result.record)
-        say(f"wrote {output}")
+
+def targets_of(
+    people: Mapping[int | None, Person], controls: Controls, faces: FaceEdits, reader: Reader
+) -> dict[int | None, FaceParameters]:
+    """What each face becomes: first the options for all of them, then its own."""
+    others, own = controls.others(reader), faces.controls()
+    targets = {number: controls.target(person, others) for number, person in people.items()}
+    return {number: target if number is None else target.edit(controls=own.get(number)) for number, target in targets.items()}
+
+
+def run_edit(
+    editor: Editor,
+    people: Mapping[int | None, Person],
+    targets: Mapping[int | None, FaceParameters],
+    sampling: SamplingOptions,
+    quiet: bool,
+) -> EditResult | GroupResult:
+    """One face, or several in one picture, with a progress bar."""
+    with progress_bar("editing", quiet) as update:
+        if len(people) == 1:
+            ((number, person),) = people.items()
+            return editor.edit(person, targets[number], lambda step: update(step.index + 1, step.count), **sampling.choices())
+        return editor.edit_group(
+            list(people.values()),
+            list(targets.values()),
+            lambda face, step: update(face * step.count + step.index + 1, len(people) * step.count),
+            **sampling.choices(),
+        )
+
+
+def sheet_of(people: Mapping[int | None, Person], result: EditResult | GroupResult) -> Image.Image:
+    """Every stage of one edit; of several, each face before and after."""
+    from discontrolface.editing.group import GroupResult
+    from discontrolface.editing.sheet import edit_sheet, group_sheet
+
+    if isinstance(result, GroupResult):
+        return group_sheet(result, [str(number) for number in people])
+    return edit_sheet(result.person, result)
+
+
+def parameters_json(targets: Mapping[int | None, FaceParameters]) -> str:
+    """A file that `--parameters` reads; of several faces an object of such by number."""
+    if len(targets) == 1:
+        return next(iter(targets.values())).to_json()
+    return json.dumps({str(number): json.loads(target.to_json()) for number, target in targets.items()}, indent=1)

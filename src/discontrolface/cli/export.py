@@ -30,5 +30,5 @@ def export(
         controls.checked_values()
         reader = source.reader()
         person = source.read(reader, photo)
-        export_person(person, controls.target(reader, person), output, texture, posed, overwrite)
+        export_person(person, controls.target(person, controls.others(reader)), output, texture, posed, overwrite)
         say(f"wrote {output}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from discontrolface.face.control_table import DEGREES
 from discontrolface.face.controls import CONTROLS
 
 if TYPE_CHECKING:
+    from discontrolface.common.images import Photo
     from discontrolface.editing.person import Person
     from discontrolface.face.parameters import FaceParameters
 
@@ -27,9 +29,13 @@ def read(
     codes: Annotated[
         Path | None, typer.Option(help="With FLAME: write EMOCA's or DECA's codes to this file (.npz, .mat, .pkl, .npy).")
     ] = None,
+    faces: Annotated[
+        bool,
+        typer.Option("--faces", help="List all faces, with their numbers and boxes; --sheet shows them in the photo, -o writes the list."),
+    ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Read the face parameters of a photo and print them."""
+    """Read the face parameters of a photo and print them. --faces lists the faces that there are instead."""
     with plain_errors():
         from discontrolface.common.text_files import write_text
 
@@ -37,7 +43,13 @@ def read(
         check_clashes([sheet, output, codes], [photo], overwrite)
         if codes is not None:
             check_codes_output(codes, overwrite)
-        person = source.read(source.reader(), photo)
+        if faces:
+            list_faces(photo, source, output, sheet, codes, overwrite)
+            return
+        reader = source.reader()
+        loaded = source.load(photo)
+        number, found = source.number or 0, None if source.face_box is not None else reader.find(loaded)
+        person = source.read(reader, loaded) if found is None or source.every else reader.read_found(loaded, found, number)
         if codes is not None:
             from discontrolface.face.codes import write_codes
 
@@ -51,7 +63,7 @@ def read(
             from discontrolface.editing.sheet import reading_sheet
 
             save_photo(reading_sheet(person), sheet, overwrite)
-        print_reading(person)
+        print_reading(person, number, None if found is None else len(found))
 
 
 def check_codes_output(path: Path, overwrite: bool) -> None:
@@ -64,13 +76,49 @@ def check_codes_output(path: Path, overwrite: bool) -> None:
     check_text_output(path, overwrite, path.suffix)
 
 
-def print_reading(person: Person) -> None:
-    """The parameters as a table on stdout."""
+def list_faces(photo: Path, source: Source, output: Path | None, sheet: Path | None, codes: Path | None, overwrite: bool) -> None:
+    """`--faces`: number, box and size of each face as a table on stdout, as JSON, and in the photo."""
+    from PIL import Image
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{escape(printable(person.photo.path.name))}  {person.photo.size[0]}x{person.photo.size[1]}", show_header=False)
+    from discontrolface.common.images import save_photo
+    from discontrolface.common.text_files import write_text
+    from discontrolface.editing.sheet import faces_sheet
+
+    if codes is not None or source.face is not None or source.face_box is not None:
+        other = f"--codes {codes}" if codes is not None else "--face-box" if source.face_box is not None else f"--face {source.face}"
+        raise UserError(f"--faces lists all faces and reads none, so {other} does nothing; leave one of them out")
+    loaded = source.load(photo)
+    found = source.reader().find(loaded)
+    boxes = [[round(v) for v in face.box] for face in found]
+    if output is not None:
+        rows = [{"face": n, "box": box, "size": round(face.size, 1)} for n, (box, face) in enumerate(zip(boxes, found, strict=True))]
+        write_text(output, json.dumps({"faces": rows}, indent=1), overwrite)
+    if sheet is not None:
+        save_photo(faces_sheet(Image.fromarray(loaded.array), [face.box for face in found]), sheet, overwrite)
+    table = Table("face", "left,top,right,bottom", "size", title=title_of(loaded))
+    for number, (box, face) in enumerate(zip(boxes, found, strict=True)):
+        table.add_row(str(number), ",".join(map(str, box)), f"{face.size:.0f} px")
+    Console().print(table)
+
+
+def title_of(photo: Photo) -> str:
+    """The photo's name and size; nothing in the name is markup."""
+    from rich.markup import escape
+
+    return f"{escape(printable(photo.path.name))}  {photo.size[0]}x{photo.size[1]}"
+
+
+def print_reading(person: Person, number: int, count: int | None) -> None:
+    """The parameters as a table on stdout. number: of the face; count: how many there are, None where a box chose it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title_of(person.photo), show_header=False)
+    if count is not None:
+        several = "1 found" if count == 1 else f"{count} found; face {number} is read (--faces lists them, --face N chooses)"
+        table.add_row("faces", several)
     for row in reading_rows(person.parameters):
         table.add_row(*row)
     table.add_row("landmark error", f"{person.fit.mean_pixels:.2f} px, {person.fit.mean_percent:.2f} % of the face's width")

@@ -12,6 +12,7 @@ from discontrolface.cli.common import say
 
 if TYPE_CHECKING:
     from discontrolface.editing.editor import EditResult
+    from discontrolface.editing.group import GroupResult
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Writing:
 
         background_colour(self.background)
 
-    def save(self, result: EditResult, output: Path, overwrite: bool) -> None:
+    def save(self, result: EditResult | GroupResult, output: Path, overwrite: bool) -> None:
         """Write the edited photo; on standard error, what the file cannot hold."""
         for remark in result.save(output, overwrite, self.keep_profile, self.background):
             say(f"note: {output} {remark}", err=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from discontrolface.common.colour import from_srgb
 from discontrolface.common.encoding import Rows
 from discontrolface.common.pixels import filled, to_float, to_uint8
-from discontrolface.common.writing import Lines
+from discontrolface.common.writing import Lines, write_lines
 from discontrolface.editing.composite import Motion, Patch, paste_back
 from discontrolface.editing.person import Person
 from discontrolface.face.crop import Crop, cut_square
@@ -64,11 +66,9 @@ class Composite:
         height, width = photo.array.shape[:2]
         return Lines(width, height, _rows(photo.array, self.patch), alpha)
 
-    def native_lines(self) -> Lines | None:
-        """To be written in the photo's own profile and depth; None for a photo of 8-bit sRGB. Pixels outside the mask are the photo's, to the bit.
-
-        The photo's own pixels are carried along in their own encoding, so colours beyond sRGB move with them; what the edit adds is turned into it.
-        """
+    def native_patch(self) -> Patch | None:
+        """What changes of the photo in its own profile and depth; None for a photo of 8-bit sRGB. The photo's own pixels are carried along in their
+        own encoding, so colours beyond sRGB move with them; what the edit adds is turned into it."""
         native, crop = self.person.photo.native, self.person.fine_crop
         if native is None or native.values.shape[:2] != self.person.photo.array.shape[:2]:
             return None
@@ -76,10 +76,34 @@ class Composite:
         source = to_uint8(from_srgb(to_float(crop.image), native.profile, channels))
         edited = from_srgb(self.edited, native.profile, channels)
         values = native.values if native.alpha is None else filled(native.values, native.alpha)
-        patch = paste_back(values, edited, Crop(source, crop.photo_to_crop, values), self.changed, self.motion).over(native.values)
+        return paste_back(values, edited, Crop(source, crop.photo_to_crop, values), self.changed, self.motion).over(native.values)
+
+    def native_lines(self) -> Lines | None:
+        """To be written in the photo's own profile and depth; None for a photo of 8-bit sRGB. Pixels outside the mask are the photo's, to the bit."""
+        native, patch = self.person.photo.native, self.native_patch()
+        if native is None or patch is None:
+            return None
         alpha = None if native.alpha is None or self.alpha is None else _alpha_rows(native.alpha, self.alpha)
         height, width = native.values.shape[:2]
         return Lines(width, height, _rows(native.values, patch), alpha, native.profile)
+
+
+class Writable(Protocol):
+    """An edited photo that can be written: `Composite`, or a group of edits."""
+
+    def lines(self) -> Lines: ...
+
+    def native_lines(self) -> Lines | None: ...
+
+
+def save_edited(
+    edited: Writable, path: Path, overwrite: bool, record: Mapping[str, Any], keep_profile: bool, background: str
+) -> tuple[str, ...]:
+    """Write an edited photo with its record, see `EditResult.save`."""
+    native = edited.native_lines() if keep_profile else None
+    if native is None or (path.suffix.lower() == ".webp" and native.grey):  # WebP is always in colours
+        native = edited.lines()
+    return write_lines(native, path, overwrite, record, background)
 
 
 def moved_alpha(person: Person, view: View, fine: Preview) -> Patch | None:

@@ -12,7 +12,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -28,10 +28,10 @@ from discontrolface.common.parallel import map_threads
 from discontrolface.common.pixels import to_uint8
 from discontrolface.common.provenance import make_record
 from discontrolface.common.snapshot_spec import SnapshotSpec
-from discontrolface.common.writing import write_lines
 from discontrolface.diffusion.sampling import Step
 from discontrolface.diffusion.settings import Sampling, SamplingChoices
-from discontrolface.editing.composited import Composite
+from discontrolface.editing.composited import Composite, save_edited
+from discontrolface.editing.group import FaceEdit, GroupResult
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalNetworks, PersonalWeights, weights_id
 from discontrolface.editing.personal_cache import PersonalCache
@@ -79,10 +79,7 @@ class EditResult:
         """
         path = Path(path)
         check_output(path, overwrite, self.person.photo.size)
-        native = self.composite.native_lines() if keep_profile else None
-        if native is None or (path.suffix.lower() == ".webp" and native.grey):  # WebP is always in colours
-            native = self.composite.lines()
-        return write_lines(native, path, overwrite, self.record, background)
+        return save_edited(self.composite, path, overwrite, self.record, keep_profile, background)
 
     @cached_property
     def crop(self) -> Image.Image:
@@ -144,7 +141,7 @@ class Editor:
         return self.reader.read(photo, face, face_box)
 
     def read_all(self, photo: str | Path | Photo) -> list[Person]:
-        """Every face of a photo, the largest first."""
+        """Every face of a photo, the largest first, as `read(photo, 0)`, `read(photo, 1)`, ... give them."""
         return self.reader.read_all(photo)
 
     # ---- one-shot fine-tuning
@@ -229,6 +226,31 @@ class Editor:
             jobs = list(zip(edits, pictures, strict=True))
             results += map_threads(lambda job: self._result(job[0], job[1][None], chosen), jobs)
         return results
+
+    def edit_group(
+        self,
+        people: Sequence[Person],
+        targets: Sequence[FaceParameters],
+        callback: Callable[[int, Step], None] | None = None,  # told every denoising step of every face, by its number in `people`
+        sampling: Sampling | None = None,  # as in `edit`
+        **choices: Unpack[SamplingChoices],
+    ) -> GroupResult:
+        """Several faces of one photo, each with a target of its own, in one picture. `editing/group.py` says how edits share pixels.
+
+        UserError for faces of different photos, and for none.
+        """
+        if not people or len(people) != len(targets) or any(person.photo.sha256 != people[0].photo.sha256 for person in people):
+            raise UserError(f"{len(people)} faces and {len(targets)} targets were given; give faces of one photo, and a target for each")
+        edits: list[FaceEdit] = []
+        record: dict[str, Any] = {}
+        changed: list[dict[str, Any]] = []
+        for number, (person, target) in enumerate(zip(people, targets, strict=True)):
+            told = None if callback is None else partial(callback, number)
+            result = self.edit(person, target, told, sampling, **choices)
+            edits.append(FaceEdit(person, target, result.composite, result.preview))
+            record = record or result.record
+            changed.append({"box": [round(v) for v in person.landmarks.box], "edited": result.record["edited"]})
+        return GroupResult(tuple(edits), {**record, "edited": {"faces": changed}})
 
     def _result(self, edit: PreparedEdit, picture: torch.Tensor, sampling: Sampling) -> EditResult:
         person, finished = edit.person, composite(edit, picture)

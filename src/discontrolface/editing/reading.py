@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from discontrolface.common.errors import UserError
 from discontrolface.common.images import Photo, load_photo
 from discontrolface.editing.person import Person
 from discontrolface.face.crop import cut_square, make_crop
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.heads.contract import HeadOptions, HeadReader
 from discontrolface.face.heads.registry import find_head
-from discontrolface.face.landmarks import FaceLandmarker, Landmarks
+from discontrolface.face.landmarks import FaceLandmarker, Landmarks, no_face, no_such_face
+from discontrolface.face.regions_of_faces import Face
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -73,12 +74,27 @@ class Reader:
 
     def read_all(self, photo: str | Path | Photo) -> list[Person]:
         """Every face of a photo, the largest first. UserError for unreadable photos and when there is no face."""
+        return self.read_several(photo, None)
+
+    def read_several(self, photo: str | Path | Photo, numbers: Sequence[int] | None) -> list[Person]:
+        """The faces with these numbers, in their order; None: all. UserError as `read` raises it."""
         if not isinstance(photo, Photo):
             photo = load_photo(photo)
-        faces = self.landmarker.detect(photo.array)
+        faces = self.find(photo, None if numbers is None else max(numbers, default=0) + 1)
+        return [self.read_found(photo, faces, number) for number in (range(len(faces)) if numbers is None else numbers)]
+
+    def find(self, photo: Photo, enough: int | None = None) -> list[Face]:
+        """The faces of a photo, the largest first; enough: how many of them are wanted. UserError when there is none."""
+        faces = self.landmarker.detect(photo.array, enough)
         if not faces:
-            raise UserError(f"no face found in {photo.path} ({photo.size[0]}x{photo.size[1]}); try a larger face")
-        return [self.person(photo, self.landmarker.landmarks(photo.array, face)) for face in faces]
+            raise no_face(photo.size, str(photo.path))
+        return faces
+
+    def read_found(self, photo: Photo, faces: Sequence[Face], number: int) -> Person:
+        """The person of one of the faces that `find` found. UserError when there are not as many."""
+        if not 0 <= number < len(faces):
+            raise no_such_face(number, len(faces), str(photo.path))
+        return self.person(photo, self.landmarker.landmarks(photo.array, faces[number]))
 
     def person(self, photo: Photo, landmarks: Landmarks, like: Person | None = None) -> Person:
         """The person of known landmarks. like: the same person before an edit, whose identity (shape) and crop are kept, so that angles and

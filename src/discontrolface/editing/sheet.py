@@ -10,11 +10,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from discontrolface.common.pixels import to_uint8
 from discontrolface.editing.person import Person
+from discontrolface.face.crop import cut_square
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.raster import rasterize
 
 if TYPE_CHECKING:
     from discontrolface.editing.editor import EditResult
+    from discontrolface.editing.group import GroupResult
 
 TILE = 384  # pixels
 LABEL = 26
@@ -93,4 +95,31 @@ def edit_sheet(person: Person, result: EditResult) -> Image.Image:
         ("edit", result.crop),
         ("edited photo", result.image),
     ]
+    return contact_sheet(tiles, 4)
+
+
+def faces_sheet(photo: Image.Image, boxes: Sequence[tuple[float, float, float, float]], longest: int = 1600) -> Image.Image:
+    """The photo with a numbered box around each face, (left, top, right, bottom) in its pixels; its longer side at most `longest` pixels."""
+    scale = min(1.0, longest / max(photo.size))
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+    sheet = photo.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(sheet)
+    for number, box in reversed(list(enumerate(boxes))):  # the large ones last, on top
+        x0, y0, x1, y1 = (v * scale for v in box)
+        font = ImageFont.load_default(size=float(np.clip((y1 - y0) / 4, 11, 40)))
+        draw.rectangle((x0, y0, x1, y1), outline=MESH_COLOUR, width=max(1, round((y1 - y0) / 60)))
+        left, top, right, bottom = draw.textbbox((x0 + 2, y0 + 1), str(number), font)
+        draw.rectangle((left - 2, top - 1, right + 2, bottom + 1), fill=INK)
+        draw.text((x0 + 2, y0 + 1), str(number), PAPER, font)
+    return sheet
+
+
+def group_sheet(result: GroupResult, names: Sequence[str]) -> Image.Image:
+    """A group photo before and after, then each edited face before and after."""
+    image = np.asarray(result.image.convert("RGB"))
+    tiles = [("photo", Image.fromarray(result.edits[0].person.photo.array)), ("edited photo", Image.fromarray(image))]
+    for name, edit in zip(names, result.edits, strict=True):
+        crop = edit.person.crop.resize(TILE)
+        after = cut_square(image, crop.photo_to_crop, TILE).image
+        tiles += [(f"face {name}", Image.fromarray(crop.image)), (f"face {name}, edited", Image.fromarray(after))]
     return contact_sheet(tiles, 4)

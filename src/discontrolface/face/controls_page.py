@@ -57,6 +57,11 @@ line, run that file and end it with `from discontrolface.cli.app import main; ma
 """
 
 
+OTHER_FACE = (
+    "`PHOTO#2` is face 2 of that photo, as `read --faces` numbers them; without it `--from-face N` counts, which is 0, the largest."
+)
+
+
 def controls_page(table: ControlTable = BUILT_IN) -> str:
     """The page as Markdown: one table a group."""
     count = sum(isinstance(row, Control) for row in table.rows)
@@ -73,10 +78,10 @@ def controls_page(table: ControlTable = BUILT_IN) -> str:
         ]
         lines += [f"| {' | '.join(_cells(row, table))} |" for row in rows]
         sections.append("\n".join(lines) + "\n")
-    parts = [f"- `--{part.name}-from PHOTO`: {part.option_help}" for part in table.parts if part.option_help]
+    parts = [f"- `--{part.name}-from PHOTO[#N]`: {part.option_help}" for part in table.parts if part.option_help]
     names = ", ".join(f"`{part.name}`" for part in table.parts)
     taken = f"`take_from(other, part, ...)` takes {names} of another face. On the command line:"
-    sections.append("\n".join(["## From another photo", "", taken, "", *parts]) + "\n")
+    sections.append("\n".join(["## From another photo", "", taken, "", *parts, "", OTHER_FACE]) + "\n")
     return "\n".join([*sections, OWN])
 
 

@@ -177,10 +177,9 @@ class FaceLandmarker:
         chosen = 0 if index is None else index
         faces = self.detect(image, enough=max(chosen, 0) + 1)
         if not faces:
-            raise UserError(f"no face found in {source} ({width}x{height}); try --face-box or a larger face")
+            raise no_face((width, height), source)
         if not 0 <= chosen < len(faces):
-            found = "1 face was" if len(faces) == 1 else f"{len(faces)} faces were"
-            raise UserError(f"there is no face {chosen} in {source}: {found} found, numbered from 0 (largest) to {len(faces) - 1}")
+            raise no_such_face(chosen, len(faces), source)
         return self.landmarks(image, faces[chosen])
 
     def _face_in_box(self, image: NDArray[np.uint8], box: tuple[float, float, float, float], source: str) -> Landmarks:
@@ -213,6 +212,17 @@ class FaceLandmarker:
 
 
 # ---- parts of the above that need no model
+
+
+def no_face(size: tuple[int, int], source: str) -> UserError:
+    """What to say when a photo of this size (width, height) shows none."""
+    return UserError(f"no face found in {source} ({size[0]}x{size[1]}); try --face-box or a larger face")
+
+
+def no_such_face(number: int, count: int, source: str) -> UserError:
+    """What to say when a photo shows faces, but not as many."""
+    found = "1 face was" if count == 1 else f"{count} faces were"
+    return UserError(f"there is no face {number} in {source}: {found} found, numbered from 0 (largest) to {count - 1}")
 
 
 def _run(interpreter: Any, pixels: NDArray[np.uint8], scale: float, shift: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
