@@ -14,11 +14,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from discontrolface.bench import benchmark as bench
 from discontrolface.bench.benchmark import Benchmark, Measured, Plan, from_json, measure, run_benchmark, to_json
 from discontrolface.bench.groups import GROUPS, USUAL, group_names
+from discontrolface.bench.huge_stages import write_huge
 from discontrolface.bench.machine import Effort, check_device, count_operations, peak_growth, peak_speed, process_peak, times_ms
 from discontrolface.bench.network_stages import network_stages
 from discontrolface.bench.other_stages import run_command
@@ -252,7 +254,7 @@ def test_a_batch_of_edits_beside_single_ones() -> None:
 
 def test_groups_by_name(preset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert group_names(None) == USUAL
-    assert set(GROUPS) - set(USUAL) == {"full-size"}, "which needs 4 GB"
+    assert set(GROUPS) - set(USUAL) == {"full-size", "huge-photo"}, "which need 4 and 2 GB"
     assert group_names("cold, read,cold") == ("cold", "read")
 
     def fails(w: object) -> None:
@@ -371,3 +373,14 @@ def test_what_the_command_refuses(run: Path, tmp_path: Path) -> None:
     assert "cannot be used here" in refused("--device", "nonsense")
     assert "no preset.json" in refused("--preset", tmp_path)
     assert not list(tmp_path.glob("b.*"))
+
+
+def test_the_huge_photo_is_a_photo_with_the_measured_one_in_its_middle(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).repeat(16, 0).repeat(16, 1).astype(np.uint8)
+    write_huge(tmp_path / "huge.jpg", picture, width=700, height=600, subject=256)
+    with Image.open(tmp_path / "huge.jpg") as image:
+        assert image.size == (700, 600)
+        written = np.asarray(image).astype(int)
+    middle = written[172:428, 222:478]
+    assert np.abs(middle[8::32, 8::32] - picture[4::16, 4::16]).mean() < 8
+    assert np.abs(written[:100].mean((0, 1)) - picture.mean((0, 1))).max() < 2

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from discontrolface.common import encoding, images
+from discontrolface.common import decoding, encoding, images
 from discontrolface.common.colour import from_srgb
 from discontrolface.common.decoding import Native
 from discontrolface.common.errors import UserError
@@ -433,3 +433,37 @@ def test_a_large_jpeg_is_written_in_strips(tmp_path: Path, channels: int) -> Non
         assert first.size == (331, 203)
         assert first.info["comment"] == b"kept"
         assert np.array_equal(np.asarray(first), np.asarray(second))
+
+
+def test_huge_photos_are_not_kept_twice(tmp_path: Path, colours: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(colours).save(tmp_path / "w.png", icc_profile=profile_of(2.2))
+    kept = load_photo(tmp_path / "w.png")
+    monkeypatch.setattr(decoding, "NATIVE_PIXELS", 3000)
+    photo = load_photo(tmp_path / "w.png")
+    assert photo.native is None
+    assert "too large to keep its own profile" in photo.remarks[0]
+    assert np.array_equal(photo.array, kept.array)
+
+
+def test_every_turn_of_every_kind_of_pixels(tmp_path: Path) -> None:
+    """Colours in 16 bits, their 8-bit picture and transparency are turned alike."""
+    values = np.random.default_rng(3).integers(0, 65536, (36, 50, 4)).astype(np.uint16)
+    upright = save_photo(values[..., :3], tmp_path / "up.png", alpha=values[..., 3])
+    first = load_photo(upright)
+    assert first.native is not None
+    for turn in range(2, 9):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        chunk = b"eXIf" + exif.tobytes()[6:]
+        content = upright.read_bytes()
+        at = content.index(b"IDAT") - 4
+        whole = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        (tmp_path / "turned.png").write_bytes(content[:at] + whole + content[at:])
+        photo = load_photo(tmp_path / "turned.png")
+        assert photo.native is not None
+        expected = np.asarray(Image.fromarray(first.array).transpose(images._TURNS[turn]))
+        assert np.array_equal(photo.array, expected)
+        assert np.abs(photo.native.values / 257 - photo.array).max() <= 0.51
+        assert photo.alpha is not None
+        assert photo.native.alpha is not None
+        assert np.abs(photo.native.alpha / 257 - photo.alpha).max() <= 0.51

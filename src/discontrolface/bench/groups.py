@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from discontrolface.bench.huge_stages import huge_stages
 from discontrolface.bench.network_stages import (
     edit_many_stages,
     edit_stages,
@@ -17,7 +18,7 @@ from discontrolface.bench.photo_stages import pasting_stages, preview_stages, re
 from discontrolface.bench.stage import Stage, Workload
 from discontrolface.common.errors import UserError
 
-FULL_SIZE = "full-size"
+FULL_SIZE, HUGE = "full-size", "huge-photo"
 
 GROUPS: dict[str, Callable[[Workload], Iterator[Stage]]] = {
     "load": loading_stages,
@@ -32,9 +33,10 @@ GROUPS: dict[str, Callable[[Workload], Iterator[Stage]]] = {
     "edit-many": edit_many_stages,
     "synthetic": synthetic_stages,
     "cold": cold_stages,
+    HUGE: huge_stages,
     FULL_SIZE: full_size_stages,
 }
-USUAL = tuple(name for name in GROUPS if name != FULL_SIZE)  # 4 GB of memory
+USUAL = tuple(name for name in GROUPS if name not in (FULL_SIZE, HUGE))  # gigabytes of memory
 
 
 def group_names(text: str | None) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ def benchmark(
     compare: Annotated[Path | None, typer.Option(help="An earlier run's .json: show ratios, and which differ beyond noise.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few runs and sizes: that everything works, with rough times.")] = False,
     stages: Annotated[
-        str | None, typer.Option(help="Only these groups of stages, with commas: see docs/benchmark.md. [default: all but full-size]")
+        str | None,
+        typer.Option(help="Only these groups of stages, with commas: see docs/benchmark.md. [default: all but huge-photo and full-size]"),
     ] = None,
     full_size: Annotated[
         bool, typer.Option("--full-size", help="Also one forward of the paper's networks, random weights (4 GB of memory).")

@@ -16,6 +16,7 @@ from PIL import Image, ImageCms
 from discontrolface.common.colour import can_write, transform_to_srgb
 
 STRIP_PIXELS: Final = 4_000_000
+NATIVE_PIXELS: Final = 100_000_000  # larger photos are not kept twice: that would take more than 2 GB
 # How a decoder names 16 bits a channel, and what reads the lower byte in place of the upper: Pillow has no mode for 16-bit colours.
 _LOWER: Final = {f"{mode};16{order}": f"{mode};16{lower}" for mode in ("RGB", "RGBA") for order, lower in ("BL", "LB", "NB")}
 _WITH_ALPHA: Final = ("RGBA", "LA", "PA", "RGBa", "La")
@@ -71,6 +72,9 @@ def decoded(image: Image.Image, lower: Image.Image | None) -> Decoded:
     own = lower is not None or (transform is not None and mode in ("RGB", "L"))
     own = own and (profile is None or transform is None or can_write(profile, 1 if mode == "L" else 3))
     width, height = image.size
+    if own and width * height > NATIVE_PIXELS:
+        own = False
+        remarks.append("is too large to keep its own profile beside sRGB; the edit is written in sRGB")
     array = np.empty((height, width, 3), np.uint8)
     alpha = np.empty((height, width), np.uint8) if transparent else None
     values = np.empty((height, width, 1 if mode == "L" else 3), np.uint8 if lower is None else np.uint16) if own else None
@@ -102,10 +106,14 @@ def decoded(image: Image.Image, lower: Image.Image | None) -> Decoded:
 
 
 def is_deep(image: Image.Image) -> bool:
+    """Whether a picture that was not loaded yet has colours of 16 bits a channel that can be read, and kept, in full."""
+    whole = image.mode in ("RGB", "RGBA") and _raw_modes(image) <= set(_LOWER) and "transparency" not in image.info
+    return has_sixteen_bits(image) and whole and image.width * image.height <= NATIVE_PIXELS
+
+
+def has_sixteen_bits(image: Image.Image) -> bool:
     """Whether a picture that was not loaded yet has colours of 16 bits a channel."""
-    return bool(
-        image.mode in ("RGB", "RGBA") and _raw_modes(image) and _raw_modes(image) <= set(_LOWER) and "transparency" not in image.info
-    )
+    return not image.mode.startswith("I") and any(";16" in mode for mode in _raw_modes(image))
 
 
 def lower_bytes(image: Image.Image) -> Image.Image:

@@ -8,7 +8,7 @@ import os
 import stat
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from discontrolface.common.decoding import Decoded, Native, decoded, is_deep, lower_bytes
+from discontrolface.common.decoding import Decoded, Native, decoded, has_sixteen_bits, is_deep, lower_bytes
 from discontrolface.common.errors import UserError
 from discontrolface.common.left_out import left_out
 from discontrolface.common.pixels import filled
@@ -99,6 +99,7 @@ def decode_photo(data: bytes, path: Path, max_megapixels: float = MAX_MEGAPIXELS
     size, turn = image.size, None
     try:
         deep = is_deep(image)
+        shallow = () if deep or not has_sixteen_bits(image) else ("has 16 bits a channel that cannot all be kept; they become 8",)
         _decode(path, image)
         turn = _TURNS.get(_orientation(image))
         pixels = decoded(image, _lower(data) if deep else None)
@@ -111,7 +112,7 @@ def decode_photo(data: bytes, path: Path, max_megapixels: float = MAX_MEGAPIXELS
         if isinstance(error, PhotoError):
             raise
         raise _damaged(path, error) from error
-    return _photo(path, data, pixels, size)
+    return _photo(path, data, replace(pixels, remarks=(*shallow, *pixels.remarks)), size)
 
 
 def _photo(path: Path, data: bytes, pixels: Decoded, stored_size: tuple[int, int]) -> Photo:
