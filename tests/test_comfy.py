@@ -13,7 +13,7 @@ from helpers.networks import write_tiny_preset
 from PIL import Image
 
 from discontrolface.comfy.controls import AS_IT_IS, CONTROL_NODES
-from discontrolface.comfy.plan import Added, Plan
+from discontrolface.comfy.plan import Plan
 from discontrolface.common.errors import UserError
 from discontrolface.face.controls import CONTROLS
 from discontrolface.face.heads.registry import find_head
@@ -113,17 +113,6 @@ def test_sliders_are_those_of_the_table(face: FaceParameters) -> None:
         still = {name: options[1]["default"] for name, options in cls.INPUT_TYPES()["required"].items()}
         (plan,) = cls().run(**still)
         assert plan.apply(face) == face, "untouched sliders change nothing, to the bit"
-
-
-def test_a_slider_adds_to_what_the_photo_shows(face: FaceParameters) -> None:
-    own = face.edit(yaw=10, expression={"mouthSmileLeft": 0.5, "mouthSmileRight": 0.2, "jawOpen": 0.9})
-    changed = Added({"yaw": 5.0, "expression.smile": 0.2, "expression.jawOpen": 0.3, "light": "left"})(own)
-    assert changed.yaw == pytest.approx(15, abs=1e-3)
-    assert changed.blendshape("mouthSmileLeft") == pytest.approx(0.7)
-    assert changed.blendshape("mouthSmileRight") == pytest.approx(0.4), "a crooked smile stays crooked"
-    assert changed.blendshape("jawOpen") == pytest.approx(1.2)
-    assert not np.array_equal(changed.light, own.light)
-    assert Added({"yaw": -80.0})(own).yaw == pytest.approx(-60, abs=1e-3), "kept in range"
 
 
 def test_controls_by_name(nodes: dict[str, Any], face: FaceParameters) -> None:

@@ -165,3 +165,38 @@ def test_the_command(performer: Performance, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, [*common, *wrong])
         assert done.exit_code == 2
         assert said in done.output
+
+
+def test_a_clip_is_edited_and_read(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="extra `video` is not installed")
+    from PIL import Image
+
+    from discontrolface.common.video import clip_frames, clip_info, write_clip
+
+    write_tiny_preset(tmp_path / "preset")
+    with Image.open(PHOTO) as photo:
+        face = np.asarray(photo.convert("RGB").crop((90, 0, 370, 280)))
+    empty = np.full_like(face, 90)
+    write_clip(tmp_path / "clip.mp4", [face, face, empty], RATE, {})
+    common = [str(tmp_path / "clip.mp4"), "--preset", str(tmp_path / "preset")]
+    done = CliRunner().invoke(app, ["read", *common, "-o", str(tmp_path / "p.jsonl")])
+    assert done.exit_code == 0, done.output
+    assert "2 of 3 frames" in done.output
+    assert [face is None for face in load_performance(tmp_path / "p.jsonl").frames] == [False, False, True]
+    edited = ["edit", *common, "-q", "--yaw", "14"]
+    done = CliRunner().invoke(app, [*edited, "-o", str(tmp_path / "out.mp4")])
+    assert done.exit_code == 0, done.output
+    assert "no face found in 1 frame" in done.output
+    before, after = list(clip_frames(tmp_path / "clip.mp4")), list(clip_frames(tmp_path / "out.mp4"))
+    assert clip_info(tmp_path / "out.mp4").rate == RATE
+    change = [np.abs(a.astype(float) - b).mean() for a, b in zip(before, after, strict=True)]
+    assert min(change[:2]) > 3 * max(change[2], 0.3), "two frames are turned, the empty one is only encoded again"
+    assert not list(tmp_path.glob(".*frames"))
+    for wrong, said in (
+        (["--sheet", "s.png"], "--sheet"),
+        (["--face", "1"], "--face"),
+        (["--expression-from", str(PHOTO)], "--expression-from"),
+    ):
+        done = CliRunner().invoke(app, [*edited, "-o", str(tmp_path / "x.mp4"), *wrong])
+        assert done.exit_code == 2, wrong
+        assert said in done.output

@@ -74,8 +74,11 @@ class Controls:
         """The files that are read: parameters, other photos."""
         return [self.parameters, *(face.photo for face in self.faces.values())]
 
-    def checked_values(self) -> dict[str, Any]:
-        """The named values, as `FaceParameters.edit` takes them. UserError for what is not understood, before anything is loaded."""
+    def checked_values(self, amounts: bool = False) -> dict[str, Any]:
+        """The named values, as `FaceParameters.edit` takes them. UserError for what is not understood, before anything is loaded.
+
+        amounts: they are to be added to what a face shows (face/added.py).
+        """
         table = CONTROLS.table
         values: dict[str, Any] = {}
         for argument in table.arguments:
@@ -87,9 +90,10 @@ class Controls:
                 values[argument.name] = parse_pairs(value, argument.option)
             elif argument.form == "vector":
                 numbers = parse_numbers(value, argument.option, len(controls)) or ()
-                values[argument.name] = tuple(control.checked(number) for control, number in zip(controls, numbers, strict=True))
+                pairs = zip(controls, numbers, strict=True)
+                values[argument.name] = tuple(c.checked_amount(number) if amounts else c.checked(number) for c, number in pairs)
             else:
-                values[argument.name] = controls[0].checked(value)
+                values[argument.name] = controls[0].checked_amount(value) if amounts else controls[0].checked(value)
         return values
 
     def others(self, reader: Reader) -> dict[str, FaceParameters]:

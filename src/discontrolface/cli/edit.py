@@ -22,6 +22,7 @@ from discontrolface.cli.common import (
     say,
 )
 from discontrolface.cli.controls import Controls
+from discontrolface.cli.edit_clip import edit_clip
 from discontrolface.cli.faces import FaceEdits
 from discontrolface.cli.personalize import run_personalize
 from discontrolface.cli.sampling import SamplingOptions
@@ -67,9 +68,22 @@ def edit(
 ) -> None:
     """Edit a photo: the same person with another expression, pose, gaze, light or shape.
 
-    Of a group photo --face chooses the face (`read --faces` lists them), or all; --edit gives single faces their own edits.
+    Of a group photo --face chooses the face (`read --faces` lists them), or all; --edit gives single faces their own edits. Of a clip every frame
+    is edited, and numbers are added to what each frame shows.
     """
     with plain_errors():
+        from discontrolface.common.video import is_clip
+
+        if is_clip(photo):
+            unused: dict[str, object] = {
+                "--sheet": sheet,
+                "--save-parameters": save_parameters,
+                "--personal": personal,
+                "--personalize": personalize or "",
+            }
+            unused |= {"--personal-seed": personal_seed, "--edit": faces.edits}
+            edit_clip(photo, output, controls, source, sampling, device, cache_dir, overwrite, quiet, unused)
+            return
         from discontrolface.common.images import save_photo
         from discontrolface.common.text_files import write_text
 

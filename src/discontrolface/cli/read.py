@@ -35,10 +35,14 @@ def read(
     ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Read the face parameters of a photo and print them. --faces lists the faces that there are instead."""
+    """Read the face parameters of a photo and print them. --faces lists the faces that there are instead. Of a clip: every frame, -o FILE.jsonl."""
     with plain_errors():
         from discontrolface.common.text_files import write_text
+        from discontrolface.common.video import is_clip
 
+        if is_clip(photo):
+            read_clip(photo, source, output, [sheet, codes, faces or None], overwrite)
+            return
         check_outputs(pictures=[sheet], texts=[output], overwrite=overwrite, inputs=[photo])
         check_clashes([sheet, output, codes], [photo], overwrite)
         if codes is not None:
@@ -64,6 +68,22 @@ def read(
 
             save_photo(reading_sheet(person), sheet, overwrite)
         print_reading(person, number, None if found is None else len(found))
+
+
+def read_clip(clip: Path, source: Source, output: Path | None, unused: list[object], overwrite: bool) -> None:
+    """Every frame's parameters, a line of JSON each; on stdout how they move."""
+    from discontrolface.cli.animate import check_free, performed
+    from discontrolface.editing.performance import save_performance
+
+    if output is None or output.suffix.lower() != ".jsonl" or any(unused) or source.face is not None or source.face_box is not None:
+        raise UserError(f"{clip} is a clip: give -o FILE.jsonl for its frames' parameters, and no option but --preset and --head")
+    check_free(output, clip, overwrite)
+    performance = performed(source.reader(), clip, quiet=False)
+    save_performance(performance, output, overwrite)
+    known = [face for face in performance.frames if face is not None]
+    typer.echo(
+        f"{len(known)} of {len(performance.frames)} frames with a face, {float(performance.rate):g} a second; parameters in {output}"
+    )
 
 
 def check_codes_output(path: Path, overwrite: bool) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from discontrolface.comfy.plan import Added, Plan
+from discontrolface.comfy.plan import Plan
 from discontrolface.editing.person import Person
+from discontrolface.face.added import with_added
 from discontrolface.face.control_table import DEGREES, Control, Stage
 from discontrolface.face.controls import CONTROLS, PARTS
 from discontrolface.face.parameters import FaceParameters
@@ -38,7 +39,7 @@ def group_node(group: str, controls: list[Control]) -> type:
 
     def run(self: Any, controls: Plan | None = None, **values: Any) -> tuple[Plan]:
         given = {by_name[name].key: value for name, value in values.items() if value not in (AS_IT_IS, 0)}
-        return ((controls or Plan()).then(Added(given)),)
+        return ((controls or Plan()).then(lambda face: with_added(face, given) if given else face),)
 
     return type(
         f"{group.title().replace(' ', '')}Controls",

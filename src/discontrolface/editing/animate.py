@@ -36,7 +36,12 @@ class Kept:
         plan.update(np.round(person.crop.photo_to_crop, 4).tobytes())
         for target in targets:
             plan.update(target.to_json().encode())
-        return cls(output.with_name(f".{output.name[:80]}.{plan.hexdigest()[:16]}.frames"))
+        return cls.named(output, plan.hexdigest())
+
+    @classmethod
+    def named(cls, output: Path, plan: str) -> Kept:
+        """Beside the result. plan: a digest of all that the frames follow from."""
+        return cls(output.with_name(f".{output.name[:80]}.{plan[:16]}.frames"))
 
     def path(self, frame: int) -> Path:
         """Where a frame is kept."""

@@ -83,6 +83,13 @@ class Control:
             raise UserError(f"unknown {self.title} {value!r}: {hint}Known are {', '.join(self.choices)}.")
         return value
 
+    def checked_amount(self, value: Any) -> Any:
+        """A number that is to be added, at most as large as the range is wide; other kinds as `checked`."""
+        if self.kind != "number":
+            return self.checked(value)
+        widest = self.range[1] - min(self.range[0], 0.0)
+        return checked_number(f"a change of {self.title}", value, -widest, widest, f" {self.unit}" if self.unit == DEGREES else "")
+
     @property
     def limits(self) -> str:
         """Range and unit in words."""

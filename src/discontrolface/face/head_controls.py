@@ -47,10 +47,11 @@ class HeadControls:
 
     # ---- what a user gives
 
-    def requests(self, *values: Mapping[str, Any]) -> list[tuple[Control, Any]]:
+    def requests(self, *values: Mapping[str, Any], amounts: bool = False) -> list[tuple[Control, Any]]:
         """(control, checked value) of what a user gives, in the order in which they are to be applied.
 
-        values: {an argument, or a control by its key or name: value}, once or more; None means nothing.
+        values: {an argument, or a control by its key or name: value}, once or more; None means nothing. amounts: numbers are to be added to what
+        is there, and may be as far from 0, either way, as the control's range is wide.
         Raises UserError for unknown names, values out of range, and two values that would undo each other.
         """
         requests: dict[str, tuple[Control, Any]] = {}
@@ -58,7 +59,7 @@ class HeadControls:
             for control, amount in self._of(name, value):
                 if control.key in requests:
                     raise UserError(f"{control.title} was given twice; give it once")
-                amount = control.checked(amount)
+                amount = control.checked_amount(amount) if amounts else control.checked(amount)
                 if control.stage != Stage.CHANGE or amount != 0:
                     requests[control.key] = control, amount
         for control, _ in requests.values():

@@ -1,0 +1,105 @@
+"""`discontrolface edit CLIP`: the change that is asked for in every frame of a clip."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from discontrolface.cli.common import progress_bar, say
+from discontrolface.common.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from discontrolface.cli.controls import Controls
+    from discontrolface.cli.sampling import SamplingOptions
+    from discontrolface.cli.source import Source
+    from discontrolface.face.parameters import FaceParameters
+
+SET = ("light", "shape", "albedo")  # parts of another face that a face which moves can take
+
+
+def edit_clip(
+    clip: Path,
+    output: Path,
+    controls: Controls,
+    source: Source,
+    sampling: SamplingOptions,
+    device: str,
+    cache_dir: Path | None,
+    overwrite: bool,
+    quiet: bool,
+    unused: Mapping[str, Any],  # options of `edit` that are for photos: {option: what was given}
+) -> None:
+    """Edit a clip. What is asked is added to every frame's own parameters; the sound is kept; stopped, the same command goes on."""
+    from discontrolface.common.video import clip_frames, clip_info
+    from discontrolface.editing.animate import Kept
+    from discontrolface.editing.clip import edit_clip as frames_of
+
+    check(clip, output, controls, source, overwrite, unused)
+    values = controls.checked_values(amounts=True)
+    info = clip_info(clip)
+    reader = source.reader(device)
+    others = controls.others(reader)
+    editor = source.editor(source.folder(), device, cache_dir, reader)
+    chosen = editor.preset.sampling.with_choices(sampling.choices())
+    plan = hashlib.sha256(repr((clip.resolve(), clip.stat().st_size, clip.stat().st_mtime_ns, values, editor.base_id, chosen)).encode())
+    for part, other in sorted(others.items()):
+        plan.update(f"{part} {other.to_json()}".encode())
+    kept = Kept.named(output, plan.hexdigest())
+    kept.make()
+    expected, without = round(float(info.rate) * (info.seconds or 0)) or 1, 0
+
+    def change(face: FaceParameters) -> FaceParameters:
+        from discontrolface.face.added import with_added
+
+        for part, other in others.items():
+            face = face.take_from(other, part)
+        return with_added(face, values)
+
+    def made() -> Iterator[NDArray[np.uint8]]:
+        for number, frame in enumerate(frames_of(editor, clip_frames(clip), str(clip), change, chosen, kept.read, told)):
+            if not kept.path(number).exists():
+                kept.write(number, frame)
+            yield frame
+
+    def told(done: int, seen: bool) -> None:
+        nonlocal without
+        without += not seen
+        update(min(done, expected), expected)
+
+    with progress_bar("editing", quiet) as update:
+        write(output, made(), clip, overwrite, editor.base_id)
+    kept.remove()
+    if without:
+        say(f"no face found in {without} frames of {clip}; they stay as they are", err=True)
+    say(f"wrote {output}")
+
+
+def write(output: Path, frames: Iterator[NDArray[np.uint8]], clip: Path, overwrite: bool, weights: str) -> None:
+    """With the clip's rate and sound; it says that it is edited."""
+    from discontrolface.common.provenance import STATEMENT
+    from discontrolface.common.video import clip_info, write_clip
+
+    about = {"title": "DisControlFace", "comment": f"{STATEMENT} Weights: {weights}."}
+    write_clip(output, frames, clip_info(clip).rate, about, clip, overwrite)
+
+
+def check(clip: Path, output: Path, controls: Controls, source: Source, overwrite: bool, unused: Mapping[str, Any]) -> None:
+    """Before the work: UserError for what cannot be, and for options that do nothing with a clip."""
+    from discontrolface.cli.animate import check_free
+    from discontrolface.common.video import check_ending
+
+    check_ending(output)
+    check_free(output, clip, overwrite)
+    given = [f"{option} {value}" for option, value in unused.items() if value]
+    if controls.parameters is not None:
+        given.append(f"--parameters {controls.parameters}")
+    given += [f"--{part}-from {face.photo}" for part, face in controls.faces.items() if part not in SET]
+    if source.face is not None or source.face_box is not None:
+        given.append("--face or --face-box")
+    if given:
+        raise UserError(f"{clip} is a clip, and {given[0]} is for photos; leave it out (of a clip's frames the largest face is edited)")
