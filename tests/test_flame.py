@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,22 @@ def test_texture_coordinates_follow_our_order_of_faces(tmp_path: Path) -> None:
     path.write_text("v 0 0\nf a b c\n")
     with pytest.raises(UserError, match=r"not a \.obj file"):
         read_obj(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("f", np.zeros((0, 3), np.uint32), r"f of .*model\.pkl is empty: an array of shape \(0, 3\)"),
+        ("v_template", np.zeros((0, 3)), r"v_template of .*model\.pkl is empty"),
+        ("f", b"\x00\x01\x02", r"f of .*model\.pkl is 3 bytes without a shape"),
+        ("f", ["a"], r"f of .*model\.pkl is not an array of numbers"),
+    ],
+)
+def test_what_is_no_usable_array_is_called_what_it_is(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    for protocol in (0, 2):  # protocol 2 of Python 3 writes no bytes as __builtin__.bytes()
+        (tmp_path / "model.pkl").write_bytes(pickle.dumps({**flame_arrays(), key: value}, protocol, fix_imports=True))
+        with pytest.raises(UserError, match=message):
+            read_flame(tmp_path / "model.pkl")
 
 
 # ---- derivatives and speed

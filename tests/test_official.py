@@ -223,7 +223,18 @@ def test_zip_bombs_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "stride"), [((1 << 40,), (0,)), ((4, 5), (5, 1)), ((-1,), (1,)), ((2, 2), (1,)), (("4",), (1,)), ((4,), (10**30,))]
+    ("shape", "stride"),
+    [
+        ((1 << 40,), (0,)),
+        ((1 << 27,), (0,)),
+        ((4, 5), (5, 1)),
+        ((2, 3), (0, 2)),
+        ((-1,), (1,)),
+        ((2, 2), (1,)),
+        (("4",), (1,)),
+        ((4,), (10**30,)),
+        ((4,), (-1,)),
+    ],
 )
 def test_tensors_larger_than_their_numbers_are_refused(tmp_path: Path, shape: tuple[Any, ...], stride: tuple[int, ...]) -> None:
     """A tensor that claims what the file does not hold (an expanded one would fill the memory)."""
@@ -236,6 +247,85 @@ def test_tensors_larger_than_their_numbers_are_refused(tmp_path: Path, shape: tu
     torch.save({"a": Liar()}, path)
     with pytest.raises(UserError):
         open_checkpoint(path).read("a")
+
+
+@pytest.mark.parametrize("zip_format", [True, False])
+def test_any_stride_within_the_numbers_is_read(tmp_path: Path, zip_format: bool) -> None:
+    """Expanded tensors (stride 0), overlapping windows, transposed and shifted views, as other people's code saves them."""
+    base = torch.arange(12.0)
+    tensors = {
+        "expanded": base[3:4].expand(5, 7),
+        "rows": base[:4].expand(3, 4),
+        "columns": base[:4, None].expand(4, 3),
+        "scalar": torch.tensor(2.5).expand(1000),
+        "windows": base.as_strided((4, 4), (2, 1), 1),
+        "turned": base.view(3, 4).t(),
+        "every other": base[1::2],
+        "last": base[11:],
+        "empty": base[:0].expand(4, 0),
+    }
+    torch.save({"state_dict": tensors}, tmp_path / "x.pt", _use_new_zipfile_serialization=zip_format)
+    checkpoint = open_checkpoint(tmp_path / "x.pt")
+    for key, tensor in tensors.items():
+        assert torch.equal(checkpoint.read(key), tensor), key
+        assert checkpoint.read(key).is_contiguous()
+
+
+def test_many_expanded_tensors_do_not_fill_the_memory(tmp_path: Path) -> None:
+    torch.save({str(n): torch.zeros(1).expand(1 << 24) for n in range(8)}, tmp_path / "x.pt")
+    checkpoint = open_checkpoint(tmp_path / "x.pt")
+    assert checkpoint.read("0").shape == (1 << 24,)
+    for key in "123":
+        checkpoint.read(key)
+    with pytest.raises(UserError, match=r"x\.pt is refused: its expanded tensors"):
+        checkpoint.read("4")
+
+
+@pytest.mark.parametrize("wrap", ["module.{}", "_orig_mod.{}", "module._orig_mod.{}", "_orig_mod.module.{}", "inner"])
+def test_names_of_wrappers_are_left_out(tmp_path: Path, state: dict[str, Tensor], wrap: str) -> None:
+    """DataParallel's and torch.compile's, around all or around a network within."""
+
+    def wrapped(key: str) -> str:
+        if wrap == "inner":
+            return key.replace("ema_model.encoder.", "ema_model._orig_mod.encoder.module.").replace(
+                "ema_model.out.", "ema_model.module.out."
+            )
+        return wrap.format(key)
+
+    torch.save({"state_dict": {wrapped(key): value for key, value in state.items()}}, tmp_path / "x.ckpt")
+    assert same(import_diffae(tmp_path / "x.ckpt"), import_diffae(state))
+    twice = {**state, "module.ema_model.out.2.bias": state["ema_model.out.2.bias"]}
+    with pytest.raises(UserError, match=r"has ema_model\.out\.2\.bias and module\.ema_model\.out\.2\.bias"):
+        import_diffae(twice)
+
+
+def test_other_prefixes_are_named(state: dict[str, Tensor]) -> None:
+    ema = {key: value for key, value in state.items() if key.startswith("ema_model.")}
+    with pytest.raises(UserError, match=r"begin with 'trainer\.ema_model\.', where 'ema_model\.' or nothing is known; remove this prefix"):
+        import_diffae({f"trainer.{key}": value for key, value in ema.items()})
+    with pytest.raises(UserError, match=r"begin with 'net\.'"):
+        import_diffae({key.replace("ema_model.", "net."): value for key, value in ema.items()})
+    only = {key: value for key, value in state.items() if key.startswith("model.")}
+    with pytest.raises(UserError, match=r"no weights 'ema_model', only 'model'; give weights='model'"):
+        import_diffae(only)
+
+
+def test_files_of_another_kind_are_named(state: dict[str, Tensor]) -> None:
+    latent = {f"ema_model.latent_net.layers.{n}.linear.weight": torch.zeros(4, 4) for n in range(2)}
+    classifier = {"classifier.weight": torch.zeros(40, 4), "classifier.bias": torch.zeros(40)}
+    autoencoder = {key: value for key, value in state.items() if key.startswith("ema_model.")}
+    with pytest.raises(UserError, match=r"is a latent DPM without its autoencoder; import_latent reads it"):
+        import_diffae(latent)
+    with pytest.raises(UserError, match=r"is an autoencoder without a latent DPM; import_diffae reads it"):
+        import_latent(autoencoder)
+    for read in (import_diffae, import_latent):
+        with pytest.raises(UserError, match=r"is an attribute classifier; import_attributes reads it"):
+            read(classifier)
+    with pytest.raises(UserError, match=r"not an official attribute classifier.*is an autoencoder without a latent DPM"):
+        import_attributes(autoencoder)
+    bare = {key.removeprefix("ema_model."): value for key, value in autoencoder.items()}
+    with pytest.raises(UserError, match="is an autoencoder without a latent DPM"):
+        import_latent(bare)
 
 
 def test_a_checked_tensor_cannot_be_altered_afterwards(tmp_path: Path) -> None:

@@ -110,6 +110,40 @@ def test_numpy_files(tmp_path: Path) -> None:
         load_file(tmp_path / "dates.npy")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), b""),
+        ((b"\x00\xff",), b"\x00\xff"),
+        (([0, 127, 255],), b"\x00\x7f\xff"),
+        (("a\xe9", "latin1"), b"a\xe9"),
+        (("a\xe9", "latin-1"), b"a\xe9"),
+    ],
+)
+@pytest.mark.parametrize("maker", [bytes, bytearray])
+@pytest.mark.parametrize("protocol", [0, 1, 2, 4])
+def test_bytes_by_their_constructor(maker: type, arguments: tuple[Any, ...], expected: bytes, protocol: int) -> None:
+    """`__builtin__.bytes(...)`, as Python 2 and old protocols write them; also as the content of an array."""
+    data = pickle.dumps({"x": Calls(maker, *arguments)}, protocol).replace(b"cbuiltins\n", b"c__builtin__\n")
+    assert load_arrays(io.BytesIO(data), "the file")["x"] == expected
+
+
+@pytest.mark.parametrize("arguments", [(10**12,), (-1,), ([256],), ("x", "rot13"), (["a"],), (None,)])
+def test_bytes_of_anything_else_are_refused(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(UserError, match="bytes are"):
+        loaded({"x": Calls(bytes, *arguments)})
+
+
+def test_expanded_tensors_are_read_but_not_without_limit() -> None:
+    row = torch.arange(4.0)
+    out = loaded({"rows": row.expand(3, 4), "one": row[2:3].expand(2, 2), "windows": row.as_strided((3, 2), (1, 1))})
+    assert np.array_equal(out["rows"], np.tile(np.arange(4.0), (3, 1)))
+    assert np.array_equal(out["one"], np.full((2, 2), 2.0))
+    assert np.array_equal(out["windows"], [[0, 1], [1, 2], [2, 3]])
+    with pytest.raises(UserError, match="a tensor of shape"):
+        loaded({"x": row[:1].expand(1 << 30)})
+
+
 def test_sizes_must_fit() -> None:
     good = pickle.dumps(np.zeros(3, np.float64), 2)
     wrong = good.replace(b"K\x01K\x03\x85", b"K\x01K\x04\x85")

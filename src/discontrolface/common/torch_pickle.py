@@ -15,6 +15,7 @@ import torch
 
 from discontrolface.common.restricted import Inert, PlainDict, RestrictedUnpickler, Unchangeable
 
+MAX_REPEATED = 2**26  # numbers that expanded tensors may show beyond those in the file, which could otherwise fill any memory
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
@@ -126,9 +127,14 @@ class TensorUnpickler(RestrictedUnpickler):
 
 
 def fits(shape: Sequence[int], stride: Sequence[int], offset: int, count: int) -> bool:
-    """Whether a strided tensor lies within `count` numbers, and does not show more elements than there are."""
+    """Whether a strided tensor lies within `count` numbers. It may show them more than once, as an expanded one does (stride 0): see `repeated`."""
     last = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
-    return math.prod(shape) == 0 or (math.prod(shape) <= count and last < count)
+    return math.prod(shape) == 0 or last < count
+
+
+def repeated(shape: Sequence[int], count: int) -> int:
+    """How many more numbers a tensor shows than the `count` that its storage holds."""
+    return max(0, math.prod(shape) - count)
 
 
 def read_legacy_pickles(file: BinaryIO) -> tuple[Any, dict[str, StorageRef]]:

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.restricted import DAMAGE, Inert, Noted, PlainDict, RestrictedUnpickler
-from discontrolface.common.torch_pickle import StorageRef, fits, read_legacy_pickles
+from discontrolface.common.torch_pickle import StorageRef, fits, read_legacy_pickles, repeated
 
 MAX_FILE_BYTES = 4 * 2**30
 MAX_DENSE = 10**8  # elements of a sparse matrix written out
+MAX_EXPANDED = 10**6  # numbers that a tensor may show beyond those in the file
 MAX_NODES = 10**6  # objects in one file
 PLAIN_KINDS = "biuf"
 
@@ -147,20 +148,32 @@ class TorchTensor(Noted):
         size, steps = _shape(shape), _shape(stride)
         if type(offset) is not int or offset < 0 or len(size) != len(steps):
             raise pickle.UnpicklingError("a tensor's description makes no sense")
-        if not fits(size, steps, offset, len(flat)):
+        if not fits(size, steps, offset, len(flat)) or repeated(size, len(flat)) > MAX_EXPANDED:
             raise pickle.UnpicklingError(f"a tensor of shape {size} has {len(flat)} numbers")
         return np.lib.stride_tricks.as_strided(flat[offset:], size, [s * flat.itemsize for s in steps]).copy()
 
 
 class Encoded(Noted):
-    """_codecs.encode(text, "latin1"), and bytes() for none: how Python 3 writes bytes in old protocols."""
+    """_codecs.encode(text, "latin1"), bytes() and bytearray() of nothing, of bytes or of small numbers: how bytes are written in old protocols.
+
+    A number alone, which would be a length, is refused: nothing in a file says how much memory it may take.
+    """
 
     def build(self) -> bytes:
         if not self.args:
             return b""
-        if self.args[1:] not in (("latin1",), ("latin-1",)):
+        content = self.args[0]
+        if self.args[1:] not in ((), ("latin1",), ("latin-1",)):
             raise pickle.UnpicklingError("bytes are encoded in an unknown way")
-        return str(self.args[0]).encode("latin1")
+        if isinstance(content, Encoded) and content is not self:
+            return content.build()
+        if isinstance(content, bytes | bytearray):
+            return bytes(content)
+        if isinstance(content, str):
+            return content.encode("latin1")
+        if isinstance(content, list | tuple) and all(type(n) is int and 0 <= n < 256 for n in content):
+            return bytes(content)
+        raise pickle.UnpicklingError("bytes are made of something that is neither text nor numbers below 256")
 
 
 class Buffered(Noted):
@@ -216,7 +229,7 @@ class ArrayUnpickler(RestrictedUnpickler):
         ("collections", "OrderedDict"): PlainDict,
         ("_codecs", "encode"): Encoded,
         **{(m, "_reconstructor"): CopyReconstruct for m in ("copy_reg", "copyreg")},
-        **{(m, "bytes"): Encoded for m in ("builtins", "__builtin__")},
+        **{(m, n): Encoded for m in ("builtins", "__builtin__") for n in ("bytes", "bytearray")},
         **{(m, n): Inert for m in ("builtins", "__builtin__") for n in ("set", "frozenset", "object")},
     }
 

@@ -364,8 +364,12 @@ def _shrunk(array: NDArray[np.floating], size: int) -> Tensor:
 
 def _numbers(value: Any, what: str) -> NDArray[Any]:
     """An array of finite numbers. UserError otherwise."""
+    if isinstance(value, bytes | bytearray):
+        raise UserError(f"{what} is {len(value)} bytes without a shape, not an array of numbers; the file is damaged or of another kind.")
     array = np.asarray(value)
-    if array.dtype.kind not in "biuf" or not array.size:
+    if not array.size:
+        raise UserError(f"{what} is empty: an array of shape {array.shape}; give the complete file.")
+    if array.dtype.kind not in "biuf":
         raise UserError(f"{what} is not an array of numbers; the file is damaged or of another kind.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise UserError(f"{what} holds NaN or infinite numbers; the file is damaged.")

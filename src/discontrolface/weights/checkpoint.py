@@ -19,7 +19,7 @@ from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.restricted import DAMAGE
-from discontrolface.common.torch_pickle import TensorRef, TensorUnpickler, fits, read_legacy_pickles
+from discontrolface.common.torch_pickle import MAX_REPEATED, TensorRef, TensorUnpickler, fits, read_legacy_pickles, repeated
 
 MAX_PICKLE_BYTES = 64 * 2**20  # the structure alone; the official files need less than 1 MB
 
@@ -30,6 +30,7 @@ class Checkpoint(Mapping[str, TensorRef]):
     def __init__(self, path: Path, refs: dict[str, TensorRef], spans: dict[str, tuple[int, int]]) -> None:
         self.path, self.refs = path, refs
         self.spans = spans  # storage key -> (position, bytes) in the file
+        self.repeated = 0  # numbers that expanded tensors have shown so far beyond those in the file
 
     def __getitem__(self, key: str) -> TensorRef:
         return self.refs[key]
@@ -50,7 +51,16 @@ class Checkpoint(Mapping[str, TensorRef]):
         if math.prod(ref.shape) == 0:
             return torch.empty(ref.shape, dtype=storage.dtype)
         if not fits(ref.shape, ref.stride, ref.offset, storage.count):
-            raise UserError(f"{self.path} is damaged: {key} has the shape {list(ref.shape)} but only {storage.count} numbers.")
+            raise UserError(
+                f"{self.path} is damaged: {key} of shape {list(ref.shape)} and strides {list(ref.stride)} from {ref.offset} on "
+                f"reaches beyond its {storage.count} numbers."
+            )
+        self.repeated += repeated(ref.shape, storage.count)
+        if self.repeated > MAX_REPEATED:
+            raise UserError(
+                f"{self.path} is refused: its expanded tensors, with {key} of shape {list(ref.shape)}, show more than {MAX_REPEATED} "
+                "numbers that the file does not hold."
+            )
         with self.path.open("rb") as file:
             file.seek(position)
             data = bytearray(file.read(size))

@@ -156,19 +156,37 @@ def _encoder_widths(shapes: Mapping[str, tuple[int, ...]], guess: int) -> tuple[
     raise ValueError(f"an encoder of {count} blocks")
 
 
+WRAPPERS = re.compile(
+    r"(?<![^.])(?:(?:module|_orig_mod)\.)+"
+)  # what DataParallel and torch.compile put before a network's keys, in any order
+
+
+def unwrapped(keys: Iterable[str], name: str) -> dict[str, str]:
+    """{key without the wrappers' names: key in the file}. UserError where two keys become one."""
+    found: dict[str, str] = {}
+    for key in keys:
+        plain = WRAPPERS.sub("", key)
+        if plain in found:
+            raise UserError(f"{name} has {found[plain]} and {key}, which are both {plain}; remove one of the two.")
+        found[plain] = key
+    return found
+
+
 class _Reader:
-    """One way to look at a checkpoint file and at a mapping of tensors."""
+    """One way to look at a checkpoint file and at a mapping of tensors, by keys without the prefixes `module.` and `_orig_mod.` of wrappers."""
 
     def __init__(self, source: Source) -> None:
         self.source: Checkpoint | Mapping[str, Tensor] = open_checkpoint(source) if isinstance(source, str | Path) else source
         self.name = str(source) if isinstance(source, str | Path) else "the mapping"
+        self.keys = unwrapped(self.source, self.name)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {key: tuple(self.source[key].shape) for key in self.source}
+        return {key: tuple(self.source[own].shape) for key, own in self.keys.items()}
 
     def read(self, key: str) -> Tensor:
         """The tensor as float32; raises UserError if it holds a NaN or an infinity."""
-        tensor = self.source.read(key) if isinstance(self.source, Checkpoint) else self.source[key].detach().to("cpu")
+        own = self.keys[key]
+        tensor = self.source.read(own) if isinstance(self.source, Checkpoint) else self.source[own].detach().to("cpu")
         if not tensor.is_floating_point():
             raise UserError(f"{key} of {self.name} holds {tensor.dtype}, not floating-point numbers; the file is damaged.")
         tensor = tensor.float()
@@ -177,12 +195,40 @@ class _Reader:
         return tensor
 
 
+STEM = "input_blocks.0.0.weight"  # of every autoencoder
+ENCODER = "encoder.input_blocks.0.0.weight"
+LATENT = "latent_net.layers.0.linear.weight"  # of every latent DPM
+
+
 def _chosen_prefix(shapes: Mapping[str, tuple[int, ...]], weights: str, marker: str, name: str) -> str:
-    """`ema_model.` (or `model.`) where the keys have it, nothing for bare keys."""
+    """`ema_model.` (or `model.`) where the keys have it, nothing for bare keys. UserError that says what the file holds instead."""
     for prefix in (f"{weights}.", ""):
         if prefix + marker in shapes:
             return prefix
-    raise UserError(f"{name} has no key {weights}.{marker}; give an official Diff-AE checkpoint (last.ckpt) or its state dict.")
+    others = sorted(
+        (key.removesuffix(marker) for key in shapes if key.endswith(f".{marker}") and not key.endswith(f".encoder.{marker}")), key=len
+    )
+    others = [prefix for prefix in others if prefix != "encoder."]
+    if others and others[0] in ("model.", "ema_model."):
+        raise UserError(f"{name} has no weights {weights!r}, only {others[0][:-1]!r}; give weights={others[0][:-1]!r}.")
+    if others:
+        raise UserError(f"the keys of {name} begin with {others[0]!r}, where {weights + '.'!r} or nothing is known; remove this prefix.")
+    raise UserError(f"{name} has no key {weights}.{marker}: {_kind(shapes)}.")
+
+
+def _kind(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """What a file of these keys is, and what to do with it."""
+
+    def has(marker: str) -> bool:
+        return any(key == marker or key.endswith(f".{marker}") for key in shapes)
+
+    if has(LATENT):
+        return "it is a latent DPM without its autoencoder; import_latent reads it, and an autoencoder is in *_autoenc/last.ckpt"
+    if has(ENCODER):
+        return "it is an autoencoder without a latent DPM; import_diffae reads it, and a latent DPM is in *_autoenc_latent/last.ckpt"
+    if "classifier.weight" in shapes or "ema_classifier.weight" in shapes:
+        return "it is an attribute classifier; import_attributes reads it"
+    return "give an official Diff-AE checkpoint (last.ckpt) or its state dict"
 
 
 def _load(module: nn.Module, tensors: dict[str, Tensor], official: Callable[[str], str], unexpected_keys: list[str], name: str) -> None:
@@ -215,7 +261,7 @@ def import_diffae(source: Source, weights: str = "ema_model", image_size: int | 
     """
     reader = _Reader(source)
     shapes = reader.shapes()
-    prefix = _chosen_prefix(shapes, weights, "input_blocks.0.0.weight", reader.name)
+    prefix = _chosen_prefix(shapes, weights, STEM, reader.name)
     own = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
     own = {
         key: shape for key, shape in own.items() if not key.startswith(("latent_net.", "model.", "ema_model.")) and key not in LIT_BUFFERS
@@ -244,7 +290,7 @@ def import_latent(source: Source, weights: str = "ema_model") -> MLPSkipNet:
     """
     reader = _Reader(source)
     shapes = reader.shapes()
-    prefix = _chosen_prefix(shapes, weights, "latent_net.layers.0.linear.weight", reader.name) + "latent_net."
+    prefix = _chosen_prefix(shapes, weights, LATENT, reader.name) + "latent_net."
     own = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
     try:
         count = 1 + max(int(m[1]) for key in own if (m := re.match(r"layers\.(\d{1,4})\.", key)))
@@ -294,6 +340,7 @@ def import_attributes(source: Source, weights: str = "classifier", names: Iterab
     keys = [f"{weights}.weight", f"{weights}.bias", "conds_mean", "conds_std"]
     missing_keys = [key for key in keys if key not in shapes]
     if missing_keys:
-        raise UserError(f"{reader.name} is not an official attribute classifier: it has no {', '.join(missing_keys)}.")
+        kind = f"; {_kind(shapes)}" if keys[0] in missing_keys else ""
+        raise UserError(f"{reader.name} is not an official attribute classifier: it has no {', '.join(missing_keys)}{kind}.")
     weight, bias, mean, std = (reader.read(key) for key in keys)
     return AttributeDirections(tuple(names), weight, bias, mean.flatten(), std.flatten())
