@@ -17,6 +17,7 @@ from discontrolface.face.controls import CONTROLS
 if TYPE_CHECKING:
     from discontrolface.common.images import Photo
     from discontrolface.editing.person import Person
+    from discontrolface.face.confidence import Confidence
     from discontrolface.face.parameters import FaceParameters
 
 
@@ -61,7 +62,7 @@ def read(
                 raise UserError(f"{photo} was not read by EMOCA's or DECA's networks, so there are no codes; give --preset paper with them")
             write_codes(codes, person.codes)
         if output is not None:
-            write_text(output, person.parameters.to_json(), overwrite)
+            write_text(output, person.parameters.to_json(person.confidence.readable()), overwrite)
         if sheet is not None:
             from discontrolface.common.images import save_photo
             from discontrolface.editing.sheet import reading_sheet
@@ -142,7 +143,15 @@ def print_reading(person: Person, number: int, count: int | None) -> None:
     for row in reading_rows(person.parameters):
         table.add_row(*row)
     table.add_row("landmark error", f"{person.fit.mean_pixels:.2f} px, {person.fit.mean_percent:.2f} % of the face's width")
+    table.add_row("confidence", confidence_row(person.confidence))
     Console().print(table)
+
+
+def confidence_row(confidence: Confidence) -> str:
+    """The number, and the parts that speak against the reading."""
+    parts = {name: part for name, part in confidence.readable().items() if name != "value" and part < 0.9}
+    against = ", ".join(f"{name} {part:.2f}" for name, part in sorted(parts.items(), key=lambda item: item[1]))
+    return f"{confidence.value:.2f}" + (f" ({against})" if against else "")
 
 
 def reading_rows(face: FaceParameters) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from discontrolface.common.images import Photo
 from discontrolface.common.pixels import to_float, to_uint8
 from discontrolface.editing.preview_sources import PreviewSources
 from discontrolface.editing.toning import Toning
+from discontrolface.face.confidence import Confidence, rate
 from discontrolface.face.crop import Crop
 from discontrolface.face.fit import FitReport
 from discontrolface.face.geometry import Geometry
@@ -68,6 +69,11 @@ class Person:
     def reading(self) -> FaceReading:
         """What was read off the crop."""
         return FaceReading(self.parameters, self.fit, self.geometry, self.codes)
+
+    @cached_property
+    def confidence(self) -> Confidence:
+        """How far the reading can be trusted; `confidence.value` in [0, 1], and its parts."""
+        return rate(self.landmarks, self.fit, self.parameters)
 
     @cached_property
     def own_view(self) -> View:

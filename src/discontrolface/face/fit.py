@@ -131,7 +131,7 @@ def fit_landmarks(
         network = network_expression(blendshapes, basis.expression_names)
         habits = 0.0 if blendshape_offsets is None else np.asarray(blendshape_offsets, np.float64)
         priors = observed(priors, basis.expression_names, network.values - habits, network.noises)
-    state = _State.start(basis, seen)
+    state = _State.start(basis, seen, depth)
     if shape is not None:
         if np.shape(shape) != (basis.shape_count,):
             raise UserError(f"the known shape must be ({basis.shape_count},) for head model {basis.name!r}, not {np.shape(shape)}")
@@ -176,17 +176,27 @@ class _State:
     predicted: Array
 
     @classmethod
-    def start(cls, basis: LandmarkBasis, seen: Array) -> _State:
-        """The mean head, its scaled-orthographic pose by linear least squares: the affine camera, then the nearest scaled rotation."""
-        weights = np.sqrt(landmark_weights(len(seen)))[:, None]
-        centre = basis.points.mean(0)
+    def start(cls, basis: LandmarkBasis, seen: Array, depth: Array | None) -> _State:
+        """The mean head in the nearest scaled rotation. With depth that of three-dimensional points (Umeyama, 1991); else of the affine camera,
+        by linear least squares, which may take a head that is turned far to one side for one turned to the other."""
+        weights = landmark_weights(len(seen))[:, None]
+        centre = (weights * basis.points).sum(0) / weights.sum()
+        x = np.zeros(len(basis.dirs))
+        if depth is not None:
+            target = np.concatenate([seen, depth[:, None]], 1)
+            middle = (weights * target).sum(0) / weights.sum()
+            u, s, vt = np.linalg.svd((weights * (target - middle)).T @ (basis.points - centre))
+            signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+            rotation = (u * signs) @ vt
+            scale = max(float((s * signs).sum() / (weights * (basis.points - centre) ** 2).sum()), 1e-6)
+            return cls(x, rotation, scale, (middle - scale * (rotation @ centre))[:2], 0.0, np.full_like(seen, np.inf))
+        root = np.sqrt(weights)
         design = np.concatenate([basis.points - centre, np.ones((len(seen), 1))], 1)
-        affine = np.linalg.lstsq(design * weights, seen * weights, rcond=None)[0]  # (4, 2)
+        affine = np.linalg.lstsq(design * root, seen * root, rcond=None)[0]  # (4, 2)
         u, s, vt = np.linalg.svd(affine[:3].T, full_matrices=False)  # (2, 3)
         rows = u @ vt
         rotation = np.stack([rows[0], rows[1], np.cross(rows[0], rows[1])])
         scale = max(float(s.mean()), 1e-6)
-        x = np.zeros(len(basis.dirs))
         return cls(x, rotation, scale, affine[3] - scale * (rotation @ centre)[:2], 0.0, np.full_like(seen, np.inf))
 
 

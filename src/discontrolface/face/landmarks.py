@@ -1,6 +1,6 @@
 """Find a face and its 468 landmarks: MediaPipe's published models on LiteRT, with our own pre- and postprocessing.
 
-photo -> BlazeFace (192 px; the whole photo at four angles, then tiles: face_search.py) -> box, 6 keypoints
+photo -> BlazeFace (192 px; the whole photo at four angles, then tiles: face_search.py) -> box, 6 keypoints, confirmed by a first mesh (192 px)
       -> square region of interest, eyes level -> face mesh (256 px) -> 468 points and 5 of each iris -> a tighter region -> the mesh again
       -> blendshape network -> 52 coefficients (blendshape_network.py).
 
@@ -29,8 +29,9 @@ from discontrolface.geometry.affine import apply_affine, sample_affine
 
 MESH = 468  # landmarks of the mesh; five of each iris follow
 MESH_SIZE = 256
-MIN_FACE_SCORE = 0.5  # of the mesh model: is there a face in the region at all
-MIN_CONFIRMATION = 0.8  # product of the mesh scores of two passes: faces have 0.9 and more, a pattern of stripes had 0.67
+JUDGE_SIZE = 192
+MIN_FACE_SCORE = 0.5  # of a mesh model: is there a face in the region at all
+MIN_CONFIRMATION = 0.6  # product of the judge's scores of two passes: faces have 0.9 and more, false alarms are rarely sure twice
 MAX_SIZE_ERROR = 1.4  # side of the detector's box / side of the mesh, or the other way round, beyond which the mesh is believed
 MAX_DISAGREEMENT = 0.2  # mean distance of the detector's and the mesh's eyes, nose and mouth / side of the face box
 FLAT = 8  # levels of 256
@@ -46,12 +47,14 @@ class Landmarks:
         border of the iris (the picture's right, top, left, bottom).
     blendshapes: (52,) float32 in [0, 1] or None; what the blendshape network makes of all these, in the order of `blendshape_network.NAMES`,
         as it says it (fit_expression.py says how far it is believed).
+    detection: [0, 1], the detector's score of the face, or None where it was not asked.
     """
 
     points: NDArray[np.float32]
     score: float
     iris: NDArray[np.float32] | None = None
     blendshapes: NDArray[np.float32] | None = None
+    detection: float | None = None
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -66,13 +69,14 @@ class Landmarks:
 
 
 class FaceLandmarker:
-    """BlazeFace, the face mesh and the blendshape network, loaded once. Safe to share between threads: they take turns at the models, which are
+    """BlazeFace, both face meshes and the blendshape network, loaded once. Safe to share between threads: they take turns at the models, which are
     LiteRT's and not safe themselves; what lies between two models runs at once. The first one of a process makes LiteRT write a line to
     standard error, which it has no switch for."""
 
     def __init__(self, num_threads: int = 1) -> None:
         self._lock = threading.Lock()
         self._detector = load_model("face_detection_full_range_sparse.tflite", num_threads)
+        self._judge = load_model("face_landmark.tflite", num_threads)
         self._mesh = load_model("face_landmarks_detector.tflite", num_threads)
         self._blendshapes = BlendshapeNetwork(num_threads)
         centres = (np.arange(DETECTOR_SIZE // 4) + 0.5) * 4  # one anchor per cell of 4 pixels
@@ -106,20 +110,20 @@ class FaceLandmarker:
         return [face_of(box, points, score) for box, points, score in merged]
 
     def confirmed(self, photo: Pyramid, face: Face) -> Face | None:
-        """The mesh model must see a face, twice, and put eyes, nose and mouth where the detector put them. It also says how large the face is;
-        where the detector was far off with that, the mesh's region replaces the detector's."""
-        every, score = self._mesh_of(photo.sample(face.region.to_photo(MESH_SIZE), MESH_SIZE), face.region)
-        points = every[:MESH]
+        """MediaPipe's first face mesh must see a face, twice, and put eyes, nose and mouth where the detector put them. (The mesh that landmarks
+        are read with is surer of itself: it sees faces in ears.) It also says how large the face is; where the detector was far off with that,
+        the mesh's region replaces the detector's."""
+        points, score = self._judged(photo, face.region)
         eyes = [points[list(corners), :2].mean(axis=0) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS)]
         mesh = np.stack([*eyes, points[NOSE_TIP, :2], points[[13, 14], :2].mean(axis=0)])
         distance = float(np.hypot(*(mesh - face.keypoints[:4]).T).mean()) / (face.region.side / ROI_MARGIN)
         if score < MIN_FACE_SCORE or distance > MAX_DISAGREEMENT:
             return None
         region = mesh_region(points)
-        every, again = self._mesh_of(photo.sample(region.to_photo(MESH_SIZE), MESH_SIZE), region)
+        points, again = self._judged(photo, region)
         if score * again <= MIN_CONFIRMATION:
             return None
-        region = mesh_region(every[:MESH])
+        region = mesh_region(points)
         sized = replace(face, size=region.side / ROI_MARGIN)
         if max(face.region.side / region.side, region.side / face.region.side) < MAX_SIZE_ERROR:
             return sized
@@ -142,18 +146,22 @@ class FaceLandmarker:
         with self._lock:
             blendshapes = self._blendshapes(every)
         iris = np.stack([every[MESH + 5 :, :2], every[MESH : MESH + 5, :2]])
-        return Landmarks(every[:MESH], score, iris, blendshapes)
+        return Landmarks(every[:MESH], score, iris, blendshapes, face.score if isinstance(face, Face) else None)
+
+    def _judged(self, photo: Pyramid, region: Region) -> tuple[NDArray[np.float32], float]:
+        """The first mesh's points (468, 3) in the photo, and how surely it sees a face."""
+        return self._meshed(self._judge, photo.sample(region.to_photo(JUDGE_SIZE), JUDGE_SIZE), region)
 
     def _mesh_pass(self, image: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.float32], float]:
-        return self._mesh_of(sample_affine(image, region.to_photo(MESH_SIZE), (MESH_SIZE, MESH_SIZE)), region)
+        """Points (478, 3) in the photo, the right iris and the left one last, and how surely there is a face."""
+        return self._meshed(self._mesh, sample_affine(image, region.to_photo(MESH_SIZE), (MESH_SIZE, MESH_SIZE)), region)
 
-    def _mesh_of(self, pixels: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.float32], float]:
-        """Points (478, 3) in the photo, the right iris and the left one last, and score of the pixels (256, 256, 3) of a region."""
-        to_photo = region.to_photo(MESH_SIZE)
+    def _meshed(self, model: Any, pixels: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.float32], float]:
+        """A mesh model's points (N, 3) in the photo and score, of the pixels (S, S, 3) of a region."""
         with self._lock:
-            raw, logit = _run(self._mesh, pixels, 1 / 255, 0.0)
-        values = raw.reshape(-1, 3)
-        points = np.concatenate([apply_affine(to_photo, values[:, :2]), values[:, 2:] * (region.side / MESH_SIZE)], axis=1)
+            raw, logit = _run(model, pixels, 1 / 255, 0.0)
+        values, size = raw.reshape(-1, 3), len(pixels)
+        points = np.concatenate([apply_affine(region.to_photo(size), values[:, :2]), values[:, 2:] * (region.side / size)], axis=1)
         return points.astype(np.float32), float(_sigmoid(logit.ravel())[0])
 
     # ---- the one call that most callers want

@@ -248,10 +248,13 @@ class FaceParameters:
 
     # ---- files
 
-    def to_json(self) -> str:
-        """Readable JSON: `readable()`, and under `exact` every array without loss. A person may change the readable part: see `from_json`."""
+    def to_json(self, confidence: Mapping[str, float] | None = None) -> str:
+        """Readable JSON: `readable()`, and under `exact` every array without loss. A person may change the readable part: see `from_json`.
+
+        confidence: how far the reading can be trusted (`Confidence.readable()`), written beside it.
+        """
         arrays = {name: getattr(self, name) for name in ARRAYS}
-        return parameters_json.write(self.head, self.expression_names, arrays, self.readable())
+        return parameters_json.write(self.head, self.expression_names, arrays, self.readable(), confidence)
 
     @classmethod
     def from_json(cls, text: str, base: FaceParameters | None = None, source: str = "the parameter file") -> FaceParameters:

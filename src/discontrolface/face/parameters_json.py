@@ -16,7 +16,7 @@ from discontrolface.face.layout import ARRAYS, Floats
 FORMAT: Final = "discontrolface.parameters"
 VERSION: Final = 1
 MAX_CHARACTERS: Final = 1_000_000
-META: Final = ("format", "version", "head", "exact")
+META: Final = ("format", "version", "head", "confidence", "exact")
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,19 @@ class Document:
     readable: dict[str, Any]
 
 
-def write(head: str, expression_names: Sequence[str], arrays: Mapping[str, Floats], readable: Mapping[str, Any]) -> str:
-    """The text of a file, see FaceParameters.to_json. readable: the values of controls, as `HeadControls.readable` gives them."""
+def write(
+    head: str,
+    expression_names: Sequence[str],
+    arrays: Mapping[str, Floats],
+    readable: Mapping[str, Any],
+    confidence: Mapping[str, float] | None = None,
+) -> str:
+    """The text of a file, see FaceParameters.to_json. readable: the values of controls, as `HeadControls.readable` gives them. confidence: of
+    the reading, for who looks at the file; it is not read back."""
     exact: dict[str, Any] = {name: _shortest(arrays[name]) for name in ARRAYS}
     exact["expression_names"] = list(expression_names)
-    document = {"format": FORMAT, "version": VERSION, "head": head, **readable, "exact": exact}
+    rated = {} if confidence is None else {"confidence": dict(confidence)}
+    document = {"format": FORMAT, "version": VERSION, "head": head, **rated, **readable, "exact": exact}
     return _laid_out(document, 0) + "\n"
 
 

@@ -39,6 +39,13 @@ SHIPPED: Final[tuple[ShippedFile, ...]] = (
         "671dd2f9ed11a78436fc21cc42357a803dfc6f73e9fb86541be942d5716c2dce",
     ),
     ShippedFile(
+        "landmarks/face_landmark.tflite",
+        "confirms faces",
+        MEDIAPIPE,
+        APACHE,
+        "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+    ),
+    ShippedFile(
         "landmarks/face_landmarks_detector.tflite",
         "468 landmarks, irises",
         MEDIAPIPE,
