@@ -72,7 +72,7 @@ class Entry:
         shape = max(1, int((right - left) * scale)), max(1, int((bottom - top) * scale))
         # No wider than the part, and scaled alike in both directions.
         box = float(left), float(top), float(left + shape[0] / scale), float(top + shape[1] / scale)
-        part = Image.fromarray(person.photo.array).resize(shape, Image.Resampling.LANCZOS, box=box)
+        part = Image.fromarray(person.photo.filled).resize(shape, Image.Resampling.LANCZOS, box=box)
         matrix = crop.photo_to_crop.copy()
         matrix[:, 2] += matrix[:, :2] @ [left, top]
         matrix[:, :2] /= scale

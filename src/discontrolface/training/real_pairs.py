@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.pixels import to_float
+from discontrolface.common.video import is_clip
 from discontrolface.editing.looks import warped_looks
 from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
@@ -28,6 +29,7 @@ from discontrolface.face.random_edits import random_edit
 from discontrolface.geometry.affine import apply_affine, invert_affine
 from discontrolface.render.warp import render_preview
 from discontrolface.synthetic.backgrounds import enlarge, make_background
+from discontrolface.training.clips import read_clip
 from discontrolface.training.pairs import MAPS
 from discontrolface.training.registration import registered
 from discontrolface.training.walls import Head, cut_out
@@ -62,11 +64,14 @@ def person_generator(person: str, settings: PairSettings) -> np.random.Generator
 
 
 def read_photos(paths: Sequence[Path], reader: Reader, settings: PairSettings) -> tuple[list[Person], dict[Path, str]]:
-    """The readings of one person's photos, all with one shape; and why the others were left out."""
+    """The readings of one person's photos, and of the frames of clips (clips.py), all with one shape; and why others were left out."""
     read: list[Person] = []
     left_out: dict[Path, str] = {}
     for path in paths:
         try:
+            if is_clip(path):
+                read += read_clip(path, reader, settings.max_error)
+                continue
             person = reader.read(path)
         except UserError as error:
             left_out[path] = str(error)
