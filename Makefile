@@ -67,7 +67,7 @@ results-docs: install-dev
 		"200 held-out pairs=out/pairs.json" "One-shot fine-tuning, the first 8 pairs=out/one-shot.json" "The example photo=out/photo.json"
 	$(BIN)/python scripts/check_report.py out/pairs.html --screenshot docs/report.webp --size 1280x3800 --colours 128
 
-# docs/real-pairs.md: photos of people with their true results; about 20 minutes on two cores. FACES: a folder with people.csv (docs/data.md says where the
+# docs/real-pairs.md, and the model card's figures by group: photos of people with their true results; about 20 minutes on two cores. FACES: a folder with people.csv (docs/data.md says where the
 # photographs are). NEW: other weights, in columns of their own. Portraits of the return pairs are not shown: only the London set may be.
 REAL_METHODS := photo,warp,default,one-step,cool-one-step,predicted,noise
 REAL = $(BIN)/discontrolface evaluate $(FACES) --people $(FACES)/people.csv --only configs/kept-back.txt --methods $(REAL_METHODS) $(if $(NEW),--weights new=$(NEW))
@@ -78,6 +78,7 @@ real-results: install-dev
 	$(REAL) --pairs return -o out/return.json
 	$(BIN)/python -m discontrolface.evaluation.results_page docs/real-pairs.md --title "Results on photographs of people" --made-by "make real-results" \
 		--note docs/real-pairs-note.md "Real pairs=out/real.json" "Return pairs=out/return.json" --without-pictures "Return pairs"
+	$(BIN)/python -m discontrolface.evaluation.model_card docs/model-card.md out/real.json
 
 # The table and plots of docs/benchmark.md, on this machine: run it when nothing else runs. With Chromium also a picture of the page.
 benchmark-docs: install-dev

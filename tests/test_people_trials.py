@@ -17,7 +17,7 @@ from discontrolface.common.statistics import bootstrap_mean, paired_difference
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.method import MethodContext
 from discontrolface.editing.reading import Reader
-from discontrolface.evaluation import methods, run
+from discontrolface.evaluation import methods, model_card, run
 from discontrolface.evaluation.other_weights import other_columns, split_weights
 from discontrolface.evaluation.people_trials import RealPairs, ReturnPairs, list_evaluated, people_trials
 from discontrolface.evaluation.report import evaluation_report
@@ -243,6 +243,39 @@ def test_the_report_has_intervals_over_people_and_tables_by_group(photos: Path, 
     ]
     assert by_gender.rows[3][3].value == pytest.approx(by_gender.rows[0][3].value + 2)  # type: ignore[union-attr]
     assert set(found) >= {"By ethnicity", "By gender", "By age"}
+
+
+def test_the_model_card_gets_its_figures_between_two_marks(tmp_path: Path) -> None:
+    def line(person: str, gender: str, psnr: float) -> dict[str, object]:
+        groups = {"edit": "turned", "gender": gender}
+        values = {name: {"psnr": psnr + k, "ssim": None} for k, name in enumerate(("photo", "draft", "new:default"))}
+        return {"name": person, "person": person, "groups": groups, "kinds": [], "methods": values}
+
+    labels = {"photo": "unedited photo", "draft": "ours, from the draft", "new:default": "new: ours"}
+    result = {"format": "discontrolface.evaluation", "edits": [line("a", "female", 10), line("b", "male", 14)], "labels": labels}
+    (tmp_path / "real.json").write_text(json.dumps(result))
+    card = tmp_path / "card.md"
+    card.write_text(f"# Card\n{model_card.BEGIN}\nold\n{model_card.END}\nmore\n")
+    for _ in range(2):
+        model_card.main([str(card), str(tmp_path / "real.json")])
+        text = card.read_text()
+        assert text.startswith("# Card\n")
+        assert text.endswith("\nmore\n")
+        assert "old" not in text
+        rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in text.splitlines() if row.startswith("|")]
+        assert rows == [
+            ["PSNR ↑", "people", "edits", "unedited photo", "new: ours"],
+            ["---", "---:", "---:", "---:", "---:"],
+            ["all", "2", "2", "12.0 [10.0, 14.0]", "14.0 [12.0, 16.0]"],
+            ["turned", "2", "2", "12.0", "14.0"],
+            ["female", "1", "1", "10.0", "12.0"],
+            ["male", "1", "1", "14.0", "16.0"],
+        ]
+    card.write_text("# Card\n")
+    with pytest.raises(UserError, match="does not have the lines"):
+        model_card.write_card(card, tmp_path / "real.json")
+    with pytest.raises(UserError, match="not what `discontrolface evaluate --pairs real` wrote"):
+        model_card.write_card(card, card)
 
 
 def test_other_weights_are_a_column_of_their_own(photos: Path, presets: tuple[Path, Path], tmp_path: Path) -> None:
