@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.groups import group
 from PIL import Image
 
 from discontrolface.common import images
@@ -257,6 +258,52 @@ def test_new_photos_become_new_groups(tmp_path: Path, monkeypatch: pytest.Monkey
     (photos / "a.jpg").write_bytes(b"x")
     jobs = make_plan(photos, output, SMALL)
     assert [(job.number, job.first, job.files()) for job in jobs] == [(0, 0, ["b.jpg", "d.jpg"]), (1, 2, ["e.jpg"]), (2, 3, ["a.jpg"])]
+
+
+def test_a_folder_that_moved_goes_on(tmp_path: Path) -> None:
+    photos, output = tmp_path / "photos", tmp_path / "out"
+    (photos / "sub").mkdir(parents=True)
+    for name in ("a.jpg", "sub/b.jpg"):
+        (photos / name).write_bytes(name.encode() * 1000)
+    assert prepare(photos, output, SMALL, group=1)["photos"] == 2
+    written = b"".join(path.read_bytes() for path in output.iterdir() if path.suffix in (".json", ".jsonl"))
+    assert str(tmp_path).encode() not in written
+    first = (output / "shard-000000.json").stat().st_mtime_ns
+    moved = tmp_path / "elsewhere" / "renamed"
+    moved.parent.mkdir()
+    photos.rename(moved)
+    (moved / "c.jpg").write_bytes(b"new")
+    assert prepare(moved, output, SMALL, group=1)["photos"] == 3
+    assert (output / "shard-000000.json").stat().st_mtime_ns == first
+    (moved / "sub" / "b.jpg").unlink()  # what is made may go
+    assert prepare(moved, output, SMALL, group=1)["photos"] == 3
+
+
+def test_a_folder_of_other_photos_is_refused(tmp_path: Path) -> None:
+    photos, output, other = tmp_path / "photos", tmp_path / "out", tmp_path / "other"
+    for folder, content in ((photos, b"a" * 300_000), (other, b"a" * 299_999 + b"b")):  # they differ in the last byte alone
+        folder.mkdir()
+        (folder / "a.jpg").write_bytes(content)
+    prepare(photos, output, SMALL)
+    with pytest.raises(UserError, match=r"a\.jpg is not the photo that .* was begun with"):
+        prepare(other, output, SMALL)
+    (other / "a.jpg").rename(other / "z.jpg")
+    with pytest.raises(UserError, match="none of the 1 in its plan is in"):
+        prepare(other, output, SMALL)
+    (output / "plan.jsonl").write_text('["a.jpg"]\n')
+    with pytest.raises(UserError, match="is not a plan of photos"):
+        prepare(photos, output, SMALL)
+
+
+def test_a_small_face_upside_down_is_a_second_face(tmp_path: Path) -> None:
+    path = tmp_path / "two.png"
+    Image.fromarray(group(420, 300, [(150, 150, 110, 0), (350, 60, 28, 180)])).save(path)
+    with pytest.raises(samples.SkippedError, match="2 faces") as caught:
+        samples.photo_samples(path, SampleSettings(64, "one"))
+    assert caught.value.reason == "several faces"
+    (sample,) = samples.photo_samples(path, SampleSettings(64, "largest"))
+    assert json.loads(sample["meta.json"])["face"] == 0
+    assert json.loads(sample["meta.json"])["faces"] is None  # only the largest was looked for
 
 
 def test_refusals(photos: Path, shards: Path, tmp_path: Path) -> None:

@@ -1,17 +1,18 @@
 """`discontrolface prepare FOLDER -o SHARDS`: any folder of photos to WebDataset shards, an index and a report.
 
-The photos are listed once (plan.jsonl), in groups; each group becomes one shard, by one function that is the same on one machine and on a Ray
-cluster. A shard is written whole or not at all, its .json after it: a restart does exactly the groups that have none. New photos in the folder
-become new groups. One bad file never stops it: it goes into the report, and a file at which the process died again and again is left out. A fault of
-this program does stop it, with its traceback.
+The photos are listed once (plan.jsonl), in groups, by their names in the folder and a hash, so that the folder may move between two runs; each
+group becomes one shard, by one function that is the same on one machine and on a Ray cluster. A shard is written whole or not at all, its .json
+after it: a restart does exactly the groups that have none. New photos in the folder become new groups. One bad file never stops it: it goes into
+the report, and a file at which the process died again and again is left out. A fault of this program does stop it, with its traceback.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from discontrolface.training.shards import ShardDataset, write_index, write_shar
 GROUP = 128  # photos of one shard
 DEATHS = 3  # of the process at one file, until it is left out
 SHEET = 48  # samples on the contact sheet
+MARKED_BYTES = 2**16  # of the beginning and of the end of a photo, for its fingerprint
+COMPARED = 64  # photos whose fingerprints are compared when a run goes on
 ENGINES = ("local", "ray")
 
 
@@ -59,8 +62,7 @@ class Job:
         """The photos, relative to the folder."""
         with (Path(self.output) / "plan.jsonl").open("rb") as f:
             f.seek(self.offset)
-            names: list[str] = json.loads(f.readline())
-            return names
+            return [name for name, _ in json.loads(f.readline())]
 
 
 def make_shard(job: Job) -> int:
@@ -129,9 +131,10 @@ def list_photos(folder: Path, output: Path) -> list[str]:
 def make_plan(folder: Path, output: Path, settings: SampleSettings, group_size: int | None = None) -> list[Job]:
     """All groups of photos (of GROUP unless said otherwise); a plan that exists keeps its groups, and photos that are new come after them."""
     plan = output / "plan.jsonl"
-    groups = [json.loads(line) for line in plan.read_text().splitlines()] if plan.exists() else []
-    known = {name for group in groups for name in group}
-    new = [name for name in list_photos(folder, output) if name not in known]
+    groups = read_plan(plan) if plan.exists() else []
+    known = dict(photo for group in groups for photo in group)
+    check_same_photos(folder, known, output)
+    new = [(name, fingerprint(folder / name)) for name in list_photos(folder, output) if name not in known]
     if not known and not new:
         raise UserError(f"no files in {folder}; give a folder with photos")
     step = group_size or GROUP
@@ -145,6 +148,36 @@ def make_plan(folder: Path, output: Path, settings: SampleSettings, group_size: 
         jobs.append(Job(str(folder), str(output), number, offset, first, asdict(settings)))
         offset, first = offset + len(line), first + len(group)
     return jobs
+
+
+def read_plan(plan: Path) -> list[list[tuple[str, str]]]:
+    """The groups of a plan: (photo, fingerprint) each. UserError for a file that is none."""
+    try:
+        return [[(str(name), str(mark)) for name, mark in json.loads(line)] for line in plan.read_text().splitlines()]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{plan} is not a plan of photos with their fingerprints ({error}); choose another -o") from error
+
+
+def fingerprint(path: Path) -> str:
+    """What tells a photo's content: a hash of its length, its beginning and its end; "" for a file that cannot be read."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(MARKED_BYTES)
+            file.seek(max(size - MARKED_BYTES, 0))
+            return hashlib.blake2b(size.to_bytes(8, "little") + head + file.read(MARKED_BYTES), digest_size=12).hexdigest()
+    except OSError:
+        return ""
+
+
+def check_same_photos(folder: Path, known: Mapping[str, str], output: Path) -> None:
+    """The folder may have moved or lost photos, but it must hold those of the plan: UserError where none is there, or one of some is another."""
+    names = [name for name in known if (folder / name).is_file()]
+    if known and not names:
+        raise UserError(f"{output} holds shards of other photos: none of the {len(known)} in its plan is in {folder}; choose another -o")
+    for name in names[:: max(1, len(names) // COMPARED)]:
+        if fingerprint(folder / name) != known[name]:
+            raise UserError(f"{folder / name} is not the photo that {output} was begun with; give the same folder, or choose another -o")
 
 
 def run_local(jobs: list[Job], processes: int, make: Callable[[Job], int] = make_shard) -> Iterator[int]:
@@ -209,7 +242,7 @@ def prepare(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {output}: {error.strerror}; choose another -o") from error
-    keep_settings(output / "settings.json", folder, settings)
+    keep_settings(output / "settings.json", settings)
     jobs = make_plan(folder, output, settings, group)
     missing = [job for job in jobs if not job.listed.exists()]
     run = run_local if engine == "local" else run_ray
@@ -219,10 +252,10 @@ def prepare(
     return finish(output, jobs, settings)
 
 
-def keep_settings(path: Path, folder: Path, settings: SampleSettings) -> None:
+def keep_settings(path: Path, settings: SampleSettings) -> None:
     """Write down what the shards are made of; UserError when it was something else before."""
-    now = {"folder": str(folder.resolve()), **asdict(settings)}
-    now.pop("assets")  # the same files may lie elsewhere
+    now = asdict(settings)
+    now.pop("assets")  # the same files may lie elsewhere, and so may the photos
     if path.exists():
         try:
             before = json.loads(path.read_text())
