@@ -25,6 +25,8 @@ EXTRAS: Final = {
     "reports": ("evaluate, --report", ("jinja2", "matplotlib")),
     "studio": ("studio", ("gradio", "fastapi", "uvicorn")),
     "video": ("animate", ("av",)),
+    "heif": ("reading HEIC", ("pillow_heif",)),
+    "c2pa": ("signed pictures", ("c2pa",)),
     "eval": ("evaluate with identity and FID", ("dlib", "face_recognition_models", "skimage")),
 }
 

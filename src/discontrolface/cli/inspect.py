@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ def inspect(
     Ends with 1 if one of the pictures carries no record. A record is a statement, not a proof: whoever saves the picture again can remove it.
     """
     with plain_errors():
+        from discontrolface.common.credentials import credentials_of
         from discontrolface.common.provenance import read_provenance
 
         without = False
@@ -29,5 +31,9 @@ def inspect(
                 "carries no record of this package" if record is None else json.dumps(record, indent=1, sort_keys=True, ensure_ascii=True)
             )
             say(f"{path}: {said}")
+            if find_spec("c2pa") is not None:
+                signed = credentials_of(path)
+                if signed is not None:
+                    say(f"{path}: Content Credentials, {signed['state']}: {json.dumps(signed, indent=1, ensure_ascii=True)}")
         if without:
             raise typer.Exit(1)

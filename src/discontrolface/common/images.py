@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from discontrolface.common.credentials import configured
 from discontrolface.common.decoding import Decoded, Native, decoded, has_sixteen_bits, is_deep, lower_bytes
 from discontrolface.common.errors import UserError
 from discontrolface.common.left_out import left_out
@@ -284,7 +285,8 @@ def encode_photo(image: NDArray[np.uint8] | Image.Image, file_format: str, info:
     """The bytes of the file that `save_photo` writes. file_format: PNG, JPEG or WEBP."""
     out = io.BytesIO()
     encode_lines(_lines_of(image), out, file_format, info)
-    return out.getvalue()
+    signing = configured() if info is not None else None
+    return out.getvalue() if signing is None or info is None else signing.sign(out.getvalue(), file_format, info, "picture")
 
 
 def _lines_of(image: NDArray[Any] | Image.Image, alpha: NDArray[Any] | None = None, profile: bytes | None = None) -> Lines:

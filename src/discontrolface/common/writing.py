@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from discontrolface.common.colour import from_srgb, srgb_profile
+from discontrolface.common.credentials import configured
 from discontrolface.common.decoding import Native, eight_bits
 from discontrolface.common.encoding import Rows, write_jpeg, write_png
 from discontrolface.common.errors import UserError
@@ -59,10 +61,20 @@ class Lines:
 def write_lines(
     picture: Lines, path: Path, overwrite: bool = False, info: Mapping[str, Any] | None = None, background: str = "white"
 ) -> tuple[str, ...]:
-    """Write a picture, all of it or nothing (temporary file, then rename). The ending chooses the format. Otherwise as `encode_lines`."""
+    """Write a picture, all of it or nothing (temporary file, then rename). The ending chooses the format. Otherwise as `encode_lines`.
+
+    A picture with a record is signed where a certificate is configured (credentials.py).
+    """
     background_colour(background)
+    file_format = WRITABLE[path.suffix.lower()]
+    signing = configured() if info is not None else None
     with replacing(path, overwrite=overwrite) as file:
-        return encode_lines(picture, file, WRITABLE[path.suffix.lower()], info, background)
+        if signing is None or info is None:
+            return encode_lines(picture, file, file_format, info, background)
+        plain = io.BytesIO()
+        remarks = encode_lines(picture, plain, file_format, info, background)
+        file.write(signing.sign(plain.getvalue(), file_format, info, path.name))
+        return remarks
 
 
 def encode_lines(
