@@ -7,7 +7,6 @@ import io
 import json
 import re
 import socket
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -277,8 +276,7 @@ def test_a_client_that_disconnects_frees_the_device(editor: Editor) -> None:
         sessions = [call("session", b"")["session"] for _ in range(2)]
         for session in sessions:
             call("photo", PHOTO.read_bytes(), session)
-        call("jobs", b'{"kind": "personalize", "iterations": 2000}', sessions[0])
-        begin = time.monotonic()
+        lost = call("jobs", b'{"kind": "personalize", "iterations": 2000}', sessions[0])
         job = call("jobs", b'{"kind": "network", "sampling": {"steps": 1}}', sessions[1])
-        wait_for(lambda: call(f"jobs/{job['job']}?wait=1", None, sessions[1])["state"] == "done", 60)
-        assert time.monotonic() - begin < 50  # the other's 2000 iterations take minutes
+        wait_for(lambda: call(f"jobs/{job['job']}?wait=1", None, sessions[1])["state"] == "done")
+        assert call(f"jobs/{lost['job']}", None, sessions[0])["state"] == "cancelled"

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from helpers.studio import PHOTO, picture, two_faces, wait_for
 from PIL import Image
 
 from discontrolface.common.errors import Cancelled, UserError
+from discontrolface.common.images import decode_photo, save_photo
 from discontrolface.common.provenance import STATEMENT, read_provenance
+from discontrolface.common.video import clip_frames
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.editor import Editor
 from discontrolface.face.controls import CONTROLS
@@ -211,6 +214,22 @@ def test_a_render_is_the_editors_own_picture_and_says_that_it_is_edited(studio: 
     assert document["asset"]["extras"]["statement"] == STATEMENT
 
 
+def test_a_render_keeps_the_photos_own_depth(studio: Studio, tmp_path: Path) -> None:
+    small = np.asarray(Image.open(PHOTO).convert("RGB")).astype(np.uint16)[:300, 60:420] * 257 + 3
+    save_photo(small, tmp_path / "deep.png")
+    session = studio.sessions.create()
+    studio.open_photo(session, (tmp_path / "deep.png").read_bytes())
+    studio.edit(session, {"expression.jawOpen": 0.4})
+    finished(studio, session, studio.submit(session, "render", Choices({"steps": 1})))
+    data = downloads.file_of(session.pictures[-1], "photo.png", False)[0]
+    written = decode_photo(data, Path("x")).native
+    assert written is not None
+    assert written.values.dtype == np.uint16
+    assert np.array_equal(written.values[:20], small[:20])  # above the head nothing changed, to the bit
+    jpg = picture(downloads.file_of(session.pictures[-1], "photo.jpg", False)[0])
+    assert np.abs(jpg - (written.values / 257)).mean() < 2
+
+
 def test_the_visible_mark_is_in_the_corner_alone(studio: Studio, session: Session) -> None:
     finished(studio, session, studio.submit(session, "render", Choices({"steps": 1})))
     plain = picture(downloads.file_of(session.pictures[-1], "photo.png", False)[0])
@@ -231,6 +250,9 @@ def test_a_sweep_is_a_moving_picture(studio: Studio, session: Session, tmp_path:
         record = read_provenance(tmp_path / "sweep.gif")
         assert record is not None
         assert record["edited"] == {"yaw": [-10.0, 10.0]}
+        if find_spec("av") is not None:
+            (tmp_path / "sweep.mp4").write_bytes(session.pictures[-1].files["sweep.mp4"])
+            assert len(list(clip_frames(tmp_path / "sweep.mp4"))) == 6
     for wrong in (SweepOf("yaw", -10, 10, 1000), SweepOf("yaw", -100, 10), SweepOf("moon", 0, 1)):
         with pytest.raises(UserError):
             studio.submit(session, "sweep", sweep=wrong)

@@ -36,8 +36,8 @@ def picture(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 
-def wait_for(done: Callable[[], bool], seconds: float = 60) -> None:
-    """Until it is so. AssertionError after that time."""
+def wait_for(done: Callable[[], bool], seconds: float = 300) -> None:
+    """Until it is so. AssertionError after that time, which is long: Numba may have to compile first, on a busy machine."""
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "this took too long"

@@ -13,18 +13,18 @@ TYPES: Final = {
     "jpg": "image/jpeg",
     "webp": "image/webp",
     "gif": "image/gif",
+    "mp4": "video/mp4",
     "json": "application/json",
     "glb": "model/gltf-binary",
 }
 FORMATS: Final = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
 RENDERED: Final = ("photo.png", "photo.jpg", "photo.webp", "crop.png", "crop.jpg", "sheet.webp", "parameters.json", "head.glb")
-SWEPT: Final = ("sweep.gif",)
 
 
 def names(picture: Picture) -> tuple[str, ...]:
     """What can be downloaded of it."""
     if picture.kind == "sweep":
-        return SWEPT
+        return tuple(picture.files)
     return tuple(name for name in RENDERED if name != "head.glb" or picture.person is not None)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from discontrolface.common.images import encode_photo
+from discontrolface.common.images import decode_photo, encode_photo
 from discontrolface.common.pixels import to_uint8
 from discontrolface.common.provenance import make_record, metadata_options
 from discontrolface.editing.exporting import textured_head
@@ -64,9 +65,11 @@ def marked(picture: Image.Image) -> Image.Image:
 
 
 def reencoded(png: bytes, file_format: str, record: Mapping[str, Any], mark: bool) -> bytes:
-    """A PNG of ours in another format, or with the mark."""
-    with Image.open(io.BytesIO(png), formats=("PNG",)) as opened:
-        picture = opened.convert("RGBA" if opened.has_transparency_data else "RGB")
+    """A PNG of ours in another format, or with the mark: 8-bit sRGB."""
+    photo = decode_photo(png, Path("the picture"))
+    picture = Image.fromarray(photo.array)
+    if photo.alpha is not None:
+        picture.putalpha(Image.fromarray(photo.alpha))
     return encode_photo(marked(picture) if mark else picture, file_format, record)
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 import secrets
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from PIL import Image
 
 from discontrolface.common.animation import encode_animation
@@ -14,6 +21,8 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.images import encode_photo
 from discontrolface.common.pixels import to_uint8
 from discontrolface.common.provenance import make_record
+from discontrolface.common.video import write_clip
+from discontrolface.common.writing import encode_lines
 from discontrolface.diffusion.sampling import Step
 from discontrolface.diffusion.settings import Sampling, SamplingChoices
 from discontrolface.editing.sheet import edit_sheet
@@ -23,7 +32,7 @@ from discontrolface.studio.pictures import THUMBNAIL, jpeg, marked
 from discontrolface.studio.session import Picture, Session, Track
 
 if TYPE_CHECKING:
-    from discontrolface.editing.editor import Editor
+    from discontrolface.editing.editor import Editor, EditResult
     from discontrolface.editing.person import Person
     from discontrolface.editing.personalize import OneShot
     from discontrolface.face.parameters import FaceParameters
@@ -89,15 +98,21 @@ def rendered(job: Job, editor: Editor, session: Session, person: Person, target:
     """The whole photo at its own resolution, into the history. Returns the JPEG for the stage."""
     result = editor.edit(person, target, told(job), choices.check(editor))
     job.progress(job.done, job.total)
-    image, crop = (marked(picture) if mark else picture for picture in (result.image, result.crop))
     files = {
-        "photo.png": encode_photo(image, "PNG", result.record),
-        "crop.png": encode_photo(crop, "PNG", result.record),
+        "photo.png": encode_photo(marked(result.image), "PNG", result.record) if mark else own_png(result),
+        "crop.png": encode_photo(marked(result.crop) if mark else result.crop, "PNG", result.record),
         "sheet.webp": encode_photo(edit_sheet(person, result), "WEBP", result.record),
         "parameters.json": target.to_json().encode(),
     }
     session.keep(_picture("render", _label(result.record), result.crop, files, result.record, target, person))
     return jpeg(result.crop_at(SCREEN), result.record)
+
+
+def own_png(result: EditResult) -> bytes:
+    """The edited photo in the photo's own colour profile and depth, as `EditResult.save` writes it."""
+    out = io.BytesIO()
+    encode_lines(result.composite.native_lines() or result.composite.lines(), out, "PNG", result.record)
+    return out.getvalue()
 
 
 def swept(
@@ -127,9 +142,20 @@ def swept(
         head=person.geometry.label,
         picture="sweep of one control" + ("" if sweep.network else ", mesh warp only"),
     )
-    files = {"sweep.gif": encode_animation(frames, record)}
+    files = {"sweep.gif": encode_animation(frames, record), **_as_clip(frames, record)}
     session.keep(_picture("sweep", f"{sweep.control} {sweep.start:g} to {sweep.end:g}", frames[-1], files, record, targets[-1], person))
     return jpeg(frames[0], record)
+
+
+def _as_clip(frames: Sequence[Image.Image], record: dict[str, Any]) -> dict[str, bytes]:
+    """The sweep as MP4, there and back, where PyAV is installed."""
+    if find_spec("av") is None:
+        return {}
+    about = {"comment": record["statement"], "description": json.dumps(record), "encoder": record["software"]}
+    with tempfile.TemporaryDirectory() as folder:  # PyAV seeks in what it writes
+        path = Path(folder) / "sweep.mp4"
+        write_clip(path, (np.asarray(frame) for frame in (*frames, *frames[-2:0:-1])), Fraction(10), about)
+        return {"sweep.mp4": path.read_bytes()}
 
 
 def fine_tuning(editor: Editor, iterations: int | None, limits: Limits) -> OneShot:
