@@ -97,6 +97,7 @@ class Studio:
             width, height = track.person.photo.size
             return {
                 "photo": {"width": width, "height": height, "chosen": session.chosen, "faces": _faces([t.person for t in session.tracks])},
+                "remarks": [f"{UPLOAD} {remark}" for remark in track.person.photo.remarks],
                 "other": _faces(session.others),
                 "values": control_values(track.target),
                 "edited": track.target.difference(track.person.parameters),

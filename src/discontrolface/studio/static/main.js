@@ -96,8 +96,9 @@ class Studio {
     const begin = performance.now();
     this.say("reading the photo ...");
     await this.attempt(async () => {
-      await this.opened(await this.api.call("POST", "photo", { body: new Blob([file]) }));
-      this.say("");
+      const state = await this.api.call("POST", "photo", { body: new Blob([file]) });
+      await this.opened(state);
+      this.say(state.remarks.join("; "));
       performance.measure("photo", { start: begin, end: performance.now() });
     });
   }
