@@ -104,6 +104,7 @@ def tour(browser: Any, address: str, out: Path, scratch: Path) -> None:
     shoot(tab, out / "11-copy.webp")
     tab.close()
     phone = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    phone.set_default_timeout(180_000)
     phone.goto(address + "?__theme=dark")
     phone.wait_for_selector("body[data-studio=ready]")
     phone.set_input_files("#file", PHOTO)
