@@ -13,6 +13,7 @@ from discontrolface.render.rig import SKIN
 from discontrolface.render.sampling import brightest, relit, sample
 from discontrolface.render.surface import channel, on_vertices, point_at
 
+STRETCHED = 0.6  # of the photo over the picture, in the worst direction: what is stretched more begins to count as not seen
 LID_STRETCH = 0.85  # of a row of the photo over a row of the picture: a closing lid that is stretched more begins to be painted
 
 
@@ -92,7 +93,7 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
                 continue
             smallest, down = _stretch(flow, i, j, t == 1 or changed <= 0)
             smear = min(max((np.float32(0.4) - smallest) * np.float32(4.0), zero), one)
-            seen = one - smear * (one - t)
+            seen = one - (one - t) * min(max((np.float32(STRETCHED) - smallest) * np.float32(2.0), smear), one)
             painted, certain, mirrored, loose, seam, lid = zero, zero, zero, zero, zero, zero
             if kind == SKIN:
                 point = point_at(surface, i, j)
@@ -165,8 +166,8 @@ def _stretch(flow, i, j, plain):  # type: ignore[no-untyped-def]
     determinant = xx * yy - xy * yx
     total = xx * xx + xy * xy + yx * yx + yy * yy
     square = determinant * determinant
-    if determinant > 0 and total > np.float32(0.32) and square - np.float32(0.16) * total + np.float32(0.0256) > 0:
-        smallest = one  # more than 0.4 anyway: not smeared
+    if determinant > 0 and total > np.float32(0.72) and square - np.float32(0.36) * total + np.float32(0.1296) > 0:
+        smallest = one  # more than 0.6 anyway: not stretched
     elif determinant > 0:
         root = np.sqrt(max(total * total - np.float32(4.0) * square, zero))
         smallest = np.sqrt(max(half * (total - root), zero))

@@ -11,6 +11,8 @@ from discontrolface.render.matte import sharper
 from discontrolface.render.raster import FloatArray
 from discontrolface.render.surface import channel, point_at
 
+LIGHT_ENDS = 0.14  # share of the picture's height, from below, over which a change of light fades out
+
 
 class Around(NamedTuple):
     """What surrounds the mesh. image: (H, W, 3) the photo; foreground: (G, G, 3), see `matte.foreground`. motion: (G, G, 5) `extend.extend_motion`,
@@ -53,6 +55,7 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
     grid = outside.shape[0]
     half, one, zero = np.float32(0.5), np.float32(1.0), np.float32(0.0)
     half_x, half_y = np.float32(0.5 * width), np.float32(0.5 * height)
+    soft_row = np.float32((1.0 - LIGHT_ENDS) * height)
     scale = one / np.float32((height + away.shape[0] - 1) // away.shape[0])
     cells, parts = _on_grid(width, grid)
     rows, row_parts = _on_grid(height, grid)
@@ -113,6 +116,9 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
                         green = one + (green - one) * min(foreground[p, q, 1] / max(image[y, x, 1], np.float32(0.02)), one)
                         blue = one + (blue - one) * min(foreground[p, q, 2] / max(image[y, x, 2], np.float32(0.02)), one)
                 red, green, blue = one + share * (red - one), one + share * (green - one), one + share * (blue - one)
+            if glow > 0 and i > soft_row:  # a neck that the picture cuts off: the light ends softly before the lower border
+                part = one - (np.float32(i) - soft_row) / (np.float32(height) - soft_row)
+                red, green, blue = one + part * (red - one), one + part * (green - one), one + part * (blue - one)
             # not beyond the picture
             flow[i, j, 0] = min(max(dx, np.float32(-j)), np.float32(width - 1 - j))
             flow[i, j, 1] = min(max(dy, np.float32(-i)), np.float32(height - 1 - i))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
@@ -30,9 +32,13 @@ def vertex_shading(normals: FloatArray, light: FloatArray) -> FloatArray:
     return (least + soft).astype(np.float32)
 
 
-def relighting(before: FloatArray, after: FloatArray, rig: PreviewRig) -> FloatArray:
-    """(V, 3) log of how many times brighter the photo becomes, from the shadings in the photo and in the target (V, 3)."""
-    limited = _softly_limited(np.log(after / before))
+def relighting(before: FloatArray, after: FloatArray, rig: PreviewRig, same_light: bool) -> FloatArray:
+    """(V, 3) log of how many times brighter the photo becomes, from the shadings in the photo and in the target (V, 3).
+
+    same_light: the head moves in the photo's own light. What a fit says of that light beside and behind the head is a guess: ears that turn away
+    would become black, so this changes less.
+    """
+    limited = _softly_limited(np.log(after / before), TURNED if same_light else RELIT)
     smooth = _smoothed(limited, rig.neighbours, rig.neighbour_start, SMOOTH)
     return smooth * (1.0 - (1.0 - HAIR_RELIGHT) * rig.hair[:, None])
 
@@ -42,13 +48,27 @@ def mean_shading(light: FloatArray) -> FloatArray:
     return np.maximum(mean_face_shading(torch.from_numpy(np.array(light, np.float32))).numpy(), 0.02)
 
 
-def _softly_limited(log_ratio: FloatArray) -> FloatArray:
-    """The identity from -0.8 to 0.5, then bending to -1.3 and 0.9: a fitted light is a rough guess, more so where it is dark."""
-    if log_ratio.max() <= 0.5 and log_ratio.min() >= -0.8:
+class _Limits(NamedTuple):
+    """Logs of ratios of shadings that are taken as they are, from low to high; beyond, they bend by at most deeper and higher."""
+
+    low: float
+    deeper: float
+    high: float
+    higher: float
+
+
+RELIT = _Limits(low=-0.8, deeper=0.5, high=0.5, higher=0.4)
+TURNED = _Limits(low=-0.2, deeper=0.3, high=0.2, higher=0.2)
+
+
+def _softly_limited(log_ratio: FloatArray, limits: _Limits) -> FloatArray:
+    """A fitted light is a rough guess, more so where it is dark."""
+    low, deeper, high, higher = limits
+    if log_ratio.max() <= high and log_ratio.min() >= low:
         return log_ratio.astype(np.float32)
-    up = 0.5 + 0.4 * np.tanh((np.maximum(log_ratio, 0.5) - 0.5) / 0.4)
-    down = -0.8 - 0.5 * np.tanh((-0.8 - np.minimum(log_ratio, -0.8)) / 0.5)
-    return np.where(log_ratio > 0.5, up, np.where(log_ratio < -0.8, down, log_ratio)).astype(np.float32)
+    up = high + higher * np.tanh((np.maximum(log_ratio, high) - high) / higher)
+    down = low - deeper * np.tanh((low - np.minimum(log_ratio, low)) / deeper)
+    return np.where(log_ratio > high, up, np.where(log_ratio < low, down, log_ratio)).astype(np.float32)
 
 
 @compiled

@@ -206,7 +206,7 @@ def _vertex_colours(
     )
     weight = rig.skin_trust * lip * smoothstep((normals[:, 2] - 0.15) / 0.3) * ~shadowed[fy, fx]
     cells = len(matte)
-    weight = weight * matte[y * cells // small.shape[0], x * cells // small.shape[1]] ** 2
+    weight = weight * matte[y * cells // small.shape[0], x * cells // small.shape[1]] ** 4
     weight = (weight * visible_vertices(depth, vertices, 0.02) * (rig.vertex_layer == SKIN)).astype(np.float32)
     value = small[y, x] / np.maximum(albedo[rig.paint_region] * shading, 0.02)
     skin = (rig.region == rig.region.min()) & (weight > 0.5)

@@ -136,7 +136,9 @@ def _vertices(source: PreviewSource, after: FloatArray, light: FloatArray) -> _V
     shading = vertex_shading(normals, light)
     pixels = to_pixels(before, *source.image.shape[:2])
     points = np.column_stack([pixels, before[:, 2], vertex_trust(before, after, source.normals, rig.faces)])
-    return _Vertices(normals=normals, shading=shading, log_ratio=relighting(source.shading, shading, rig), points=points.astype(np.float32))
+    same_light = np.array_equal(light, source.view.light)
+    log_ratio = relighting(source.shading, shading, rig, same_light)
+    return _Vertices(normals=normals, shading=shading, log_ratio=log_ratio, points=points.astype(np.float32))
 
 
 def _mesh_motion(source: PreviewSource, surface: Surface, vertices: _Vertices, pair: Pair) -> MeshMotion:
