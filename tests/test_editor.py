@@ -62,6 +62,21 @@ def test_every_start_makes_a_picture(editor: Editor, person: Person, start: str)
     assert result.record["start"] == start
 
 
+def test_a_covered_mouth_warns_where_the_mouth_is_edited(editor: Editor, person: Person, caplog: pytest.LogCaptureFixture) -> None:
+    lips = person.own_view.vertices[person.geometry.rig.lips > 0]
+    x, y = ((lips[:, 0] + 1) * 0.5 * person.crop.size).astype(int), ((1 - lips[:, 1]) * 0.5 * person.crop.size).astype(int)
+    picture = person.crop.image.copy()
+    picture[y.min() - 3 : y.max() + 4, x.min() - 3 : x.max() + 4] = (90, 130, 180)  # a blue mask
+    masked = Person.known(picture, person.parameters, person.geometry, "masked.png")
+    assert not editor.edit(person, person.parameters.edit(expression={"jawOpen": 0.6}), steps=2).mouth_covered
+    assert not editor.edit(masked, masked.parameters.edit(yaw=10), steps=2).mouth_covered
+    assert "before the mouth" not in caplog.text
+    result = editor.edit(masked, masked.parameters.edit(expression={"jawOpen": 0.6}), steps=2)
+    assert result.mouth_covered
+    assert result.record["mouth_covered"] > 0.9
+    assert "masked.png: something is before the mouth" in caplog.text
+
+
 def test_wrong_choices(editor: Editor, person: Person) -> None:
     with pytest.raises(UserError, match="start 'nowhere' is not known"):
         editor.edit(person, person.parameters, start="nowhere")

@@ -13,6 +13,7 @@ from discontrolface.face.geometry import Geometry
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.similarity import Similarity
+from discontrolface.render.covered import COVERED, covered_share, lips_move
 from discontrolface.render.grain import STRONGEST, skin_grain
 from discontrolface.render.mouth import tooth_like
 from discontrolface.render.raster import rasterize
@@ -273,3 +274,24 @@ def test_what_is_stretched_is_not_called_seen(geometry: Geometry, people: list[D
         drawn_out = binary_dilation((wide > 0.02) & (wide < 0.3), iterations=1) & (wide > 0.02) & (wide < 0.3)
         assert drawn_out.sum() > 50
         assert np.median(out.visibility[drawn_out]) < 0.6
+
+
+@pytest.mark.parametrize("tone", [(0.85, 0.87, 0.88), (0.35, 0.5, 0.7), (0.08, 0.08, 0.09)], ids=["white mask", "blue mask", "microphone"])
+def test_something_before_the_mouth_is_noticed(geometry: Geometry, people: list[Drawn], tone: tuple[float, float, float]) -> None:
+    for person in people:
+        source = person.source
+        assert covered_share(source.image, source.vertices, geometry.rig) < 0.5 * COVERED
+        lips = source.vertices[geometry.rig.lips > 0]
+        x, y = (lips[:, 0] + 1) * 0.5 * SIZE, (1 - lips[:, 1]) * 0.5 * SIZE
+        photo = source.image.copy()
+        photo[int(y.min()) - 4 : int(y.max()) + 4, int(x.min()) - 4 : int(x.max()) + 4] = tone
+        assert covered_share(photo, source.vertices, geometry.rig) > 0.9
+        grey = np.repeat(photo.mean(-1, keepdims=True), 3, axis=2)
+        assert covered_share(grey, source.vertices, geometry.rig) == 0.0  # cannot be said
+
+
+def test_only_edits_of_the_mouth_move_lips(geometry: Geometry, people: list[Drawn]) -> None:
+    parameters = people[0].parameters
+    before = geometry.view(parameters).vertices
+    for edit, moves in (({"yaw": 20}, False), ({"expression": {"blink": 1.0}}, False), ({"expression": {"jawOpen": 0.3}}, True)):
+        assert lips_move(before, geometry.view(parameters.edit(**edit)).vertices, geometry.rig) == moves  # type: ignore[arg-type]

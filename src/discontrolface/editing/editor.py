@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -39,9 +40,11 @@ from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot, Progress
 from discontrolface.editing.pipeline import Networks, PreparedEdit, composite, denoise, prepare, resolved
 from discontrolface.editing.reading import Box, Reader
 from discontrolface.face.parameters import FaceParameters
+from discontrolface.render.covered import COVERED, lips_move
 from discontrolface.weights.manifest import preset_folder
 from discontrolface.weights.preset import Preset, load_preset
 
+_log = logging.getLogger(__name__)
 BATCH = 8  # edits that `edit_many` denoises at once
 
 
@@ -51,6 +54,7 @@ class EditResult:
 
     image: the whole photo, edited. crop: its aligned square at the photo's resolution. preview: the draft of that square. snapshot: the normals of
     the target head. mask: (H, W) bool in the photo, where `image` may differ from it. parameters: the target. record: provenance, for `save_photo`.
+    mouth_covered: something (a mask, a microphone) seems to be before the mouth, and the edit moves it with the lips.
     `save` writes the photo's own profile and depth, which `image` (8-bit sRGB) does not have.
     """
 
@@ -60,6 +64,7 @@ class EditResult:
     record: dict[str, Any]
     composite: Composite
     person: Person
+    mouth_covered: bool = False
 
     @cached_property
     def image(self) -> Image.Image:
@@ -262,6 +267,15 @@ class Editor:
             head=person.geometry.label,
             **resolved(sampling, self.networks).record(),
         )
+        view = person.geometry.view(edit.target) if person.covered > COVERED else person.own_view
+        covered = lips_move(person.own_view.vertices, view.vertices, person.geometry.rig)
+        if covered:
+            record["mouth_covered"] = round(person.covered, 2)
+            _log.warning(
+                "%s: something is before the mouth (%.0f %% of the lips have no colour of lips); this edit moves it along with them",
+                person.photo.path.name,
+                100 * person.covered,
+            )
         return EditResult(
             preview=Image.fromarray(to_uint8(edit.fine.image)),
             snapshot=Image.fromarray(to_uint8((normals + 1) / 2 * (np.abs(normals).sum(-1, keepdims=True) > 0))),
@@ -269,6 +283,7 @@ class Editor:
             record=record,
             composite=finished,
             person=person,
+            mouth_covered=covered,
         )
 
 

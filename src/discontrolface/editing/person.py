@@ -90,6 +90,11 @@ class Person:
         """The tones of a black-and-white or toned photo; None for one in colours."""
         return Toning.of(self.fine_crop.image)
 
+    @cached_property
+    def covered(self) -> float:
+        """0..1: the share of the mouth that something else is before, a mask or a microphone; over `render.COVERED` an edit of the mouth warns."""
+        return render.covered_share(to_float(self.crop.image), self.own_view.vertices, self.geometry.rig)
+
     def check_target(self, target: FaceParameters) -> None:
         """UserError unless `target` is of the head model that this person was read with."""
         own = self.parameters

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from discontrolface.common.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from discontrolface.render.covered import COVERED, covered_share, lips_move
     from discontrolface.render.raster import Raster, interpolate, rasterize, rasterize_batch, visible_vertices
     from discontrolface.render.rig import PreviewRig
     from discontrolface.render.shade import light_preset, sh_shading
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 __getattr__ = lazy_names(
     __name__,
     {
+        "COVERED": "covered",
+        "covered_share": "covered",
+        "lips_move": "covered",
         "Raster": "raster",
         "interpolate": "raster",
         "rasterize": "raster",
@@ -37,14 +41,17 @@ __getattr__ = lazy_names(
 )
 
 __all__ = [
+    "COVERED",
     "Preview",
     "PreviewRig",
     "PreviewSource",
     "Raster",
     "Snapshot",
     "View",
+    "covered_share",
     "interpolate",
     "light_preset",
+    "lips_move",
     "prepare_source",
     "preview_of",
     "rasterize",
