@@ -41,4 +41,4 @@ def test_a_clip_gives_its_different_frames(tmp_path: Path, monkeypatch: pytest.M
     assert np.array_equal(people[0].parameters.shape, people[1].parameters.shape)
     assert set(left_out) == {paths[0], paths[2]}
     with pytest.raises(UserError, match="no frame of"):
-        clips.read_clip(paths[2], reader("open", SIZE, None, False), 5.0)
+        clips.read_clip(paths[2], reader("open", SIZE, None, False), lambda person: True)

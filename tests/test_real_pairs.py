@@ -14,8 +14,9 @@ from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import CHANNELS, PairDataset, channels
 from discontrolface.training.draws import draw
 from discontrolface.training.people import list_people, prepare_people
-from discontrolface.training.real_pairs import PairSettings, plane_similarity
+from discontrolface.training.real_pairs import PairSettings, doubt, plane_similarity, read_photos
 from discontrolface.training.registration import displaced, motion, registered
+from discontrolface.training.samples import reader
 from discontrolface.training.walls import cut_out
 
 SIZE = 128
@@ -150,6 +151,19 @@ def test_a_head_comes_off_a_plain_wall_only() -> None:
     assert np.abs(moved - wanted).mean() < 0.01
     noise = np.random.default_rng(0).integers(0, 256, (size, size, 3)).astype(np.uint8)
     assert cut_out(noise) is None
+
+
+def test_a_reading_that_is_not_trusted_is_left_out(photos: Path) -> None:
+    paths = sorted((photos / "ann").iterdir())
+    read = [reader("open", SIZE, None, False).read(path) for path in paths]
+    assert not any(doubt(person, SETTINGS) for person in read)
+    between = sorted(person.confidence.value for person in read)[0] + 1e-6
+    strict = PairSettings(size=SIZE, max_error=5.0, min_confidence=between)
+    people, left_out = read_photos(paths, reader("open", SIZE, None, False), strict)
+    assert len(people) + len(left_out) == 2
+    assert left_out
+    assert all(why.startswith("confidence") for why in left_out.values())
+    assert "landmark error" in doubt(read[0], PairSettings(size=SIZE, max_error=0.0))
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

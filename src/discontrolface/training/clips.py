@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,28 +20,27 @@ MOST_READ = 120  # frames that are read: of longer clips every second, third, ..
 DEGREES = 25.0  # of the head's turn that count as much as a blendshape from 0 to 1
 
 
-def read_clip(path: Path, reader: Reader, max_error: float) -> list[Person]:
-    """The frames of a clip that differ most in expression and pose, read; each as a photo CLIP#NUMBER. UserError when no frame can be read."""
+def read_clip(path: Path, reader: Reader, trusted: Callable[[Person], bool]) -> list[Person]:
+    """The frames of a clip that differ most in expression and pose, read; each as a photo CLIP#NUMBER. UserError when no reading is trusted."""
     info = clip_info(path)
     count = int((info.seconds or 0) * info.rate)
     stride = max(1, -(-count // MOST_READ))
     people: list[Person] = []
     for number, frame in enumerate(clip_frames(path)):
         if number % stride == 0 and number < stride * MOST_READ:
-            people += read_frame(frame, path.with_name(f"{path.name}#{number}"), reader, max_error)
+            people += [person for person in read_frame(frame, path.with_name(f"{path.name}#{number}"), reader) if trusted(person)]
     if not people:
-        raise UserError(f"no frame of {path} can be read with a landmark error below {max_error:g} % of the face's width")
+        raise UserError(f"no frame of {path} can be read well enough")
     return [people[k] for k in sorted(furthest_apart(features(people), FRAMES))]
 
 
-def read_frame(frame: NDArray[np.uint8], name: Path, reader: Reader, max_error: float) -> list[Person]:
+def read_frame(frame: NDArray[np.uint8], name: Path, reader: Reader) -> list[Person]:
     """One person, or nobody."""
     photo = Photo(frame, name, hashlib.sha256(frame.tobytes()).hexdigest(), None, (frame.shape[1], frame.shape[0]))
     try:
-        person = reader.read(photo)
+        return [reader.read(photo)]
     except UserError:  # no face in this frame
         return []
-    return [person] if person.fit.mean_percent <= max_error else []
 
 
 def features(people: Sequence[Person]) -> NDArray[np.float64]:

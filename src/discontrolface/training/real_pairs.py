@@ -22,6 +22,7 @@ from discontrolface.common.video import is_clip
 from discontrolface.editing.looks import warped_looks
 from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
+from discontrolface.face.confidence import LOW
 from discontrolface.face.crop import cut_square
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.parameters import FaceParameters
@@ -44,6 +45,7 @@ class PairSettings:
 
     size: int = 256  # pixels of the pictures
     max_error: float = 2.1  # landmark error in percent of the face's width above which a photo is left out (profiles are read badly)
+    min_confidence: float = LOW  # the reading's confidence (face/confidence.py) below which it is
     max_turn: float = 60.0  # degrees between two photos' heads above which they make no pair
     backgrounds: float = 0.6  # share of the pairs whose heads stand before another place, where the photos' wall is plain
     returns: int = 1  # return pairs of each photo of a person who has no second one
@@ -70,17 +72,27 @@ def read_photos(paths: Sequence[Path], reader: Reader, settings: PairSettings) -
     for path in paths:
         try:
             if is_clip(path):
-                read += read_clip(path, reader, settings.max_error)
+                read += read_clip(path, reader, lambda person: not doubt(person, settings))
                 continue
             person = reader.read(path)
         except UserError as error:
             left_out[path] = str(error)
             continue
-        if person.fit.mean_percent > settings.max_error:
-            left_out[path] = f"landmark error {person.fit.mean_percent:.1f} % of the face's width"
+        why = doubt(person, settings)
+        if why:
+            left_out[path] = why
         else:
             read.append(person)
     return with_one_shape(read, reader), left_out
+
+
+def doubt(person: Person, settings: PairSettings) -> str:
+    """Why a reading is not good enough to learn from; empty where it is."""
+    if person.fit.mean_percent > settings.max_error:
+        return f"landmark error {person.fit.mean_percent:.1f} % of the face's width"
+    if person.confidence.value < settings.min_confidence:
+        return f"confidence {person.confidence.value:.2f} ({person.confidence.weakest})"
+    return ""
 
 
 def with_one_shape(people: Sequence[Person], reader: Reader) -> list[Person]:
