@@ -467,3 +467,9 @@ def test_every_turn_of_every_kind_of_pixels(tmp_path: Path) -> None:
         assert photo.alpha is not None
         assert photo.native.alpha is not None
         assert np.abs(photo.native.alpha / 257 - photo.alpha).max() <= 0.51
+
+
+@pytest.mark.parametrize("size", [(8160, 6144), (8192, 6144), (16_320, 12_240)])
+def test_sizes_of_phones_are_not_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    (tmp_path / "phone.png").write_bytes(png_header(*size))
+    assert images._open(tmp_path / "phone.png", (tmp_path / "phone.png").read_bytes(), images.MAX_MEGAPIXELS).size == size

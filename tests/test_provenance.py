@@ -97,3 +97,12 @@ def test_limits_and_faults(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(UserError, match=r"text\.png is not a PNG"):
         read_provenance(tmp_path / "text.png")
+
+
+def test_a_picture_of_any_size_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's guard against large pictures is no reason to know nothing of one: no pixel of it is decoded."""
+    path = save_photo(PICTURE, tmp_path / "large.jpg", info=make_record({"yaw": 3}))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    record = read_provenance(path)
+    assert record is not None
+    assert record["edited"] == {"yaw": 3}

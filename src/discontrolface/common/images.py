@@ -21,14 +21,13 @@ from discontrolface.common.credentials import configured
 from discontrolface.common.decoding import Decoded, Native, decoded, has_sixteen_bits, is_deep, lower_bytes
 from discontrolface.common.errors import UserError
 from discontrolface.common.left_out import left_out
+from discontrolface.common.opening import READABLE, opened
 from discontrolface.common.pixels import filled
 from discontrolface.common.writing import WRITABLE, Lines, encode_lines, write_lines
 
 MAX_MEGAPIXELS: Final = 250.0
 MAX_FILE_BYTES: Final = 500_000_000
 MIN_SIDE: Final = 32
-# Formats that Pillow decodes itself. Others (EPS, PSD, ...) start programs or hold no photos.
-READABLE: Final = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 LONGEST_SIDE: Final = {"PNG": 2**31 - 1, "JPEG": 65_500, "WEBP": 16_383}
 
 # What may be wrong with a photo's file, in the words of reports.
@@ -190,22 +189,8 @@ def _open(path: Path, data: bytes, max_megapixels: float) -> Image.Image:
 
 
 def _identified(data: bytes) -> Image.Image | None:
-    """The picture as the first of Pillow's formats that knows it (the common ones first: all take 20 ms to load), None if none does.
-
-    This is `Image.open` without its guard against large pictures: that warns through, and is set for, the whole process, and `max_megapixels`
-    is the stricter limit.
-    """
-    for load in (Image.preinit, Image.init):
-        load()
-        for name in READABLE:
-            factory, accept = Image.OPEN.get(name, (None, None))
-            try:
-                known = factory is not None and (accept is None or accept(data[:16]))
-                if factory is not None and known and not isinstance(known, str):  # a string says which decoder is not installed
-                    return factory(io.BytesIO(data), "")
-            except (SyntaxError, IndexError, TypeError, struct.error):  # another format, as `Image.open` understands it
-                continue
-    return _heic(data)
+    """The picture, not decoded yet; None for no known format."""
+    return opened(io.BytesIO(data)) or _heic(data)
 
 
 def _is_heic(data: bytes) -> bool:

@@ -14,9 +14,10 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, Final
 
-from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.opening import opened
 
 SOFTWARE: Final = "DisControlFace"
 KEY: Final = "discontrolface"  # of the PNG chunk
@@ -94,10 +95,11 @@ def metadata_options(record: Mapping[str, Any], file_format: str) -> dict[str, A
 def read_provenance(path: str | Path) -> dict[str, Any] | None:
     """The record of a picture written by this package; None when it carries none. Raises UserError when it is not a picture."""
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF")) as image:
-            text = _find_text(image)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is not a PNG, JPEG, WebP or GIF picture of a readable size, so it carries no record") from error
+        with Path(path).open("rb") as file:
+            image = opened(file, ("PNG", "JPEG", "WEBP", "GIF"))
+            text = None if image is None else _find_text(image)
+        if image is None:
+            raise UserError(f"{path} is not a PNG, JPEG, WebP or GIF picture, so it carries no record")
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist") from error
     except OSError as error:
