@@ -21,6 +21,7 @@ from discontrolface.cli.common import grouped, plain_errors
 from discontrolface.cli.controls import Controls
 from discontrolface.cli.read import reading_rows
 from discontrolface.common.errors import UserError
+from discontrolface.face.blendshape_gains import GAINS
 from discontrolface.face.control_kinds import combination, shape_direction
 from discontrolface.face.control_table import Control
 from discontrolface.face.controls import BUILT_IN, CONTROLS, ControlRegistry
@@ -243,7 +244,9 @@ def test_heads_without_names_and_with_some(face: FaceParameters) -> None:
     numbered, mixed = plain_face(), plain_face(("jawOpen", "flame00", "earsUp"))
     assert numbered.edit(controls={"expression.49": -3}).expression[49] == -3
     assert {row.group for row in numbered.controls.controls if row.argument == "expression"} == {"expression"}
-    assert mixed.edit(expression={"flame00": -3, "earsUp": 1.5, "openMouth": 0.5}).expression.tolist() == [0.5, -3, 1.5]
+    assert mixed.edit(expression={"flame00": -3, "earsUp": 1.5, "openMouth": 0.5}).expression.tolist() == pytest.approx(
+        [0.5 * GAINS["jawOpen"], -3, 1.5]
+    )
     for wrong in ({"earsUp": -1}, {"flame00": -5}, {"smile": 1}, {"0": 1}):
         with pytest.raises(UserError):
             mixed.edit(expression=wrong)
@@ -282,8 +285,25 @@ FILE = """{
 def test_files_written_before_are_read_and_written_alike() -> None:
     face = FaceParameters.from_json(FILE)
     assert face.expression.tolist() == [0.25, 0.0]
-    assert json.loads(face.to_json()) == json.loads(FILE)
+    assert json.loads(face.to_json()) == {**json.loads(FILE), "version": 2}
     assert list(json.loads(face.to_json())) == list(json.loads(FILE))
     changed = FaceParameters.from_json(FILE.replace('"jaw": 5.7296', '"jaw": 9'))
     assert changed.jaw == pytest.approx(9)
     assert changed.with_(pose=face.pose) == face
+
+
+def test_controls_count_what_is_seen_and_older_files_the_heads_coefficients(face: FaceParameters) -> None:
+    """A control's 1 is `gain` of the head's coefficient; a file of version 1 is read to the bit, and what was changed in it by hand counts."""
+    edited = face.edit(expression={"browsDown": 0.5, "jawOpen": 0.25})
+    row = face.expression_names.index("browDownLeft")
+    assert edited.expression[row] == pytest.approx(0.5 * GAINS["browDownLeft"])
+    assert edited.blendshape("browDownLeft") == pytest.approx(0.5)
+    assert edited.readable()["expression"]["browDownLeft"] == pytest.approx(0.5)
+    older = json.loads(edited.to_json()) | {"version": 1}
+    for name in older["expression"]:
+        older["expression"][name] = round(float(edited.expression[face.expression_names.index(name)]), 4)
+    assert FaceParameters.from_json(json.dumps(older)) == edited
+    older["expression"]["jawOpen"] = 0.7
+    changed = FaceParameters.from_json(json.dumps(older))
+    assert changed.expression[face.expression_names.index("jawOpen")] == pytest.approx(0.7)
+    assert changed.blendshape("browDownLeft") == edited.blendshape("browDownLeft")

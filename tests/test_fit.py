@@ -263,7 +263,7 @@ def test_the_network_moves_the_fit_and_the_landmarks_hold_it(head: HeadModel, ba
     alone = read(full, None)
     assert 0.03 < read(rest, network_says(**{name: 0.8})) < 0.75
     assert read(full, network_says()) < alone - 0.05
-    assert abs(read(full, network_says(**{name: 0.8})) - 0.8) < abs(alone - 0.8) + 0.01
+    assert abs(read(full, network_says(**{name: 0.8})) - 0.8) < abs(alone - 0.8) + 0.03
 
 
 def test_a_network_that_sees_nothing_leaves_a_neutral_face_neutral(head: HeadModel, basis: LandmarkBasis) -> None:

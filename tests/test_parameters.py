@@ -302,7 +302,7 @@ def test_json_is_exact_and_readable(face: FaceParameters, unnamed: FaceParameter
     document = json.loads(face.edit(yaw=12, expression={"jawOpen": 0.4}).to_json())
     assert document["yaw"] == pytest.approx(12, abs=1e-3)
     assert document["expression"]["jawOpen"] == pytest.approx(0.4)
-    assert document["version"] == 1
+    assert document["version"] == 2
 
 
 def test_json_changed_by_hand_is_an_edit(face: FaceParameters) -> None:
@@ -332,7 +332,7 @@ def test_a_few_lines_of_json_change_a_base(face: FaceParameters) -> None:
         ("[" * 100_000, "not valid JSON"),
         ("[1]", "holds list"),
         ('{"format": "something"}', "format"),
-        ('{"version": 2}', "version 2"),
+        ('{"version": 3}', "version 3"),
         ('{"version": true}', "version"),
         ('{"colour": 1}', "'colour'"),
         ('{"yaw": 1e999}', "yaw"),

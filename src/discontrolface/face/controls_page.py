@@ -27,7 +27,7 @@ A control has one name everywhere:
 `edit(controls={{"yaw": 15, "gaze_yaw": 10, "smile": 0.8, "shape.3": -1}})` takes any of them by the names below, one number each: what a
 slider needs. Values are absolute (15 is where the head ends, not how far it goes), but for those that say *adds*. Left and right are the person's
 own in names of blendshapes, and the picture's for head, gaze and light. What acts on much is applied first, so that `smile=1,mouthSmileLeft=0.2`
-keeps the 0.2.
+keeps the 0.2. A blendshape's 1 is about a 1 of MediaPipe's blendshape network: what is asked is what is seen, and read.
 """
 
 OWN = """## A control of your own

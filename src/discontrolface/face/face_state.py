@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
+from discontrolface.face.blendshape_gains import gain
 from discontrolface.face.eye_look import apply_gaze, blendshapes_gaze
 from discontrolface.face.layout import EYES, GLOBAL, JAW, NECK
 from discontrolface.geometry.rotations import head_angles, head_rotation, to_axis_angle, to_matrix
@@ -54,10 +55,10 @@ class FaceState:
         self.pose[JAW] = 0
 
     def set_blendshape(self, name: str, value: float) -> None:
-        """One blendshape. An eyeLook one turns its eye, 35 degrees sideways and 25 up or down at 1."""
+        """One blendshape, as controls count (`blendshape_gains.py`). An eyeLook one turns its eye, 35 degrees sideways and 25 up or down at 1."""
         if name not in self.expression_names:
             raise UserError(f"head model {self._face.head!r} has no blendshape {name!r}")
-        self.expression[self.expression_names.index(name)] = value
+        self.expression[self.expression_names.index(name)] = value * gain(self._face.head, name)
         for side, row in EYES.items():
             if name.startswith("eyeLook") and name.endswith(side):
                 yaw, pitch = blendshapes_gaze(dict(zip(self.expression_names, self.expression.tolist(), strict=True)), side)

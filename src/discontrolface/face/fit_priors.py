@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.face import landmark_sets
+from discontrolface.face.blendshape_gains import GAINS
 
 Array = NDArray[np.float64]
 
@@ -52,8 +53,8 @@ def landmark_weights(count: int) -> Array:
 
 
 def coefficient_priors(shape_count: int, expression_count: int, names: Sequence[str]) -> Priors:
-    """Unit Gaussian on the shape. Named actions: in [0, 1], an exponential and a wide Gaussian, left and right alike; the eyeLook actions are
-    set by the gaze, and held. Without names: a unit Gaussian, no bounds."""
+    """Unit Gaussian on the shape. Named actions: from 0 to a control's 1, an exponential and a wide Gaussian, left and right alike; the eyeLook
+    actions are set by the gaze, and held. Without names: a unit Gaussian, no bounds."""
     n = shape_count + expression_count
     precision, linear = np.eye(n), np.zeros(n)
     low, high = np.full(n, -np.inf), np.full(n, np.inf)
@@ -62,7 +63,7 @@ def coefficient_priors(shape_count: int, expression_count: int, names: Sequence[
         for i, name in enumerate(names, shape_count):
             rare = name.startswith(RARE) if not name.startswith(("mouthLeft", "mouthRight")) else True
             precision[i, i], linear[i] = (4.0, 2.0) if rare else (3.0, 0.6) if name.startswith(MILD) else (0.6, 0.3)
-            low[i], high[i] = 0.0, 0.0 if name in NOT_FITTED else 1.0
+            low[i], high[i] = 0.0, 0.0 if name in NOT_FITTED else GAINS.get(name, 1.0)
         set_against(precision, names)
         for left, right in _pairs(names):
             i, j = left + shape_count, right + shape_count

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.face import parameters_json
+from discontrolface.face.blendshape_gains import gain
 from discontrolface.face.colours import region_colours
 from discontrolface.face.controls import CONTROLS
 from discontrolface.face.face_state import FaceState
 from discontrolface.face.head_controls import HeadControls, difference, head_controls
 from discontrolface.face.layout import ARRAYS, EYE_LEFT, EYES, GLOBAL, JAW, NECK, Floats
+from discontrolface.face.parameters_json import WITH_GAINS
 from discontrolface.geometry.rotations import head_angles, to_axis_angle, to_matrix
 
 if TYPE_CHECKING:
@@ -132,15 +134,16 @@ class FaceParameters:
         return math.degrees(float(self.pose[JAW, 0]))
 
     def blendshape(self, name: str) -> float:
-        """The value of one blendshape. UserError on a head without it."""
+        """The value of one blendshape, as controls count (`blendshape_gains.py`). UserError on a head without it."""
         if name not in self.expression_names:
             raise UserError(f"head model {self.head!r} has no blendshape {name!r}")
-        return float(self.expression[self.expression_names.index(name)])
+        return float(self.expression[self.expression_names.index(name)]) / gain(self.head, name)
 
     def expression_dict(self, least: float = 0.0) -> dict[str, float]:
-        """{name: value} of all blendshapes with |value| >= least (numbers as names on a head without names)."""
+        """{name: value, as controls count} of all blendshapes with |value| >= least (numbers as names on a head without names)."""
         names = self.expression_names or [str(i) for i in range(len(self.expression))]
-        return {name: float(value) for name, value in zip(names, self.expression, strict=True) if abs(value) >= least}
+        values = {name: float(value) / gain(self.head, name) for name, value in zip(names, self.expression, strict=True)}
+        return {name: value for name, value in values.items() if abs(value) >= least}
 
     def tensors(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
         """{name: tensor} of all arrays with a leading batch dimension of 1; float32 on the CPU unless said otherwise."""
@@ -268,10 +271,23 @@ class FaceParameters:
             face = base if document.exact is None else cls(**document.exact)
             if face is None:
                 raise UserError("the part 'exact' is missing, and there is no face that the other values could change")
+            if document.exact is not None and document.version < WITH_GAINS:
+                _count_as_now(document.readable, face)
             changes = face.controls.changes(document.readable, face, complete=document.exact is not None)
             return face.edit(controls=changes) if changes else face
         except UserError as error:
             raise UserError(f"{source}: {error}") from None
+
+
+def _count_as_now(readable: dict[str, Any], face: FaceParameters) -> None:
+    """Blendshapes of a file from before controls had gains, whose numbers are the head's coefficients, in the controls' units; in place."""
+    values = readable.get("expression")
+    if not isinstance(values, dict):
+        return
+    for name, value in values.items():
+        if name in face.expression_names and isinstance(value, int | float):
+            own = round(float(face.expression[face.expression_names.index(name)]), 4)
+            values[name] = round(face.blendshape(name), 4) if value == own else value / gain(face.head, name)
 
 
 def batch_tensors(

@@ -14,7 +14,10 @@ from discontrolface.common.errors import UserError
 from discontrolface.face.layout import ARRAYS, Floats
 
 FORMAT: Final = "discontrolface.parameters"
-VERSION: Final = 1
+VERSION: Final = 2
+WITH_GAINS: Final = (
+    2  # from this version on, blendshapes count as controls do (blendshape_gains.py); before, they were the head's coefficients
+)
 MAX_CHARACTERS: Final = 1_000_000
 META: Final = ("format", "version", "head", "confidence", "exact")
 
@@ -25,6 +28,7 @@ class Document:
 
     exact: dict[str, Any] | None
     readable: dict[str, Any]
+    version: int
 
 
 def write(
@@ -59,7 +63,7 @@ def read(text: str, controls: Iterable[str], source: str) -> Document:
         exact = _exact(document)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
-    return Document(exact, {key: value for key, value in document.items() if key not in META})
+    return Document(exact, {key: value for key, value in document.items() if key not in META}, version)
 
 
 def _parsed(text: str, source: str) -> dict[str, Any]:

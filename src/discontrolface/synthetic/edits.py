@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from discontrolface.face.blendshape_gains import gains
 from discontrolface.face.eye_look import GAZE_PITCH, GAZE_YAW
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.rotations import head_rotation, to_axis_angle
@@ -56,6 +57,13 @@ def _draw_actions(table: Sequence[tuple[float, dict[str, tuple[float, float]]]],
     return {name: float(rng.uniform(low, high)) for name, (low, high) in actions.items()}
 
 
+def _with_actions(face: FaceParameters, actions: dict[str, float]) -> FaceParameters:
+    """The face with these actions, which are in the head's coefficients and not as controls count: drawn faces stay what they were."""
+    edited = face.edit(expression=actions)
+    own = edited.expression / gains(face.head, face.expression_names)
+    return edited.with_(expression=np.where(edited.expression == face.expression, face.expression, own))
+
+
 def photographed(base: FaceParameters, rng: np.random.Generator) -> FaceParameters:
     """A person as a photographer might find them: mostly facing the camera, an expression, FFHQ's framing.
 
@@ -70,7 +78,7 @@ def photographed(base: FaceParameters, rng: np.random.Generator) -> FaceParamete
     pose = np.zeros((5, 3), np.float32)
     bust = head_rotation(0.4 * yaw + float(rng.normal(0, 8)), float(rng.normal(0, 2)), 0.3 * roll + float(rng.normal(0, 1.5)))
     pose[0] = to_axis_angle(bust)
-    faces = base.with_(pose=pose).edit(expression=actions, yaw=yaw, pitch=pitch, roll=roll, gaze=gaze)
+    faces = _with_actions(base.with_(pose=pose), actions).edit(yaw=yaw, pitch=pitch, roll=roll, gaze=gaze)
     return faces.with_(camera=_framed(faces))
 
 
@@ -123,7 +131,7 @@ def _edited(parameters: FaceParameters, rng: np.random.Generator) -> FaceParamet
                 "eyes": ("eyeBlink", "eyeSquint", "eyeWide", "cheekSquint"),
             }[kind]
             cleared = {name: 0.0 for name in parameters.expression_names if name.startswith(start)}
-            result = result.edit(expression=cleared).edit(expression=_draw_actions(table, rng))
+            result = _with_actions(result.edit(expression=cleared), _draw_actions(table, rng))
         elif kind == "head":
             turn = rng.uniform(-1, 1, 3) * np.array([32, 16, 16])
             axis = int(rng.integers(4))
