@@ -39,7 +39,7 @@ CALIBRATION: Final[dict[str, Calibration]] = {
     "mouthLeft": Calibration(0.00, 0.20, 0.40),
     "mouthPucker": Calibration(0.09, 0.50, 0.60),
     "mouthRight": Calibration(0.00, 0.20, 0.40),
-    "mouthSmile": Calibration(0.02, 0.95, 0.15),
+    "mouthSmile": Calibration(0.02, 0.86, 0.11),
     "mouthUpperUp": Calibration(0.01, 0.50, 0.50),
 }
 
