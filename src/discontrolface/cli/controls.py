@@ -96,12 +96,17 @@ class Controls:
                 values[argument.name] = controls[0].checked_amount(value) if amounts else controls[0].checked(value)
         return values
 
-    def others(self, reader: Reader) -> dict[str, FaceParameters]:
-        """{part of a face: the face it is taken from}, each read once."""
-        read = {face: reader.read(face.photo, face.number).parameters for face in dict.fromkeys(self.faces.values())}
+    def others(self, reader: Reader) -> dict[str, Person]:
+        """{part of a face: the face that it is taken from}, each read once."""
+        read = {face: reader.read(face.photo, face.number) for face in dict.fromkeys(self.faces.values())}
         return {part: read[face] for part, face in self.faces.items()}
 
-    def target(self, person: Person, others: Mapping[str, FaceParameters]) -> FaceParameters:
+    @property
+    def named(self) -> dict[str, str]:
+        """{part of a face: what messages call the face that it is taken from}."""
+        return {part: f"face {face.number} of {face.photo}" for part, face in self.faces.items()}
+
+    def target(self, person: Person, others: Mapping[str, Person]) -> FaceParameters:
         """The photo's parameters, then the file's, then parts of other photos' faces, then the named values."""
         from discontrolface.common.text_files import read_text
         from discontrolface.face.parameters import FaceParameters
@@ -112,7 +117,7 @@ class Controls:
             person.check_target(given)
             target = given.with_(camera=target.camera)  # where the head is in this crop is this photo's own
         for part, other in others.items():
-            target = target.take_from(other, part)
+            target = target.take_from(other.parameters, part)
         return target.edit(controls=self.checked_values())
 
 

@@ -27,6 +27,7 @@ from discontrolface.cli.faces import FaceEdits
 from discontrolface.cli.personalize import run_personalize
 from discontrolface.cli.sampling import SamplingOptions
 from discontrolface.cli.source import Source
+from discontrolface.cli.trust import check_confidence
 from discontrolface.cli.writing import Writing
 from discontrolface.common.errors import UserError
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from discontrolface.editing.editor import Editor, EditResult
     from discontrolface.editing.group import GroupResult
     from discontrolface.editing.person import Person
-    from discontrolface.editing.reading import Reader
     from discontrolface.face.parameters import FaceParameters
 
 
@@ -61,6 +61,9 @@ def edit(
     personal_seed: Annotated[
         int | None, typer.Option(help="Of the fine-tuning, as `personalize --seed`; personalizes. [default: 0]")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a face whose reading is not to be trusted, instead of a warning.")
+    ] = False,
     device: DeviceOption = "cpu",
     cache_dir: CacheOption = None,
     overwrite: OverwriteOption = False,
@@ -80,18 +83,17 @@ def edit(
                 "--save-parameters": save_parameters,
                 "--personal": personal,
                 "--personalize": personalize or "",
+                "--personal-seed": personal_seed,
+                "--edit": faces.edit,
+                "--edits": faces.edits,
+                "--strict": strict,
             }
-            unused |= {"--personal-seed": personal_seed, "--edit": faces.edits}
             edit_clip(photo, output, controls, source, sampling, device, cache_dir, overwrite, quiet, unused)
             return
         from discontrolface.common.images import save_photo
         from discontrolface.common.text_files import write_text
 
-        if personal is not None and personalize is not None:
-            other = "--personalize" if personalize else "--no-personal"
-            raise UserError(f"--personal {personal} and {other} were both given; give one of them")
-        if personal_seed is not None and personalize is False:
-            raise UserError(f"--personal-seed {personal_seed} and --no-personal were both given; give one of them")
+        check_personal(personal, personalize, personal_seed)
         check_outputs([output, sheet], [save_parameters], overwrite, [photo, personal, faces.edits, *controls.files])
         controls.checked_values()
         writing.check()
@@ -102,14 +104,12 @@ def edit(
         folder = source.folder()
         reader = source.reader(device)
         people = faces.read(source, reader, photo)
-        targets = targets_of(people, controls, faces, reader)
+        others = controls.others(reader)
+        check_confidence([*named(people, photo), *{controls.named[part]: other for part, other in others.items()}.items()], strict)
+        targets = targets_of(people, controls, faces, others)
         editor = source.editor(folder, device, cache_dir, reader)
-        if personal is not None:
-            from discontrolface.editing.personal import PersonalWeights
-
-            people = {number: person.with_personal(PersonalWeights.load(personal)) for number, person in people.items()}
-        elif personalize or personal_seed is not None or (editor.preset.personalize and personalize is None):
-            people = {number: run_personalize(editor, person, personal_seed or 0, quiet) for number, person in people.items()}
+        if personal is not None or personalize or personal_seed is not None or (editor.preset.personalize and personalize is None):
+            people = {number: adapted(editor, person, personal, personal_seed or 0, quiet) for number, person in people.items()}
         result = run_edit(editor, people, targets, sampling, quiet)
         writing.save(result, output, overwrite)
         if save_parameters is not None:
@@ -119,11 +119,34 @@ def edit(
         say(f"wrote {output}" if len(people) == 1 else f"wrote {output}: {len(people)} faces edited")
 
 
+def check_personal(personal: Path | None, personalize: bool | None, seed: int | None) -> None:
+    """UserError for options about personal weights that exclude each other."""
+    if personal is not None and personalize is not None:
+        other = "--personalize" if personalize else "--no-personal"
+        raise UserError(f"--personal {personal} and {other} were both given; give one of them")
+    if seed is not None and personalize is False:
+        raise UserError(f"--personal-seed {seed} and --no-personal were both given; give one of them")
+
+
+def named(people: Mapping[int | None, Person], photo: Path) -> list[tuple[str, Person]]:
+    """The faces, with what messages call them."""
+    return [(str(photo) if number is None else f"face {number} of {photo}", person) for number, person in people.items()]
+
+
+def adapted(editor: Editor, person: Person, personal: Path | None, seed: int, quiet: bool) -> Person:
+    """With the personal weights of a file, or of a fine-tuning."""
+    if personal is None:
+        return run_personalize(editor, person, seed, quiet)
+    from discontrolface.editing.personal import PersonalWeights
+
+    return person.with_personal(PersonalWeights.load(personal))
+
+
 def targets_of(
-    people: Mapping[int | None, Person], controls: Controls, faces: FaceEdits, reader: Reader
+    people: Mapping[int | None, Person], controls: Controls, faces: FaceEdits, others: Mapping[str, Person]
 ) -> dict[int | None, FaceParameters]:
     """What each face becomes: first the options for all of them, then its own."""
-    others, own = controls.others(reader), faces.controls()
+    own = faces.controls()
     targets = {number: controls.target(person, others) for number, person in people.items()}
     return {number: target if number is None else target.edit(controls=own.get(number)) for number, target in targets.items()}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from discontrolface.cli.common import progress_bar, say
+from discontrolface.cli.trust import check_confidence
 from discontrolface.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def edit_clip(
     values = controls.checked_values(amounts=True)
     info = clip_info(clip)
     reader = source.reader(device)
-    others = controls.others(reader)
+    read = controls.others(reader)
+    check_confidence({controls.named[part]: other for part, other in read.items()}.items(), strict=False)
+    others = {part: other.parameters for part, other in read.items()}
     editor = source.editor(source.folder(), device, cache_dir, reader)
     chosen = editor.preset.sampling.with_choices(sampling.choices())
     plan = hashlib.sha256(repr((clip.resolve(), clip.stat().st_size, clip.stat().st_mtime_ns, values, editor.base_id, chosen)).encode())

@@ -254,8 +254,11 @@ class Editor:
             result = self.edit(person, target, told, sampling, **choices)
             edits.append(FaceEdit(person, target, result.composite, result.preview))
             record = record or result.record
-            changed.append({"box": [round(v) for v in person.landmarks.box], "edited": result.record["edited"]})
-        return GroupResult(tuple(edits), {**record, "edited": {"faces": changed}})
+            box, confidence = [round(v) for v in person.landmarks.box], result.record["confidence"]
+            changed.append({"box": box, "confidence": confidence, "edited": result.record["edited"]})
+        return GroupResult(
+            tuple(edits), {**record, "confidence": min(face["confidence"] for face in changed), "edited": {"faces": changed}}
+        )
 
     def _result(self, edit: PreparedEdit, picture: torch.Tensor, sampling: Sampling) -> EditResult:
         person, finished = edit.person, composite(edit, picture)
@@ -265,6 +268,7 @@ class Editor:
             weights=self.base_id + ("+personal" if person.personal is not None else ""),
             source_sha256=person.photo.sha256,
             head=person.geometry.label,
+            confidence=round(person.confidence.value, 3),
             **resolved(sampling, self.networks).record(),
         )
         view = person.geometry.view(edit.target) if person.covered > COVERED else person.own_view
