@@ -92,7 +92,9 @@ def describe(config: TrainConfig, device: str | None = "cpu") -> str:
     speed = machine_speed(config, device)
     guess = speed / cost.step
     memory = cost.weights + cost.activations * config.batch
-    pictures = config.steps * config.batch * config.accumulate
+    seen = config.batch * config.accumulate
+    pictures = int(guess * 60 * config.minutes) if config.minutes else config.steps * seen
+    length, most = (f"{config.minutes:g} minutes", "at most ") if config.minutes else (f"{config.steps:,} steps", "")
     return "\n".join(
         (
             f"stage {config.stage}, network {config.network!r}, pairs {config.pairs!r}, precision {config.precision!r}",
@@ -100,7 +102,7 @@ def describe(config: TrainConfig, device: str | None = "cpu") -> str:
             f"one picture   {cost.forward / 1e9:,.1f} GFLOP forward, {cost.step / 1e9:,.1f} GFLOP a training step",
             f"memory        about {memory / 1e9:,.1f} GB: {cost.weights / 1e9:,.2f} for weights, gradients, AdamW and averages, "
             f"{cost.activations / 1e9:,.2f} for each of {config.batch} pictures",
-            f"one process   {config.steps:,} steps of {config.batch} x {config.accumulate} pictures, {pictures:,} in all",
+            f"one process   {length} of {config.batch} x {config.accumulate} pictures, {most}{pictures:,} in all",
             f"speed         a guess: at most {guess:,.3g} pictures/s here (measured on one convolution: {speed / 1e9:,.0f} GFLOP/s), "
             f"{pictures / guess / 3600:,.3g} hours",
         )
