@@ -148,7 +148,7 @@ def test_reasons_follow_from_the_kind_of_error(photos: Path, tmp_path: Path) -> 
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "text.png").write_text("no picture")
     Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
-    Image.new("1", (8_000, 7_000)).save(tmp_path / "large.png")
+    Image.new("1", (16_000, 16_000)).save(tmp_path / "large.png")
     (tmp_path / "damaged is empty megapixels.jpg").write_bytes((photos / "cut0.jpg").read_bytes())
     names = {"empty.jpg": "empty", "text.png": "not a picture", "small.png": "too small", "large.png": "too large"}
     for name, reason in {**names, "damaged is empty megapixels.jpg": "damaged", "nowhere.png": "missing", ".": "not a file"}.items():
@@ -173,7 +173,7 @@ def test_a_bug_of_ours_ends_the_run(photos: Path, tmp_path: Path, monkeypatch: p
 
             broken.setattr(open_head, "read_face", bug)
         else:
-            broken.setattr(*{"the shard's files": (samples, "_files"), "colours of a photo": (images, "_to_srgb")}[place], bug)
+            broken.setattr(*{"the shard's files": (samples, "_files"), "colours of a photo": (images, "decoded")}[place], bug)
         for _ in range(preparing.DEATHS + 1):  # however often: it is not taken for a process that died at this file
             with pytest.raises(KeyError, match="a bug of ours"):
                 prepare(photos, tmp_path, SMALL)

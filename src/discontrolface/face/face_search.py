@@ -25,6 +25,7 @@ SURE: Final = 0.5  # the detector's score of a face
 WEAK: Final = 0.15  # its score from which a place in a tile is looked at again
 MAX_TILT: Final = math.radians(25)  # a face tilted more in the detector's view is looked at again, upright
 SAME_SIGHT: Final = 0.6  # overlap with what was dismissed, above which a place is not looked at again
+ONE_PLACE: Final = 0.4  # distance of two faces / size of the larger one, below which they are one
 REPEATED: Final = 0.15  # overlap of what is seen in two views of one place
 COMMON: Final = 0.2  # what neighbouring tiles have in common / side
 
@@ -89,7 +90,7 @@ def _look(models: Looks, photo: Pyramid, views: list[Region], side: float, found
         real = resolved(models, photo, face, view)
         if real is None:
             dismissed.append(face)
-        elif KEPT_FROM <= real.size <= MOST_IN_TILE * side and not any(same_face(real, other) for other in found):
+        elif KEPT_FROM <= real.size <= MOST_IN_TILE * side and not any(_twice(real, other) for other in found):
             found.append(real)
 
 
@@ -114,6 +115,12 @@ def resolved(models: Looks, photo: Pyramid, face: Face, view: Region) -> Face | 
                 break
             angle = best.region.angle
     return None
+
+
+def _twice(face: Face, other: Face) -> bool:
+    """Whether two confirmed faces are one: their boxes overlap, or, where the detector's boxes differ in size, they have one place."""
+    apart = math.hypot(face.region.x - other.region.x, face.region.y - other.region.y)
+    return same_face(face, other) or apart < ONE_PLACE * max(face.size, other.size)
 
 
 def _within(face: Face, other: Face) -> bool:
