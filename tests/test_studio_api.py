@@ -20,7 +20,9 @@ from PIL import Image
 
 pytest.importorskip("gradio", reason="the studio's extra is not installed")
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
+from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
 from discontrolface.common.provenance import STATEMENT, read_provenance
 from discontrolface.editing.editor import Editor
@@ -260,6 +262,21 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
         check_address(Settings(port=taken.getsockname()[1]))
     with pytest.raises(UserError, match="cannot listen"):
         check_address(Settings(host="203.0.113.7"))
+
+
+def test_the_command_says_what_is_wrong_before_it_loads_anything() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        wrong = {
+            "choose another --port": ["--port", port],
+            "user:password": ["--auth", "ada", "--port", "1"],
+            "no preset.json in": ["--preset", "/nowhere/at/all"],
+            "give one of them": ["--cache-dir", "x", "--no-keep-personal"],
+        }
+        for sentence, options in wrong.items():
+            done = CliRunner().invoke(app, ["studio", *options])
+            assert done.exit_code == 2, done.output
+            assert sentence in " ".join(done.output.split())
 
 
 def test_a_client_that_disconnects_frees_the_device(editor: Editor) -> None:

@@ -43,7 +43,7 @@ def studio(
     with plain_errors():
         from discontrolface.studio.limits import Limits
         from discontrolface.studio.server import Settings, serve
-        from discontrolface.weights.manifest import preset_folder
+        from discontrolface.weights.manifest import preset_folder, read_description
 
         own = host in ("127.0.0.1", "localhost", "::1")
         keep = own if keep_personal is None else keep_personal
@@ -51,7 +51,7 @@ def studio(
             raise UserError(f"--cache-dir {cache_dir} and --no-keep-personal were both given; give one of them")
         limits = replace(Limits(), upload_bytes=int(max_upload_mb * 1e6), pixels=int(max_megapixels * 1e6), sessions=max_sessions)
         settings = Settings(host, port, auth, tuple(hostname or ()), mark, limits)
-        preset_folder(preset, assets_dir)  # complete? Before the page is there
+        read_description(preset_folder(preset, assets_dir))  # complete? UserError before the page is there
         if not own and auth is None:
             say(f"anybody who reaches {host}:{port} can use this studio; give --auth, or {AUTH}, to change that", err=True)
         say("loading ...")
