@@ -107,7 +107,7 @@ def _mouth(scene: Scene, opening: Opening, canvas: Canvas, lit: FloatArray) -> N
         overall=scene.overall,
         reach=max(2, round(0.022 * height)),
         carried=float(np.clip(carried, 0.0, 1.0)),
-        closed=source.false_gape is not None,
+        parted=source.false_gape is not None or gape > float(source.mouth.sum()) / wide**2 + 2.0 * PARTING,
     )
     draw_mouth(opening, teeth, canvas)
 

@@ -30,7 +30,8 @@ class Teeth(NamedTuple):
     say little about what lies behind them).
     reach: pixels by which the photo's teeth are continued towards the gums, where a rising lip uncovers more of them; towards the biting edge they
     end where the photo ends them. carried: 0..1 how far the lips carry along what the photo shows between them (1: they have not moved on the
-    skull, or have not parted). closed: the photo shows closed lips.
+    skull, or have not parted). parted: the photo shows closed lips, or lips far closer: a place that chances to move with the skin shows nothing of
+    the photo.
     """
 
     place: FloatArray
@@ -46,7 +47,7 @@ class Teeth(NamedTuple):
     overall: FloatArray
     reach: int
     carried: float
-    closed: bool
+    parted: bool
 
 
 @compiled
@@ -80,7 +81,7 @@ def draw_mouth(opening, teeth, canvas):  # type: ignore[no-untyped-def]
             )
             flow_x, flow_y = mesh_flow[i, j, 0], mesh_flow[i, j, 1]
             apart = abs(flow_x - skin_flow[i, j, 0]) + abs(flow_y - skin_flow[i, j, 1])
-            still = calm or (trust[i, j] > 0 and apart < np.float32(0.4) and not teeth.closed)
+            still = calm or (trust[i, j] > 0 and apart < np.float32(0.4) and not teeth.parted)
             if calm:  # the lips stay with the teeth (the head turns) or closed: the opening shows what it showed, carried along by the lips
                 flow_x, flow_y = skin_flow[i, j, 0], skin_flow[i, j, 1]
                 apart = zero
