@@ -121,6 +121,14 @@ def test_undo_and_redo_go_through_exact_targets(studio: Studio, session: Session
         studio.redo(session)
 
 
+def test_a_face_that_is_hardly_seen_is_said(studio: Studio, session: Session) -> None:
+    assert studio.state(session)["remarks"] == []
+    person = session.track.person
+    session.track.person = replace(person, landmarks=replace(person.landmarks, score=0.05))
+    (remark,) = studio.state(session)["remarks"]
+    assert "not to be trusted" in remark
+
+
 def test_a_wrong_edit_changes_nothing(studio: Studio, session: Session) -> None:
     before = session.track.target
     for wrong in ({"yaw": 200}, {"yaw": float("nan")}, {"nose_ring": 1}, {"yaw": "left"}, {"expression.smyle": 1}, {"light": "disco"}):

@@ -97,7 +97,7 @@ class Studio:
             width, height = track.person.photo.size
             return {
                 "photo": {"width": width, "height": height, "chosen": session.chosen, "faces": _faces([t.person for t in session.tracks])},
-                "remarks": [f"{UPLOAD} {remark}" for remark in track.person.photo.remarks],
+                "remarks": _remarks(track.person),
                 "other": _faces(session.others),
                 "values": control_values(track.target),
                 "edited": track.target.difference(track.person.parameters),
@@ -258,6 +258,15 @@ def _faces(people: list[Person]) -> list[list[float]]:
         left, top, right, bottom = person.landmarks.box
         boxes.append([round(left / width, 4), round(top / height, 4), round(right / width, 4), round(bottom / height, 4)])
     return boxes
+
+
+def _remarks(person: Person) -> list[str]:
+    """What a user should know of this face and its photo, in sentences."""
+    remarks = [f"{UPLOAD} {remark}" for remark in person.photo.remarks]
+    confidence = person.confidence
+    if confidence.low:
+        remarks.append(f"the reading of this face is not to be trusted (confidence {confidence.value:.2f}, weakest: {confidence.weakest})")
+    return remarks
 
 
 def _check_size(size: int) -> None:
