@@ -6,7 +6,7 @@ OUT ?= out/demo
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PORT ?= 7860
 
-.PHONY: install install-dev demo studio test test-heavy lint types bench benchmark-docs controls-docs results-docs real-results clean
+.PHONY: sweep site install install-dev demo studio test test-heavy lint types bench benchmark-docs controls-docs results-docs real-results clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -89,6 +89,14 @@ benchmark-docs: install-dev
 # docs/controls.md, from the table in face/controls.py
 controls-docs: install
 	$(BIN)/python -m discontrolface.face.controls_page docs/controls.md
+
+# docs/sweep.webp, the moving picture of the README
+sweep: install
+	$(BIN)/python examples/sweep.py
+
+# the documentation as a site in out/site
+site: install-dev
+	$(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,75 @@
+"""The documentation: it builds without a warning, and the commands of its first page and of the README run as they stand there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.networks import write_tiny_preset
+from PIL import Image
+from typer.testing import CliRunner
+
+from discontrolface.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/index.md", "docs/animate.md")
+STUDIO = "studio"  # a server: tested in files of its own
+
+
+def commands(page: str) -> list[list[str]]:
+    """The arguments of every `discontrolface` command in a page's shell blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines if re.match(r"(\.venv/bin/)?discontrolface ", line)]
+    return [line[1:] for line in words]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """photo.jpg, other.jpg, clip.mp4 and a tiny preset."""
+    from discontrolface.common.video import write_clip
+
+    pytest.importorskip("av", reason="extra `video` is not installed")
+    out = tmp_path_factory.mktemp("quickstart")
+    with Image.open(ROOT / "examples" / "astronaut.png") as photo:
+        picture = photo.convert("RGB")
+    for name in ("photo.jpg", "other.jpg"):
+        picture.save(out / name, quality=95)
+    small = np.asarray(picture.crop((90, 0, 370, 280)))
+    write_clip(out / "clip.mp4", [small] * 2, Fraction(25), {})
+    write_tiny_preset(out / "preset")
+    return out
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_run(page: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [line for line in commands(page) if line[0] != STUDIO]
+    assert listed, "the page shows commands"
+    for name in ("photo.jpg", "other.jpg", "clip.mp4"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    for line in listed:
+        arguments = [*line, "--preset", str(folder / "preset")] if line[0] in ("read", "edit", "animate") else line
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, (line, done.output)
+        made = [line[k + 1] for k, word in enumerate(line) if word in ("-o", "--sheet", "--save-parameters")]
+        assert all((tmp_path / name).is_file() for name in made), line
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="extra `docs` is not installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "fonts.googleapis" not in page, "the site loads nothing from elsewhere"
+    assert (tmp_path / "site" / "api.html").read_text(encoding="utf-8").count("FaceParameters") > 3
