@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 HEADS: Final = ("open", "flame")
 GAINS: Final[dict[str, float]] = {
-    "browDownLeft": 2.3,
-    "browDownRight": 2.3,
+    "browDownLeft": 1.5,
+    "browDownRight": 1.5,
     "browInnerUp": 1.8,
     "browOuterUpLeft": 1.8,
     "browOuterUpRight": 1.8,
