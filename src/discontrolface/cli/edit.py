@@ -30,6 +30,7 @@ from discontrolface.cli.source import Source
 from discontrolface.cli.trust import check_confidence
 from discontrolface.cli.writing import Writing
 from discontrolface.common.errors import UserError
+from discontrolface.common.parallel import cores
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -64,6 +65,7 @@ def edit(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a face whose reading is not to be trusted, instead of a warning.")
     ] = False,
+    processes: Annotated[int | None, typer.Option(help="With a folder: processes. [default: one a core]")] = None,
     device: DeviceOption = "cpu",
     cache_dir: CacheOption = None,
     overwrite: OverwriteOption = False,
@@ -72,7 +74,7 @@ def edit(
     """Edit a photo: the same person with another expression, pose, gaze, light or shape.
 
     Of a group photo --face chooses the face (`read --faces` lists them), or all; --edit gives single faces their own edits. Of a clip every frame
-    is edited, and numbers are added to what each frame shows.
+    is edited, and numbers are added to what each frame shows. Of a folder every photo is edited, into the folder -o.
     """
     with plain_errors():
         from discontrolface.common.video import is_clip
@@ -89,6 +91,13 @@ def edit(
                 "--strict": strict,
             }
             edit_clip(photo, output, controls, source, sampling, device, cache_dir, overwrite, quiet, unused)
+            return
+        if photo.is_dir():
+            from discontrolface.cli.edit_folder import EditOptions, edit_folder
+
+            unused = {"--sheet": sheet, "--save-parameters": save_parameters, "--personal": personal, "--personal-seed": personal_seed}
+            same = EditOptions(controls, source, sampling, writing, faces, personalize, strict, device, cache_dir, overwrite)
+            edit_folder(photo, output, same, cores() if processes is None else processes, quiet, unused)
             return
         from discontrolface.common.images import save_photo
         from discontrolface.common.text_files import write_text

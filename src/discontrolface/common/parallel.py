@@ -33,7 +33,7 @@ def single_thread() -> None:
     torch.set_num_threads(1)
 
 
-def run_pool(jobs: Sequence[AnyJob], processes: int, make: Callable[[AnyJob], int]) -> Iterator[tuple[AnyJob, int | None]]:
+def run_pool(jobs: Sequence[AnyJob], processes: int, make: Callable[[AnyJob], Result]) -> Iterator[tuple[AnyJob, Result | None]]:
     """(job, what `make` says of it) as they get done, one core a process; (job, None) when a process died, which ends the pool."""
     with ProcessPoolExecutor(min(processes, len(jobs)), multiprocessing.get_context("spawn"), single_thread) as pool:
         running = {pool.submit(make, job): job for job in jobs}
