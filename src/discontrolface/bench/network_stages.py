@@ -105,7 +105,8 @@ class Iterations:
         """So many iterations, then stop: nothing is kept."""
 
         def progress(done: int, total: int, loss: float) -> None:
-            after_each()
+            if done:  # 0: while the pairs of pictures are made
+                after_each()
             if done == count:
                 raise _Enough
 

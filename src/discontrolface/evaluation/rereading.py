@@ -19,6 +19,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.images import Photo
 from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
+from discontrolface.face.blendshape_gains import gains
 from discontrolface.face.blendshape_network import NAMES as NETWORK_NAMES
 from discontrolface.face.crop import Crop
 from discontrolface.face.fit import landmark_error
@@ -87,10 +88,14 @@ def changed_look(source: Look, before: FaceParameters, after: FaceParameters, ge
 
 
 def changed_blendshapes(source: Array | None, before: FaceParameters, after: FaceParameters) -> Array | None:
-    """What the network should read after the change; None for head models whose expressions are not the network's."""
+    """What the network should read after the change; None for head models whose expressions are not the network's.
+
+    The network's units are those of the controls: a coefficient over its gain (face/blendshape_gains.py).
+    """
     if source is None or not set(NETWORK_NAMES) <= set(before.expression_names):
         return None
-    change = dict(zip(before.expression_names, after.expression - before.expression, strict=True))
+    moved = (after.expression - before.expression) / gains(before.head, before.expression_names)
+    change = dict(zip(before.expression_names, moved, strict=True))
     return np.asarray(np.clip(source + [change[name] for name in NETWORK_NAMES], 0, 1))
 
 
