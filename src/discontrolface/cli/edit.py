@@ -18,11 +18,12 @@ from discontrolface.cli.common import (
     check_outputs,
     grouped,
     plain_errors,
-    progress_bar,
     say,
 )
 from discontrolface.cli.controls import Controls
 from discontrolface.cli.edit_clip import edit_clip
+from discontrolface.cli.edit_folder import EditOptions, edit_folder
+from discontrolface.cli.edit_photo import named, run_edit, targets_of
 from discontrolface.cli.faces import FaceEdits
 from discontrolface.cli.personalize import run_personalize
 from discontrolface.cli.sampling import SamplingOptions
@@ -93,8 +94,6 @@ def edit(
             edit_clip(photo, output, controls, source, sampling, device, cache_dir, overwrite, quiet, unused)
             return
         if photo.is_dir():
-            from discontrolface.cli.edit_folder import EditOptions, edit_folder
-
             unused = {"--sheet": sheet, "--save-parameters": save_parameters, "--personal": personal, "--personal-seed": personal_seed}
             same = EditOptions(controls, source, sampling, writing, faces, personalize, strict, device, cache_dir, overwrite)
             edit_folder(photo, output, same, cores() if processes is None else processes, quiet, unused)
@@ -137,11 +136,6 @@ def check_personal(personal: Path | None, personalize: bool | None, seed: int | 
         raise UserError(f"--personal-seed {seed} and --no-personal were both given; give one of them")
 
 
-def named(people: Mapping[int | None, Person], photo: Path) -> list[tuple[str, Person]]:
-    """The faces, with what messages call them."""
-    return [(str(photo) if number is None else f"face {number} of {photo}", person) for number, person in people.items()]
-
-
 def adapted(editor: Editor, person: Person, personal: Path | None, seed: int, quiet: bool) -> Person:
     """With the personal weights of a file, or of a fine-tuning."""
     if personal is None:
@@ -149,35 +143,6 @@ def adapted(editor: Editor, person: Person, personal: Path | None, seed: int, qu
     from discontrolface.editing.personal import PersonalWeights
 
     return person.with_personal(PersonalWeights.load(personal))
-
-
-def targets_of(
-    people: Mapping[int | None, Person], controls: Controls, faces: FaceEdits, others: Mapping[str, Person]
-) -> dict[int | None, FaceParameters]:
-    """What each face becomes: first the options for all of them, then its own."""
-    own = faces.controls()
-    targets = {number: controls.target(person, others) for number, person in people.items()}
-    return {number: target if number is None else target.edit(controls=own.get(number)) for number, target in targets.items()}
-
-
-def run_edit(
-    editor: Editor,
-    people: Mapping[int | None, Person],
-    targets: Mapping[int | None, FaceParameters],
-    sampling: SamplingOptions,
-    quiet: bool,
-) -> EditResult | GroupResult:
-    """One face, or several in one picture, with a progress bar."""
-    with progress_bar("editing", quiet) as update:
-        if len(people) == 1:
-            ((number, person),) = people.items()
-            return editor.edit(person, targets[number], lambda step: update(step.index + 1, step.count), **sampling.choices())
-        return editor.edit_group(
-            list(people.values()),
-            list(targets.values()),
-            lambda face, step: update(face * step.count + step.index + 1, len(people) * step.count),
-            **sampling.choices(),
-        )
 
 
 def sheet_of(people: Mapping[int | None, Person], result: EditResult | GroupResult) -> Image.Image:

@@ -14,9 +14,12 @@ import typer
 
 from discontrolface.cli.common import progress_bar, say
 from discontrolface.cli.controls import Controls
+from discontrolface.cli.edit_photo import named, run_edit, targets_of
 from discontrolface.cli.faces import FaceEdits
+from discontrolface.cli.personalize import run_personalize
 from discontrolface.cli.sampling import SamplingOptions
 from discontrolface.cli.source import Source
+from discontrolface.cli.trust import check_confidence
 from discontrolface.cli.writing import Writing
 from discontrolface.common.errors import UserError
 
@@ -138,10 +141,6 @@ def results(jobs: list[FolderJob], processes: int) -> Any:
 
 def edit_one(job: FolderJob) -> str:
     """Edit one photo: EDITED, KEPT, or why not."""
-    from discontrolface.cli.edit import named, run_edit, targets_of
-    from discontrolface.cli.personalize import run_personalize
-    from discontrolface.cli.trust import check_confidence
-
     o = job.options
     if job.output.exists() and not o.overwrite:
         return KEPT
