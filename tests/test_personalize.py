@@ -86,7 +86,7 @@ def test_bad_settings_are_one_sentence(tmp_path: Path) -> None:
     [
         dataclasses.replace(PAPER_ONE_SHOT, iterations=60, lr=3e-3, mask_patch=4),
         dataclasses.replace(OPEN_ONE_SHOT, iterations=60, lr=3e-3, warps=4, mask_patch=4),
-        dataclasses.replace(OPEN_ONE_SHOT, iterations=60, lr=3e-3, warps=4, mask_patch=4, crop=16),
+        dataclasses.replace(OPEN_ONE_SHOT, iterations=100, batch=8, lr=6e-3, warps=4, mask_patch=4, crop=16),  # it sees a quarter a time
     ],
     ids=["paper", "open", "squares"],
 )
@@ -96,8 +96,7 @@ def test_it_learns_the_person(editor: Editor, person: Person, settings: OneShot)
     control = copy.deepcopy(editor.preset.control)
     before = own_loss(editor, person, control)
     personal.apply(control, editor.base_id)
-    # A square shows a quarter of the picture: 0.91 was measured (0.90 with 160 iterations); nothing learned is 1, something wrong above it.
-    assert own_loss(editor, person, control) < (0.95 if settings.crop else 0.9) * before
+    assert own_loss(editor, person, control) < 0.9 * before
     again = editor.personalize(person, settings, progress=lambda *_: pytest.fail("not cached")).personal
     assert again is not None
     assert again.difference.keys() == personal.difference.keys()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,4 +69,4 @@ class Workload:
 def drawn_photo(size: int = 512) -> Photo:
     """The photo that is measured unless another one is given: a portrait drawn by synthetic/, the same everywhere."""
     array = to_uint8(make_pair(HELD_OUT + 1, size).source)
-    return Photo(array, Path("drawn portrait"), hashlib.sha256(array.tobytes()).hexdigest(), None, (size, size))
+    return Photo.of(array, Path("drawn portrait"))

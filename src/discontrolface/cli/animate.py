@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from discontrolface.cli.clip_files import check_free, write_marked
 from discontrolface.cli.common import (
     CacheOption,
     DeviceOption,
@@ -21,7 +22,6 @@ from discontrolface.cli.common import (
 from discontrolface.cli.personalize import run_personalize
 from discontrolface.cli.sampling import SamplingOptions
 from discontrolface.cli.source import Source
-from discontrolface.common.errors import UserError
 
 if TYPE_CHECKING:
     from discontrolface.editing.performance import Performance
@@ -77,7 +77,8 @@ def animate(
         kept = Kept.of(output, editor, person, targets, chosen)
         with progress_bar("animating", quiet) as update:
             frames = frames_of(editor, person, targets, chosen, kept, update)
-            write(output, frames, performance, drive, overwrite, editor.base_id)
+            sound = drive if drive.suffix.lower() != ".jsonl" else None
+            write_marked(output, frames, performance.rate, sound, overwrite, editor.base_id)
         kept.remove()
         say(f"wrote {output}: {len(targets)} frames, {float(len(targets) / performance.rate):.1f} s")
 
@@ -99,23 +100,3 @@ def performed(reader: Reader, drive: Path, quiet: bool) -> Performance:
     if lost:
         say(f"no face found in {lost} of {len(performance.frames)} frames of {drive}; their neighbours stand in", err=True)
     return performance
-
-
-def write(output: Path, frames: object, performance: Performance, drive: Path, overwrite: bool, weights: str) -> None:
-    """The moving picture, which says that it is one of ours."""
-    from discontrolface.common.provenance import STATEMENT
-    from discontrolface.common.video import write_clip
-
-    sound = drive if drive.suffix.lower() != ".jsonl" else None
-    about = {"title": "DisControlFace", "comment": f"{STATEMENT} Weights: {weights}."}
-    write_clip(output, frames, performance.rate, about, sound, overwrite)  # type: ignore[arg-type]
-
-
-def check_free(output: Path, drive: Path, overwrite: bool) -> None:
-    """UserError, before the work, for a name that is taken, and for the clip itself."""
-    if output.resolve() == drive.resolve():
-        raise UserError(f"{output} is the clip that drives; choose another --output")
-    if output.exists() and not overwrite:
-        raise UserError(f"{output} exists; choose another name or give --overwrite")
-    if not output.parent.is_dir():
-        raise UserError(f"the folder {output.parent} does not exist; make it first")

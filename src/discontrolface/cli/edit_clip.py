@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from discontrolface.cli.clip_files import check_free, write_marked
 from discontrolface.cli.common import progress_bar, say
 from discontrolface.cli.trust import check_confidence
 from discontrolface.common.errors import UserError
@@ -75,25 +76,15 @@ def edit_clip(
         update(min(done, expected), expected)
 
     with progress_bar("editing", quiet) as update:
-        write(output, made(), clip, overwrite, editor.base_id)
+        write_marked(output, made(), info.rate, clip, overwrite, editor.base_id)
     kept.remove()
     if without:
         say(f"no face found in {without} frames of {clip}; they stay as they are", err=True)
     say(f"wrote {output}")
 
 
-def write(output: Path, frames: Iterator[NDArray[np.uint8]], clip: Path, overwrite: bool, weights: str) -> None:
-    """With the clip's rate and sound; it says that it is edited."""
-    from discontrolface.common.provenance import STATEMENT
-    from discontrolface.common.video import clip_info, write_clip
-
-    about = {"title": "DisControlFace", "comment": f"{STATEMENT} Weights: {weights}."}
-    write_clip(output, frames, clip_info(clip).rate, about, clip, overwrite)
-
-
 def check(clip: Path, output: Path, controls: Controls, source: Source, overwrite: bool, unused: Mapping[str, Any]) -> None:
     """Before the work: UserError for what cannot be, and for options that do nothing with a clip."""
-    from discontrolface.cli.animate import check_free
     from discontrolface.common.video import check_ending
 
     check_ending(output)

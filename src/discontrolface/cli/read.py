@@ -73,7 +73,8 @@ def read(
 
 def read_clip(clip: Path, source: Source, output: Path | None, unused: list[object], overwrite: bool) -> None:
     """Every frame's parameters, a line of JSON each; on stdout how they move."""
-    from discontrolface.cli.animate import check_free, performed
+    from discontrolface.cli.animate import performed
+    from discontrolface.cli.clip_files import check_free
     from discontrolface.editing.performance import save_performance
 
     if output is None or output.suffix.lower() != ".jsonl" or any(unused) or source.face is not None or source.face_box is not None:

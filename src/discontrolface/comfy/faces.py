@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -45,7 +44,7 @@ def single(image: Tensor) -> Photo:
     if image.ndim != 4 or len(image) != 1:
         raise UserError(f"IMAGE of shape {tuple(image.shape)}: give one picture, (1, H, W, C); a batch goes into Animate")
     array = to_array(image[0])
-    return Photo(array, Path("image"), hashlib.sha256(array.tobytes()).hexdigest(), None, (array.shape[1], array.shape[0]))
+    return Photo.of(array, Path("image"))
 
 
 class Load:

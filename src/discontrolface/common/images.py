@@ -71,6 +71,11 @@ class Photo:
     native: Native | None = None
     remarks: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, picture: NDArray[np.uint8], path: Path) -> Photo:
+        """A picture (H, W, 3) that comes from no file of its own: a frame, a drawing. path: what errors call it; sha256: of its pixels."""
+        return cls(picture, path, hashlib.sha256(picture.tobytes()).hexdigest(), None, (picture.shape[1], picture.shape[0]))
+
     @property
     def size(self) -> tuple[int, int]:
         """(width, height), upright."""

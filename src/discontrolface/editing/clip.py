@@ -5,7 +5,6 @@ Source and target of a frame share what is misread, so the change stays steady w
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -19,13 +18,6 @@ from discontrolface.editing.editor import Editor
 from discontrolface.face.parameters import FaceParameters
 
 Frame = NDArray[np.uint8]
-
-
-def frame_photo(frame: Frame, name: str, number: int) -> Photo:
-    """A frame (H, W, 3) as a photo. name: what errors call the clip."""
-    return Photo(
-        frame, Path(f"{name}, frame {number}"), hashlib.sha256(frame.tobytes()).hexdigest(), None, (frame.shape[1], frame.shape[0])
-    )
 
 
 def edit_clip(
@@ -42,7 +34,7 @@ def edit_clip(
         ready, seen = kept(number), True
         if ready is None:
             try:
-                person = editor.read(frame_photo(frame, name, number))
+                person = editor.read(Photo.of(frame, Path(f"{name}, frame {number}")))
             except UserError:  # no face, or one that cannot be read
                 ready, seen = frame, False
             else:

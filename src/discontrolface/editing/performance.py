@@ -69,9 +69,8 @@ def read_performance(
     """Read every picture (H, W, 3) by itself. name: what errors call it; progress: told how many are done."""
     frames: list[FaceParameters | None] = []
     for number, picture in enumerate(pictures):
-        size = (picture.shape[1], picture.shape[0])
         try:
-            frames.append(reader.read(Photo(picture, Path(f"{name}, frame {number}"), "", None, size)).parameters)
+            frames.append(reader.read(Photo.of(picture, Path(f"{name}, frame {number}"))).parameters)
         except UserError:  # no face, or one that cannot be read: the frames beside it stand in
             frames.append(None)
         if progress is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -62,7 +61,7 @@ class Person:
         side = picture.shape[0]
         points = geometry.landmarks(parameters, side).astype(np.float32)
         fit = FitReport(0.0, 0.0, 0.0, 0, np.zeros_like(points))
-        photo = Photo(picture, Path(name), hashlib.sha256(picture.tobytes()).hexdigest(), None, (side, side))
+        photo = Photo.of(picture, Path(name))
         return cls(photo, Crop(picture, np.eye(2, 3), picture), parameters, Landmarks(points, 1.0), fit, geometry)
 
     @property

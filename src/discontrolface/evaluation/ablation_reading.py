@@ -37,7 +37,7 @@ class Readings:
         """Of an item, once for all variants."""
         array = to_uint8(item.source)
         try:
-            source = reader.read(Photo(array, Path(item.key), "", None, (item.size, item.size)))
+            source = reader.read(Photo.of(array, Path(item.key)))
         except UserError:
             source = None
         asked = item.landmarks(item.edit.target) - item.landmarks(item.person.parameters)

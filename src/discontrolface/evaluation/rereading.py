@@ -50,7 +50,7 @@ def read_picture(reader: Reader, picture: NDArray[np.uint8], like: Person | None
     except UserError:
         return None
     crop = Crop(picture, np.eye(2, 3), picture)
-    photo = Photo(picture, Path("picture.png"), "", None, (picture.shape[1], picture.shape[0]))
+    photo = Photo.of(picture, Path("picture.png"))
     read = reader.head.read(crop, landmarks, None if like is None else like.reading)
     return Person(photo, crop, read.parameters, landmarks, read.fit, read.geometry, codes=read.codes)
 

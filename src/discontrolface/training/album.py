@@ -152,7 +152,7 @@ class Album:
         points = self.geometry.landmarks(entry.parameters, size)
         points = np.concatenate([apply_affine(invert_affine(matrix), points[:, :2]), points[:, 2:]], 1)
         fit = FitReport(0.0, 0.0, 0.0, 0, np.zeros_like(points))  # the landmarks are the head model's own
-        photo = Photo(picture, Path(entry.name), "", None, (picture.shape[1], picture.shape[0]))
+        photo = Photo.of(picture, Path(entry.name))
         return Person(photo, crop, entry.parameters, Landmarks(points.astype(np.float32), 1.0), fit, self.geometry)
 
     def _member(self, name: str, limit: int) -> bytes:

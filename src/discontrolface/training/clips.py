@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def read_clip(path: Path, reader: Reader, trusted: Callable[[Person], bool]) -> 
 
 def read_frame(frame: NDArray[np.uint8], name: Path, reader: Reader) -> list[Person]:
     """One person, or nobody."""
-    photo = Photo(frame, name, hashlib.sha256(frame.tobytes()).hexdigest(), None, (frame.shape[1], frame.shape[0]))
+    photo = Photo.of(frame, name)
     try:
         return [reader.read(photo)]
     except UserError:  # no face in this frame
