@@ -27,8 +27,14 @@ MAX_PICKLE_BYTES = 64 * 2**20  # the structure alone; the official files need le
 class Checkpoint(Mapping[str, TensorRef]):
     """The tensors of a checkpoint's state dict, by key; `read` fetches one's numbers."""
 
-    def __init__(self, path: Path, refs: dict[str, TensorRef], spans: dict[str, tuple[int, int]]) -> None:
-        self.path, self.refs = path, refs
+    def __init__(
+        self,
+        path: Path,
+        refs: dict[str, TensorRef],
+        spans: dict[str, tuple[int, int]],
+        numbers: Mapping[str, float],  # what else the file says in numbers, by dotted name
+    ) -> None:
+        self.path, self.refs, self.numbers = path, refs, dict(numbers)
         self.spans = spans  # storage key -> (position, bytes) in the file
         self.repeated = 0  # numbers that expanded tensors have shown so far beyond those in the file
 
@@ -92,7 +98,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     refs = _flat(state)
     if not refs:
         raise UserError(f"{path} holds no tensors; give an official Lightning checkpoint (last.ckpt).")
-    return Checkpoint(path, refs, spans)
+    return Checkpoint(path, refs, spans, _numbers(content))
 
 
 def _tensors(state: Mapping[Any, Any]) -> dict[str, TensorRef]:
@@ -103,6 +109,17 @@ def _flat(state: Mapping[Any, Any]) -> dict[str, TensorRef]:
     """The tensors of a state dict. A file with one state dict for each network (DECA's): keys get the network's name and a dot before them."""
     nets = {name: _tensors(net) for name, net in state.items() if isinstance(name, str) and isinstance(net, dict)}
     return _tensors(state) or {f"{name}.{key}": ref for name, net in nets.items() for key, ref in net.items()}
+
+
+def _numbers(content: Any) -> dict[str, float]:
+    """Plain numbers of a file's dict and of the dicts in it: {"epoch": 3, "para.featmap_size": 64}."""
+    found: dict[str, float] = {}
+    for name, value in content.items() if isinstance(content, dict) else ():
+        if isinstance(name, str) and type(value) in (int, float):
+            found[name] = value
+        elif isinstance(name, str) and isinstance(value, dict):
+            found |= {f"{name}.{key}": inner for key, inner in value.items() if isinstance(key, str) and type(inner) in (int, float)}
+    return found
 
 
 def _read_zip(file: BinaryIO) -> tuple[Any, dict[str, tuple[int, int]]]:

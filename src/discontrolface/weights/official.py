@@ -1,20 +1,16 @@
 """Official Diff-AE checkpoints in: autoencoder, latent DPM, attribute classifier. Files from outside: nothing in them is executed."""
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from discontrolface.common.errors import UserError
 from discontrolface.diffusion.attributes import AttributeDirections
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.latent import MLPSkipNet
-from discontrolface.weights.checkpoint import Checkpoint, open_checkpoint
-
-Source = str | Path | Mapping[str, Tensor]
+from discontrolface.weights.reader import Reader, Source, fill
 
 # The 40 attributes of CelebA, in its order: the official classifier's rows.
 _NAMES = """
@@ -156,45 +152,6 @@ def _encoder_widths(shapes: Mapping[str, tuple[int, ...]], guess: int) -> tuple[
     raise ValueError(f"an encoder of {count} blocks")
 
 
-WRAPPERS = re.compile(
-    r"(?<![^.])(?:(?:module|_orig_mod)\.)+"
-)  # what DataParallel and torch.compile put before a network's keys, in any order
-
-
-def unwrapped(keys: Iterable[str], name: str) -> dict[str, str]:
-    """{key without the wrappers' names: key in the file}. UserError where two keys become one."""
-    found: dict[str, str] = {}
-    for key in keys:
-        plain = WRAPPERS.sub("", key)
-        if plain in found:
-            raise UserError(f"{name} has {found[plain]} and {key}, which are both {plain}; remove one of the two.")
-        found[plain] = key
-    return found
-
-
-class _Reader:
-    """One way to look at a checkpoint file and at a mapping of tensors, by keys without the prefixes `module.` and `_orig_mod.` of wrappers."""
-
-    def __init__(self, source: Source) -> None:
-        self.source: Checkpoint | Mapping[str, Tensor] = open_checkpoint(source) if isinstance(source, str | Path) else source
-        self.name = str(source) if isinstance(source, str | Path) else "the mapping"
-        self.keys = unwrapped(self.source, self.name)
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {key: tuple(self.source[own].shape) for key, own in self.keys.items()}
-
-    def read(self, key: str) -> Tensor:
-        """The tensor as float32; raises UserError if it holds a NaN or an infinity."""
-        own = self.keys[key]
-        tensor = self.source.read(own) if isinstance(self.source, Checkpoint) else self.source[own].detach().to("cpu")
-        if not tensor.is_floating_point():
-            raise UserError(f"{key} of {self.name} holds {tensor.dtype}, not floating-point numbers; the file is damaged.")
-        tensor = tensor.float()
-        if not bool(tensor.isfinite().all()):
-            raise UserError(f"{key} of {self.name} holds NaN or infinite numbers; the file is damaged.")
-        return tensor
-
-
 STEM = "input_blocks.0.0.weight"  # of every autoencoder
 ENCODER = "encoder.input_blocks.0.0.weight"
 LATENT = "latent_net.layers.0.linear.weight"  # of every latent DPM
@@ -231,27 +188,6 @@ def _kind(shapes: Mapping[str, tuple[int, ...]]) -> str:
     return "give an official Diff-AE checkpoint (last.ckpt) or its state dict"
 
 
-def _load(module: nn.Module, tensors: dict[str, Tensor], official: Callable[[str], str], unexpected_keys: list[str], name: str) -> None:
-    """Fills `module` (on the meta device) with the tensors, by our keys; every missing, unexpected or misshapen official key is named."""
-    state = module.state_dict()
-    missing_keys = [official(key) for key in state if key not in tensors]
-    unexpected_keys = unexpected_keys + [official(key) for key in tensors if key not in state]
-    if missing_keys or unexpected_keys:
-        raise UserError(f"{name} does not fit the network: missing {missing_keys or 'nothing'}, unexpected {unexpected_keys or 'nothing'}.")
-    # the official attention has 1x1 convolutions where ours has linear layers
-    fits = {key: tensors[key].numel() == w.numel() and _squeezed(tensors[key].shape) == _squeezed(w.shape) for key, w in state.items()}
-    wrong_shapes = [
-        f"{official(key)} {list(tensors[key].shape)} instead of {list(state[key].shape)}" for key, fit in fits.items() if not fit
-    ]
-    if wrong_shapes:
-        raise UserError(f"{name} has wrong shapes: {', '.join(wrong_shapes)}.")
-    module.load_state_dict({key: tensors[key].reshape(w.shape) for key, w in state.items()}, assign=True)
-
-
-def _squeezed(shape: Iterable[int]) -> list[int]:
-    return [n for n in shape if n != 1]
-
-
 def import_diffae(source: Source, weights: str = "ema_model", image_size: int | None = None) -> DiffAE:
     """An official Diff-AE autoencoder as our `DiffAE`, in eval mode, float32, on the CPU.
 
@@ -259,7 +195,7 @@ def import_diffae(source: Source, weights: str = "ema_model", image_size: int | 
     `weights`: "ema_model" (what the official code samples with) or "model". `image_size`: overrides what the file says.
     The configuration is read off keys and shapes. Raises UserError that names every missing, unexpected or misshapen key, and for damaged files.
     """
-    reader = _Reader(source)
+    reader = Reader(source)
     shapes = reader.shapes()
     prefix = _chosen_prefix(shapes, weights, STEM, reader.name)
     own = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
@@ -276,7 +212,7 @@ def import_diffae(source: Source, weights: str = "ema_model", image_size: int | 
     sources = {ours: prefix + key for key, ours in names.items() if ours is not None}
     every = {*model.state_dict()}
     unexpected_keys = [prefix + key for key, ours in names.items() if ours is None]
-    _load(model, tensors, lambda ours: sources.get(ours) or prefix + official_key(ours, every), unexpected_keys, reader.name)
+    fill(model, tensors, lambda ours: sources.get(ours) or prefix + official_key(ours, every), unexpected_keys, reader.name)
     return model.eval()
 
 
@@ -288,7 +224,7 @@ def import_latent(source: Source, weights: str = "ema_model") -> MLPSkipNet:
 
     Raises UserError as `import_diffae` does, and where the statistics (`conds_mean`, `conds_std`) are missing.
     """
-    reader = _Reader(source)
+    reader = Reader(source)
     shapes = reader.shapes()
     prefix = _chosen_prefix(shapes, weights, LATENT, reader.name) + "latent_net."
     own = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
@@ -321,7 +257,7 @@ def import_latent(source: Source, weights: str = "ema_model") -> MLPSkipNet:
             return f"conds_{ours}"
         return prefix + ours.replace("head.", f"layers.{count - 1}.linear.").replace("condition.", "cond_layers.1.")
 
-    _load(net, tensors, official, [], reader.name)
+    fill(net, tensors, official, [], reader.name)
     return net.eval()
 
 
@@ -335,7 +271,7 @@ def import_attributes(source: Source, weights: str = "classifier", names: Iterab
 
     `weights`: "classifier" (what the official tools move along) or "ema_classifier".
     """
-    reader = _Reader(source)
+    reader = Reader(source)
     shapes = reader.shapes()
     keys = [f"{weights}.weight", f"{weights}.bias", "conds_mean", "conds_std"]
     missing_keys = [key for key in keys if key not in shapes]
