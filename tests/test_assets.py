@@ -20,7 +20,8 @@ from discontrolface.common.errors import UserError
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
-from discontrolface.weights.assets import ASSETS, import_asset, list_assets, paper_missing
+from discontrolface.weights.asset_table import ASSETS
+from discontrolface.weights.assets import import_asset, list_assets, paper_missing
 from discontrolface.weights.preset import load_preset
 
 
@@ -119,7 +120,7 @@ def test_files_that_are_none_are_refused_and_leave_nothing(tmp_path: Path) -> No
         "empty": (b"", "cannot be read|is not read"),
         "zip": (b"PK\x03\x04nothing", "damaged zip"),
         "png": (b"\x89PNG\r\n\x1a\nnothing", "cannot be read as a picture"),
-        "list": (pickle.dumps([1, 2]), "none of the preset's files"),
+        "list": (pickle.dumps([1, 2]), "none of the files that are known"),
         "half": (pickle.dumps({"v_template": np.zeros((9, 3)), "shapedirs": np.zeros((9, 3, 400))}, 2), "not a FLAME model"),
     }
     for name, (content, word) in bad.items():

@@ -180,7 +180,7 @@ def test_what_is_scored_is_the_crop_that_edit_gives(made: TrialBatch, presets: t
     pairs = people_trials(photos, "real", str(photos / "people.csv"), None, 200)
     trial = pairs.make(pairs.batches()[0], Bench(reader, reader.geometry, preset.model.image_size, MAPS)).trials[0]
     context = MethodContext(Editor(preset, reader), preset.sampling)
-    picture = methods.METHODS["default"].make(context)([trial.edit])[0]
+    picture = methods.METHODS["ours"].make(context)([trial.edit])[0]
     result = context.editor.edit(trial.edit.person, trial.edit.target, seed=trial.edit.seed)
     assert np.array_equal(picture, result.crop_at(trial.edit.size))
 
@@ -220,14 +220,14 @@ def test_people_of_several_edits_weigh_by_their_edits() -> None:
 
 def test_the_report_has_intervals_over_people_and_tables_by_group(photos: Path, presets: tuple[Path, Path], tmp_path: Path) -> None:
     pairs = people_trials(photos, "real", str(photos / "people.csv"), None, 200)
-    setup = Setup(presets[0], None, pairs, ("photo", "warp", "default"), (), Measures(identity=False), None, None, "cpu")
+    setup = Setup(presets[0], None, pairs, ("photo", "warp", "ours"), (), Measures(identity=False), None, None, "cpu")
     result = evaluate(setup, tmp_path / "a.json")
     assert result["kind"] == REAL
     (edit,) = result["edits"]
     assert edit["person"] == "a"
     assert edit["groups"] == {"edit": "turned, smiling", "ethnicity": "east asian", "gender": "female", "age": "under 25"}
     assert edit["methods"]["warp"]["mask_mse"] > 0
-    assert edit["methods"]["default"]["outside"] == 0
+    assert edit["methods"]["ours"]["outside"] == 0
     second = {**edit, "person": "z", "groups": {**edit["groups"], "gender": "male"}}
     second["methods"] = {name: {**line, "psnr": line["psnr"] + 2} for name, line in edit["methods"].items()}
     report = evaluation_report({**result, "edits": [edit, second]})

@@ -37,7 +37,7 @@ class Peer:
 
 PEERS: dict[str, Peer] = {
     "diffusionrig": Peer(
-        label="DiffusionRig's design",
+        label="DiffusionRig",
         method=PeerMethod("discontrolface.baselines.rig_method:rig_method"),
         stage=Stage("discontrolface.baselines.rig_objective:new_rig"),
     ),

@@ -1,4 +1,4 @@
-"""`discontrolface assets`: what the presets are made of, and `assets import` for the files that a user brings."""
+"""`discontrolface assets`: what the presets and the peers are made of, and `assets import` for the files that a user brings."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from discontrolface.cli.common import plain_errors, say
 from discontrolface.cli.source import AssetsOption
 from discontrolface.common.errors import UserError
 
-assets_app = typer.Typer(help="What the presets are made of: files, origin, licences, what is missing.", invoke_without_command=True)
+assets_app = typer.Typer(
+    help="What the presets and peers are made of: files, origin, licences, what is missing.", invoke_without_command=True
+)
 
 
 @assets_app.callback()
 def assets(context: typer.Context, assets_dir: AssetsOption = None) -> None:
-    """List every file of both presets: what is there, where it comes from, under which licence, whether it is whole."""
+    """List every file of both presets and of the peers: what is there, where it comes from, under which licence, whether it is whole."""
     if context.invoked_subcommand is None:
         with plain_errors():
             print_open()
             say("")
             print_paper(assets_dir)
+            say("")
+            print_peers(assets_dir)
     else:
         context.obj = assets_dir
 
@@ -76,6 +80,18 @@ def print_paper(folder: Path | None) -> None:
         there = f"{status.path} ({status.note})" if status.path.exists() else f"bring {asset.official}"
         print_entry(state, asset.what, there, asset.source, asset.licence)
     say(f"{lacking} needed files lacking; bring them with `discontrolface assets import FILE...`" if lacking else "complete")
+
+
+def print_peers(folder: Path | None) -> None:
+    """The official files of the methods that `evaluate` can measure beside ours; the user brings them too."""
+    from discontrolface.weights.asset_table import PEER_ASSETS
+    from discontrolface.weights.assets import list_assets
+
+    say("peers (evaluate --methods, see docs/baselines.md); needed only by who measures them")
+    for status in list_assets(folder, PEER_ASSETS):
+        asset = status.asset
+        there = f"{status.path} ({status.note})" if status.path.exists() else f"bring {asset.official}"
+        print_entry(status.state, asset.what, there, asset.source, asset.licence)
 
 
 def print_entry(state: str, what: str, there: str, origin: str, licence: str) -> None:

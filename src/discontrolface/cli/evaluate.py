@@ -51,9 +51,9 @@ def evaluate(
     weights: Annotated[
         list[str] | None,
         typer.Option(
-            help="Weights of a method that brings its own (diffusionrig); or, under a name of yours, a folder that `train` wrote or a preset's: "
-            "our methods with these too. Repeat it for more.",
-            metavar="NAME=FOLDER",
+            help="Weights of a peer (docs/baselines.md): its official file, or a folder that `train` wrote; without it those of `assets import`. "
+            "Or, under a name of yours, a folder that `train` wrote or a preset's: our methods with these too. Repeat it for more.",
+            metavar="NAME=PATH",
         ),
     ] = None,
     inception: Annotated[Path | None, typer.Option(help="For FID and KID: pytorch-fid's Inception weights.")] = None,
@@ -72,6 +72,7 @@ def evaluate(
 ) -> None:
     """Measure edits: drawn pairs or people's photos with their true results, a folder of photos, or shards; several methods side by side."""
     with plain_errors():
+        from discontrolface.baselines.peer_weights import peer_weights
         from discontrolface.common.parallel import cores
         from discontrolface.evaluation.methods import method_names
         from discontrolface.evaluation.other_weights import other_columns, split_weights
@@ -82,7 +83,8 @@ def evaluate(
 
         measures = Measures(inception, lpips_backbone, lpips_linear, arcface, has_identity())
         names = method_names(methods)
-        own, compared = split_weights(parse_folders("--weights", weights or []))
+        own, compared = split_weights(parse_folders("--weights", weights or [], files=True))
+        own |= peer_weights(names, own, assets_dir)
         setup = Setup(
             preset_folder(preset, assets_dir),
             assets_dir,

@@ -117,7 +117,7 @@ METHODS = {
     "warp": MethodEntry("mesh warp", warp),
     "diffae": networked("plain Diff-AE (no control)", diffae(inverted=False)),
     "diffae-inverted": networked("plain Diff-AE, x_T by inversion", diffae(inverted=True), usual=False),
-    "default": networked("ours, as `edit` does it unless told otherwise", ours({}), False, ("start", *TEMPERATURE)),
+    "ours": networked("ours, as `edit` does it unless told otherwise", ours({}), False, ("start", *TEMPERATURE)),
     "one-step": networked("ours, one prediction from noise", ours({"start": "noise", "temperature": 1.0, "steps": 1})),
     "cool-one-step": networked(
         "ours, one prediction from noise at the preset's temperature", ours({"start": "noise", "steps": 1}), False, TEMPERATURE

@@ -19,7 +19,7 @@ from discontrolface.evaluation.group_tables import EDIT, Edits, estimate, group_
 from discontrolface.evaluation.metrics import METRICS
 
 BEGIN, END = "<!-- figures by group: begin -->", "<!-- figures by group: end -->"
-METHODS: Final = ("photo", "warp", "default", "one-step")  # and every column of other weights
+METHODS: Final = ("photo", "warp", "ours", "one-step")  # and every column of other weights
 SHOWN: Final = {"psnr": 1, "hidden_psnr": 1, "ssim": 3, "identity_truth": 3, "blendshapes": 3, "smile": 3}  # with their digits
 
 

@@ -57,9 +57,12 @@ def other_columns(methods: Sequence[str], folders: Mapping[str, Path]) -> tuple[
 
 
 def split_weights(folders: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, Path]]:
-    """(of methods that bring their own, by method; of ours, by the user's name). UserError for a method that uses a preset's."""
+    """(of methods that bring their own, by method; of ours, by the user's name). UserError for a method that uses a preset's, and a file of ours."""
     table = method_table()
     own = {name: folder for name, folder in folders.items() if name in table}
+    files = [name for name, path in folders.items() if name not in table and not path.is_dir()]
+    if files:
+        raise UserError(f"--weights {files[0]}: {folders[files[0]]} is a file; give a folder that `train` wrote, or a preset's")
     wrong = [name for name in own if table[name].networks]
     if wrong:
         raise UserError(

@@ -262,7 +262,7 @@ def identities(setup: Setup) -> dict[str, Identity]:
     for name in setup.methods:
         out[name] = {key: getattr(sampling, key) for key in method_table()[name].depends}
         if name in weights:
-            out[name] = {f"weights of {name}": file_id(weights[name] / WEIGHTS)}
+            out[name] = {f"weights of {name}": file_id(weights[name] / WEIGHTS if weights[name].is_dir() else weights[name])}
     for other in setup.others:
         out[other.name] = {f"weights of {other.label}": " ".join(map(file_id, other.files))}
         if not is_preset(other.folder):

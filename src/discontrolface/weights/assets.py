@@ -1,4 +1,4 @@
-"""The files of the paper preset: what they are, where they come from, under which licence; recognising, checking, converting, storing them.
+"""The files that the user brings (asset_table.py): recognising, checking, converting, storing them.
 
 Nothing is downloaded here and nothing licensed is passed on: the user brings the official files, and `import_asset` says what each one is by its
 content, converts it to safetensors (no pickle stays behind) and writes it into one folder, with a manifest of checksums.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,87 +20,12 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.files import replace_folder, write_atomically
 from discontrolface.common.folders import default_folder
 from discontrolface.common.pixels import to_float
+from discontrolface.weights.asset_table import ASSETS, PAPER_HEAD, PEER_ASSETS, Asset
 
 if TYPE_CHECKING:
     import torch
 
 MANIFEST: Final = "assets.json"
-PAPER_HEAD: Final = "flame"
-FLAME_PAGE: Final = "https://flame.is.tue.mpg.de"
-FLAME_LICENCE: Final = "FLAME's model licence (flame.is.tue.mpg.de/modellicense.html; it differs between the versions)"
-DECA_PAGE: Final = "https://github.com/yfeng95/DECA (folder data)"
-DECA_LICENCE: Final = "DECA's licence: non-commercial scientific research (file LICENSE of the repository)"
-
-
-@dataclass(frozen=True)
-class Asset:
-    """One file of the preset. filename: its name in the folder. official: what it is called at its source. needed: whether edits work without it."""
-
-    key: str
-    filename: str
-    what: str
-    official: str
-    source: str
-    licence: str
-    needed: bool = True
-
-
-ASSETS: Final[tuple[Asset, ...]] = (
-    Asset(
-        "flame",
-        "flame.safetensors",
-        "the head model",
-        "generic_model.pkl (FLAME 2020) or flame2023.pkl",
-        f"{FLAME_PAGE}/download.php",
-        FLAME_LICENCE,
-    ),
-    Asset("landmarks", "landmarks.safetensors", "where the landmarks lie on it", "landmark_embedding.npy", DECA_PAGE, DECA_LICENCE),
-    Asset("topology", "topology.safetensors", "its texture coordinates", "head_template.obj", DECA_PAGE, DECA_LICENCE),
-    Asset(
-        "regressor",
-        "regressor.safetensors",
-        "the networks that read a photo, with the detail branch",
-        "EMOCA's checkpoint (EMOCA_v2_lr_mse_20/detail/checkpoints/*.ckpt) or, with weaker expressions, DECA's deca_model.tar",
-        "https://emoca.is.tue.mpg.de (DECA: https://github.com/yfeng95/DECA)",
-        "EMOCA's licence (emoca.is.tue.mpg.de/license.html): non-commercial scientific research",
-    ),
-    Asset("detail_mask", "detail_mask.safetensors", "where wrinkles count", "uv_face_eye_mask.png", DECA_PAGE, DECA_LICENCE),
-    Asset("detail_fixed", "detail_fixed.safetensors", "the constant displacement", "fixed_displacement_256.npy", DECA_PAGE, DECA_LICENCE),
-    Asset(
-        "texture",
-        "texture.safetensors",
-        "the texture space (albedo of the snapshot)",
-        "FLAME_texture.npz, or FLAME_albedo_from_BFM.npz",
-        f"{FLAME_PAGE}/download.php (BFM: https://github.com/TimoBolkart/BFM_to_FLAME)",
-        "FLAME texture: CC BY-NC-SA 4.0; the one from BFM: the Basel Face Model's licence",
-        needed=False,
-    ),
-    Asset(
-        "masks",
-        "masks.safetensors",
-        "its regions (lips, ears, neck)",
-        "FLAME_masks.pkl",
-        f"{FLAME_PAGE}/download.php",
-        FLAME_LICENCE,
-        needed=False,
-    ),
-    Asset(
-        "diffae",
-        "diffae",
-        "the backbone, Diff-AE FFHQ256",
-        "ffhq256_autoenc/last.ckpt",
-        "https://github.com/phizaz/diffae (section Checkpoints)",
-        "MIT (code); FFHQ's terms for what it was trained on",
-    ),
-    Asset(
-        "exp_facenet",
-        "exp_facenet",
-        "the control network",
-        "the folder exp_facenet/ that `discontrolface train` writes",
-        "the authors have not published theirs: train it",
-        "yours",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -112,11 +38,11 @@ class AssetStatus:
     note: str
 
 
-def list_assets(folder: str | Path | None = None) -> list[AssetStatus]:
-    """Every asset of the paper preset, in order, checked against the manifest's checksums."""
+def list_assets(folder: str | Path | None = None, assets: Sequence[Asset] = ASSETS) -> list[AssetStatus]:
+    """Every asset of the paper preset (or of another table), in order, checked against the manifest's checksums."""
     place = _place(folder)
     manifest = _manifest(place)
-    return [_status(asset, place, manifest.get(asset.key)) for asset in ASSETS]
+    return [_status(asset, place, manifest.get(asset.key)) for asset in assets]
 
 
 def paper_missing(folder: str | Path | None = None) -> list[str]:
@@ -135,13 +61,13 @@ def paper_missing(folder: str | Path | None = None) -> list[str]:
 def import_asset(path: str | Path, folder: str | Path | None = None) -> AssetStatus:
     """Recognise an official file by its content, convert it, store it. Its name plays no part.
 
-    Raises UserError for a file that is none of `ASSETS`, is damaged, or has a wrong shape; nothing in it is executed.
+    Raises UserError for a file that is none of `ASSETS` and `PEER_ASSETS`, is damaged, or has a wrong shape; nothing in it is executed.
     """
     path, place = Path(path), _place(folder)
     if not path.exists():
         raise UserError(f"{path} does not exist; give the path of an official file.")
     key, content = recognise(path)
-    asset = next(a for a in ASSETS if a.key == key)
+    asset = next(a for a in (*ASSETS, *PEER_ASSETS) if a.key == key)
     place.mkdir(parents=True, exist_ok=True)
     if callable(content):
         replace_folder(content, place / asset.filename)
@@ -179,7 +105,7 @@ def recognise(path: Path) -> tuple[str, Content]:
     for key, test, parse in _ARRAYS:
         if test(content):
             return key, parse(content, str(path))
-    raise UserError(f"{path} is none of the preset's files; known are {', '.join(a.official for a in ASSETS)}.")
+    raise UserError(f"{path} is none of the files that are known: {', '.join(a.official for a in (*ASSETS, *PEER_ASSETS))}.")
 
 
 def _has(*keys: str) -> Callable[[Any], bool]:
@@ -277,6 +203,9 @@ def _recognise_checkpoint(path: Path) -> tuple[str, Content]:
     from discontrolface.weights.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(path)
+    for peer in PEER_ASSETS:
+        if peer.marker and any(key.endswith(peer.marker) for key in checkpoint):
+            return peer.key, pkgutil.resolve_name(peer.importer)(path).save_pretrained
     for prefix in ("deca.", ""):
         if f"{prefix}E_flame.layers.2.bias" in checkpoint:
             from discontrolface.face.regress import FaceRegressor

@@ -15,7 +15,8 @@ from typing import Any
 from discontrolface.common.errors import UserError
 from discontrolface.common.folders import default_folder
 from discontrolface.face.heads.registry import head_names
-from discontrolface.weights.assets import PAPER_HEAD, paper_missing
+from discontrolface.weights.asset_table import PAPER_HEAD
+from discontrolface.weights.assets import paper_missing
 
 USUAL_SIZE = 256  # pixels, the paper's
 
