@@ -24,7 +24,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 demo: install
-	$(BIN)/python examples/demo.py --output $(OUT)
+	$(BIN)/discontrolface demo --output $(OUT) --overwrite
 
 # The page with the sliders, for this machine's browser: http://127.0.0.1:7860/. PORT=... for another port.
 studio: $(VENV)/.installed-studio
@@ -59,7 +59,7 @@ METHODS := photo,warp,diffae,one-step,draft,noise,cool-noise$(if $(RIG),$(comma)
 ONE_SHOT := draft,noise,cool-noise,draft-personal,noise-personal
 results-docs: install-dev
 	mkdir -p out/photos
-	cp examples/*.png out/photos
+	cp src/discontrolface/assets/example/*.png out/photos
 	$(BIN)/discontrolface evaluate -o out/pairs.json --count 200 --methods $(METHODS) $(if $(RIG),--weights diffusionrig=$(RIG)) --report out/pairs.html --overwrite
 	$(BIN)/discontrolface evaluate -o out/one-shot.json --count 8 --methods photo,warp,$(ONE_SHOT) --overwrite
 	$(BIN)/discontrolface evaluate out/photos -o out/photo.json --methods photo,warp,$(ONE_SHOT) --overwrite
@@ -92,7 +92,7 @@ controls-docs: install
 
 # docs/sweep.webp, the moving picture of the README
 sweep: install
-	$(BIN)/python examples/sweep.py
+	$(BIN)/python scripts/sweep.py
 
 # the documentation as a site in out/site
 site: install-dev

@@ -22,7 +22,9 @@ from typing import Any
 
 from PIL import Image, ImageEnhance
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+from discontrolface.common.example import example_photo
+
+PHOTO = example_photo()
 KEYS = ("yaw", "expression.jawOpen", "expression.smile", "pitch", "expression.browsUp")
 
 

@@ -16,7 +16,9 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+from discontrolface.common.example import example_photo
+
+PHOTO = example_photo()
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WIDTH = 900  # pixels of a written picture
 READY = "() => !studio.sending && !studio.stage.drawing"

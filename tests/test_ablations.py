@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from discontrolface import Editor, UserError
 from discontrolface.cli.app import app
+from discontrolface.common.example import example_photo
 from discontrolface.common.snapshot_spec import OPEN_MAPS, PAPER_MAPS
 from discontrolface.common.statistics import Estimate, paired_difference
 from discontrolface.evaluation import ablation_run, ablations
@@ -33,7 +34,7 @@ from discontrolface.nets.presets import debug_config
 from discontrolface.reports.content import IntervalPlot, Plot
 from discontrolface.reports.pictures import small_jpeg
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 ON_PAIRS = tuple(name for name in ablations.NAMES if name != "detail")
 
 

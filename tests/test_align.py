@@ -1,7 +1,5 @@
 """The crop, its inverse, and the way back into the photo."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter, laplace, map_coordinates
 
+from discontrolface.common.example import example_photo
 from discontrolface.common.pixels import to_float
 from discontrolface.editing.composite import Motion, paste_back
 from discontrolface.editing.detail import down, fuse_detail, up
@@ -20,7 +19,7 @@ from discontrolface.face.landmarks import FaceLandmarker, Landmarks
 from discontrolface.geometry.affine import apply_affine, invert_affine
 from discontrolface.render.carry import moved_by
 
-PHOTO = Path(__file__).parent.parent / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
+from discontrolface.common.example import example_photo
 from discontrolface.editing import editor as editor_module
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalWeights
 from discontrolface.editing.personal_cache import PersonalCache
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from discontrolface.cli.app import app
+from discontrolface.common.example import example_photo
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 def run(*arguments: str | Path) -> Result:

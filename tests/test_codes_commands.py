@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from discontrolface.cli.app import app
+from discontrolface.common.example import example_photo
 from discontrolface.common.provenance import read_provenance
 from discontrolface.diffusion.attributes import AttributeDirections
 from discontrolface.nets.exp_facenet import PAPER_MAPS
@@ -20,7 +21,7 @@ from discontrolface.training.latent import LatentTraining, train_latent
 from discontrolface.weights.official import CELEBA_ATTRIBUTES
 
 ROOT = Path(__file__).parents[1]
-PHOTO = ROOT / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 def run(*arguments: str | Path) -> Result:

@@ -15,12 +15,13 @@ from PIL import Image
 from discontrolface.comfy.controls import AS_IT_IS, CONTROL_NODES
 from discontrolface.comfy.plan import Plan
 from discontrolface.common.errors import UserError
+from discontrolface.common.example import example_photo
 from discontrolface.face.controls import CONTROLS
 from discontrolface.face.heads.registry import find_head
 from discontrolface.face.parameters import FaceParameters
 
 FOLDER = Path(__file__).parents[1] / "comfyui"
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 BUILT_IN = {"IMAGE", "MASK", "STRING", "INT", "FLOAT", "BOOLEAN"}
 
 

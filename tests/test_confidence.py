@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from discontrolface.common.example import example_photo
 from discontrolface.common.images import Photo
 from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
@@ -20,7 +21,7 @@ from discontrolface.face.regions_of_faces import mesh_region
 from discontrolface.geometry.rotations import head_rotation, to_axis_angle
 from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_parameters, render_scene
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 @pytest.fixture(scope="module")

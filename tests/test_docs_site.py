@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
+from discontrolface.common.example import example_photo
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/index.md", "docs/animate.md")
@@ -35,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     pytest.importorskip("av", reason="extra `video` is not installed")
     out = tmp_path_factory.mktemp("quickstart")
-    with Image.open(ROOT / "examples" / "astronaut.png") as photo:
+    with Image.open(example_photo()) as photo:
         picture = photo.convert("RGB")
     for name in ("photo.jpg", "other.jpg"):
         picture.save(out / name, quality=95)

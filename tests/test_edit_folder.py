@@ -10,9 +10,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
+from discontrolface.common.example import example_photo
 from discontrolface.common.provenance import read_provenance
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 def run(*arguments: object) -> tuple[int, str]:

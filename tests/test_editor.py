@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from discontrolface import Editor, UserError
+from discontrolface.common.example import example_photo
 from discontrolface.common.images import load_photo, save_photo
 from discontrolface.common.provenance import read_provenance
 from discontrolface.editing.person import Person
 from discontrolface.editing.personalize import OneShot
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,17 @@ asked change, the range in which what is read again must lie. Both readings, bef
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from discontrolface import Editor, FaceParameters, UserError
+from discontrolface.common.example import example_photo
 from discontrolface.editing.person import Person
 from discontrolface.render.shade import sh_shading
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 Reading = Callable[[FaceParameters], float]
 

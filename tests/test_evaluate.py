@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
+from discontrolface.common.example import example_photo
 from discontrolface.common.pixels import to_float, to_uint8
 from discontrolface.common.statistics import Estimate
 from discontrolface.editing import method as method_room
@@ -37,7 +38,7 @@ from discontrolface.nets.presets import debug_config
 from discontrolface.reports import to_markdown
 from discontrolface.reports.content import Report, Table
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 QUICK = Measures(identity=False)
 DRAWN = functools.lru_cache(maxsize=16)(trials.make_pair)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import lsq_linear
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.example import example_photo
 from discontrolface.face.blendshape_network import NAMES
 from discontrolface.face.box_qp import solve_box_qp
 from discontrolface.face.embeddings import LandmarkEmbedding
@@ -26,7 +25,7 @@ from discontrolface.render.light_presets import LIGHT_PRESETS
 from discontrolface.render.shade import mean_face_shading
 from discontrolface.render.snapshot import render_snapshot
 
-ASTRONAUT = Path(__file__).parents[1] / "examples" / "astronaut.png"
+ASTRONAUT = example_photo()
 SIZE = 256
 
 

@@ -19,6 +19,7 @@ from discontrolface import Editor, UserError
 from discontrolface.cli.app import app
 from discontrolface.cli.controls import OtherFace
 from discontrolface.cli.faces import parse_edit, read_edits
+from discontrolface.common.example import example_photo
 from discontrolface.common.provenance import read_provenance
 from discontrolface.editing.composite import Patch
 from discontrolface.editing.group import join
@@ -85,7 +86,7 @@ def test_all_faces_are_read_in_the_order_of_their_numbers(preset: Path, photo: P
 
 
 def test_a_face_of_another_photo_is_chosen_by_its_number(preset: Path, photo: Path, tmp_path: Path) -> None:
-    source = Path(__file__).parents[1] / "examples" / "astronaut.png"
+    source = example_photo()
     edit = ["edit", source, "-q", "--preset", preset, "--steps", "1"]
     written = {}
     for name, options in {

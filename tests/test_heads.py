@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from discontrolface import Editor, UserError
+from discontrolface.common.example import example_photo
 from discontrolface.common.images import load_photo
 from discontrolface.editing.personalize import OPEN_ONE_SHOT
 from discontrolface.editing.reading import Reader
@@ -20,7 +21,7 @@ from discontrolface.face.heads.open import FittedReader
 from discontrolface.face.heads.registry import find_head, head_names, register_head
 from discontrolface.face.transfer import rebuilt
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 def few_shapes(options: HeadOptions) -> HeadModel:

@@ -3,7 +3,6 @@
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.example import example_photo
 from discontrolface.common.images import load_photo
 from discontrolface.face import landmark_sets as sets
 from discontrolface.face.landmarks import FaceLandmarker, Landmarks, eye_opening
 from discontrolface.face.regions_of_faces import Region
 from discontrolface.geometry.affine import apply_affine, invert_affine, sample_affine
 
-PHOTO = Path(__file__).parent.parent / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from discontrolface.bench.network_stages import edit_stages, personal_stages
 from discontrolface.bench.photo_stages import reading_stages
 from discontrolface.bench.stage import Workload
 from discontrolface.cli.app import app
+from discontrolface.common.example import example_photo
 from discontrolface.common.provenance import read_provenance
 from discontrolface.common.snapshot_spec import OPEN_MAPS, PAPER_MAPS
 from discontrolface.editing.person import Person
@@ -29,7 +30,7 @@ from discontrolface.face.codes import read_codes
 from discontrolface.face.geometry import DetailGeometry
 from discontrolface.weights.shipped import SHIPPED, list_shipped
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 def run(*arguments: str | Path) -> Result:

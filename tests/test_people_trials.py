@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
+from discontrolface.common.example import example_photo
 from discontrolface.common.pixels import to_float
 from discontrolface.common.statistics import bootstrap_mean, paired_difference
 from discontrolface.editing.editor import Editor
@@ -31,7 +32,7 @@ from discontrolface.nets.presets import debug_config
 from discontrolface.reports.content import Report, Table
 from discontrolface.weights.preset import load_preset
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 MAPS = ("normals", "lambertian", "preview", "visibility")
 TABLE = """file,person,view,expression,age,gender,ethnicity
 a/other.png,a,left_3quarter,smiling,24,female,east_asian

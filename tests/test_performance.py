@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
+from discontrolface.common.example import example_photo
 from discontrolface.editing.animate import Kept, animate
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.performance import Driving, Performance, driven, load_performance, save_performance
@@ -114,7 +115,7 @@ def test_wrong_choices_are_refused(wrong: dict[str, object]) -> None:
         Driving(**wrong)  # type: ignore[arg-type]
 
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 def test_a_stopped_animation_goes_on_where_it_was(performer: Performance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from discontrolface.common.errors import UserError
+from discontrolface.common.example import example_photo
 from discontrolface.common.pixels import to_float
 from discontrolface.common.snapshot_spec import OPEN_MAPS, PAPER_MAPS, SnapshotSpec
 from discontrolface.common.tensors import to_network
@@ -49,7 +50,7 @@ def editor(tmp_path_factory: pytest.TempPathFactory) -> Editor:
 
 @pytest.fixture(scope="module")
 def person(editor: Editor) -> Person:
-    return editor.read(ROOT / "examples" / "astronaut.png")
+    return editor.read(example_photo())
 
 
 @torch.no_grad()

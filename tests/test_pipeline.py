@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
+from discontrolface.common.example import example_photo
 from discontrolface.common.snapshot_spec import PAPER_MAPS, SnapshotSpec
 from discontrolface.diffusion.sampling import Step
 from discontrolface.diffusion.settings import STARTS, Sampling
@@ -27,7 +28,7 @@ from discontrolface.synthetic.portraits import HELD_OUT, make_pair
 from discontrolface.weights.manifest import open_folder
 from discontrolface.weights.preset import read_manifest
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from discontrolface.common.example import example_photo
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.render import raster_kernels, raster_plain
 from discontrolface.render.raster import Raster
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 def by_kernels(points: np.ndarray, faces: np.ndarray, height: int, width: int, cull: bool) -> Raster:

@@ -13,8 +13,9 @@ import pytest
 
 from discontrolface.cli.source import Source
 from discontrolface.common.errors import UserError
+from discontrolface.common.example import example_photo
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 def imported(code: str, modules: list[str]) -> list[str]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from discontrolface import Editor
+from discontrolface.common.example import example_photo
 from discontrolface.common.images import load_photo
 from discontrolface.editing.toning import Toning
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 def toned(array: np.ndarray, kind: str) -> np.ndarray:

@@ -11,11 +11,12 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from discontrolface.cli.app import app
+from discontrolface.common.example import example_photo
 from discontrolface.common.provenance import read_provenance
 from discontrolface.editing.reading import Reader
 from discontrolface.face.confidence import LOW
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 @pytest.fixture(scope="module")

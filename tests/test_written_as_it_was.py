@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 from discontrolface import Editor
 from discontrolface.cli.app import app
+from discontrolface.common.example import example_photo
 from discontrolface.common.images import load_photo, save_photo
 from discontrolface.editing.editor import EditResult
 from discontrolface.editing.person import Person
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.raster import rasterize
 
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 @pytest.fixture(scope="module")

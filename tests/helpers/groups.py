@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.png"
+from discontrolface.common.example import example_photo
+
+PHOTO = example_photo()
 CENTRE, SIZE = (224.0, 117.0), 112.0  # of the face in the example photo, pixels
 HALF = 110  # of the square that is cut around it
 

@@ -8,15 +8,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from discontrolface.common.example import example_photo
 from discontrolface.editing.editor import Editor
 from discontrolface.studio.server import Settings, application
 
-PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.png"
+PHOTO = example_photo()
 
 
 def two_faces() -> bytes:

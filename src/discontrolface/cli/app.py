@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import warnings
+from typing import Annotated
 
 import typer
 
@@ -13,6 +14,7 @@ from discontrolface.cli.assets import assets_app
 from discontrolface.cli.attributes import attributes_app
 from discontrolface.cli.benchmark import benchmark
 from discontrolface.cli.cache import cache_app
+from discontrolface.cli.demo import demo
 from discontrolface.cli.doctor import doctor
 from discontrolface.cli.edit import edit
 from discontrolface.cli.evaluate import evaluate
@@ -26,6 +28,16 @@ from discontrolface.cli.sample import sample
 from discontrolface.cli.studio import studio
 from discontrolface.cli.train import train
 
+
+def print_version(asked: bool) -> None:
+    """`--version`: as the installed package has it."""
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("discontrolface"))
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="discontrolface",
     help="Edit a face photo through explicit 3D parameters: expression, head pose, gaze, light, shape.",
@@ -37,6 +49,7 @@ app.add_typer(assets_app, name="assets")
 app.add_typer(attributes_app, name="attributes")
 app.add_typer(cache_app, name="cache")
 for command in (
+    demo,
     read,
     personalize,
     edit,
@@ -54,6 +67,13 @@ for command in (
     doctor,
 ):
     app.command()(command)
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)] = False,
+) -> None:
+    """What stands before a command."""
 
 
 def main() -> None:

@@ -59,6 +59,13 @@ SHIPPED: Final[tuple[ShippedFile, ...]] = (
         APACHE,
         "4f36dded049db18d76048567439b2a7f58f1daabc00d78bfe8f3ad396a2d2082",
     ),
+    ShippedFile(
+        "example/astronaut.png",
+        "the example photo",
+        "Eileen Collins, NASA; as shipped with scikit-image",
+        "public domain",
+        "2418889d0d83962d51facc3832b55cf1849690018a1e873d1c551146555cd02f",
+    ),
     ShippedFile("open/preset.json", "how the networks are used", "this project", APACHE),
     ShippedFile("open/diffae", "the backbone", "trained by this project on portraits that it renders itself", APACHE),
     ShippedFile("open/exp_facenet", "the control network", "trained by this project on portraits that it renders itself", APACHE),

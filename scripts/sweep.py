@@ -4,10 +4,12 @@ import argparse
 import math
 from pathlib import Path
 
+from discontrolface.common.example import example_photo
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photo", type=Path, default=Path(__file__).parent / "astronaut.png")
+    parser.add_argument("--photo", type=Path, default=example_photo())
     parser.add_argument("--output", type=Path, default=Path("docs/sweep.webp"))
     parser.add_argument("--size", type=int, default=288, help="pixels")
     parser.add_argument("--frames", type=int, default=9, help="of each control")
