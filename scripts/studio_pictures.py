@@ -81,6 +81,7 @@ def tour(browser: Any, address: str, out: Path, scratch: Path) -> None:
         tab.wait_for_function(READY)
         shoot(tab, out / f"7-{layer}.webp")
     tab.locator("[name=layer][value=picture]").check()
+    measures_and_light(tab, out)
     tab.get_by_role("button", name="Render", exact=True).click()
     tab.wait_for_selector("#history figure")
     tab.wait_for_function("document.getElementById('kind').value === 'full render'")
@@ -115,6 +116,52 @@ def tour(browser: Any, address: str, out: Path, scratch: Path) -> None:
     phone.close()
 
 
+def measures_and_light(tab: Page, out: Path) -> None:
+    """The sliders of the shape by name, and the lamp where a user drags it; then back to the edit before."""
+    for box in tab.locator("#panel details[open]").all():
+        box.evaluate("element => { element.open = false; }")
+    for key, value in (("shape.jawWidth", 2), ("shape.noseLength", -1.5), ("shape.eyeHeight", 1.5)):
+        slide(tab, key, value)
+    tab.locator("[data-key='shape.jawWidth']").scroll_into_view_if_needed()
+    shoot(tab, out / "13-shape.webp")
+    pad = tab.locator("#lamp").bounding_box()
+    assert pad is not None
+    tab.mouse.move(pad["x"] + pad["width"] / 2, pad["y"] + pad["height"] / 2)
+    tab.mouse.down()
+    tab.mouse.move(pad["x"] + pad["width"] * 0.1, pad["y"] + pad["height"] * 0.4)
+    tab.mouse.up()
+    tab.wait_for_timeout(500)
+    tab.wait_for_function(READY)
+    shoot(tab, out / "14-light.webp")
+    for _ in range(4):
+        tab.get_by_role("button", name="Undo").click()
+        tab.wait_for_timeout(300)
+        tab.wait_for_function(READY)
+
+
+def camera_film(folder: Path) -> Path:
+    """The example photo as a film, which Chromium takes for a camera."""
+    picture = Image.open(PHOTO).convert("RGB")
+    picture.thumbnail((480, 480))
+    frame = Image.new("RGB", (640, 480), (120, 120, 120))
+    frame.paste(picture, ((640 - picture.width) // 2, 0))
+    y, cb, cr = frame.convert("YCbCr").split()
+    planes = b"".join(plane.tobytes() for plane in (y, cb.reduce(2), cr.reduce(2)))
+    (folder / "camera.y4m").write_bytes(b"YUV4MPEG2 W640 H480 F25:1 Ip A1:1 C420jpeg\n" + (b"FRAME\n" + planes) * 4)
+    return folder / "camera.y4m"
+
+
+def webcam(browser: Any, address: str, out: Path) -> None:
+    """The camera's dialog."""
+    tab = browser.new_page(viewport={"width": 1200, "height": 900})
+    tab.goto(address)
+    tab.wait_for_selector("body[data-studio=ready]")
+    tab.get_by_role("button", name="Webcam").click()
+    tab.wait_for_function("document.querySelector('dialog.webcam video')?.readyState >= 2")
+    shoot(tab, out / "15-webcam.webp")
+    tab.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("address", help="of a running studio")
@@ -127,6 +174,11 @@ def main() -> None:
     with sync_playwright() as p, tempfile.TemporaryDirectory() as scratch:
         browser = p.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         tour(browser, args.address, args.out, Path(scratch))
+        browser.close()
+        film = camera_film(Path(scratch))
+        camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+        browser = p.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu", *camera])
+        webcam(browser, args.address, args.out)
         browser.close()
 
 

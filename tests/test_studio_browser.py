@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from helpers.networks import write_tiny_preset
 from helpers.studio import PHOTO, running, two_faces
+from PIL import Image
 
 from discontrolface.common.provenance import read_provenance
 from discontrolface.editing.editor import Editor
@@ -36,11 +38,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def chromium() -> Iterator[Any]:
+    """What starts browsers: `chromium(flag, ...)`."""
     with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+        yield lambda *flags: p.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Any) -> Iterator[Any]:
+    browser = chromium()
+    yield browser
+    browser.close()
 
 
 class Page:
@@ -166,6 +174,101 @@ def test_faces_copy_personalize(browser: Any, address: str, tmp_path: Path) -> N
     page.tab.keyboard.press("Tab")
     page.tab.get_by_role("button", name="Personalize", exact=True).click()
     page.message("adapted to this face")
+    page.close()
+
+
+def test_the_light_that_was_read_stands_on_its_pad(browser: Any, address: str) -> None:
+    page = Page(browser, address)
+    page.open(PHOTO)
+    where = (
+        "(() => { const s = document.querySelector('#lamp i').style; return [parseFloat(s.left) / 50 - 1, 1 - parseFloat(s.top) / 50]; })()"
+    )
+    sides = """(() => { const c = document.createElement("canvas"); c.width = c.height = 110; const g = c.getContext("2d");
+        g.drawImage(document.querySelector("#lamp canvas"), 0, 0); const d = g.getImageData(0, 0, 110, 110).data;
+        const at = (x, y) => d[4 * (Math.round(y * c.height) * c.width + Math.round(x * c.width))]; return [at(0.2, 0.5), at(0.8, 0.5)]; })()"""
+    read = page.tab.evaluate("studio.state.light")
+    assert page.tab.evaluate(where) == pytest.approx(read["direction"][:2], abs=0.02)
+    words = page.tab.locator("#lamp-text").inner_text()
+    assert words.endswith(f"{round(100 * read['strength'])} %")
+    assert page.tab.get_by_role("application", name="Light").get_attribute("aria-valuetext") == words
+
+    def drag(x: float) -> None:
+        box = page.tab.locator("#lamp").bounding_box()
+        middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.tab.mouse.move(*middle)
+        page.tab.mouse.down()
+        page.tab.mouse.move(middle[0] + x * box["width"] / 2, middle[1])
+        page.tab.mouse.up()
+
+    page.tab.locator("#lamp").scroll_into_view_if_needed()
+    left = page.act(lambda: drag(-0.8))
+    dark, bright = reversed(page.tab.evaluate(sides))
+    assert bright > dark + 40
+    assert page.tab.locator("#lamp-text").inner_text() == "left, 40 %"
+    assert page.tab.evaluate(where) == pytest.approx([-0.8, 0], abs=0.03)
+    assert np.abs(page.act(lambda: drag(0.8)) - left).max() > 20
+    dark, bright = page.tab.evaluate(sides)
+    assert bright > dark + 40
+    page.click("Reset")
+    assert page.tab.evaluate(where) == pytest.approx(read["direction"][:2], abs=0.02)
+    assert page.tab.locator("#lamp-text").inner_text() == words
+    page.close()
+
+
+def test_the_shape_has_sliders_by_name(browser: Any, address: str) -> None:
+    page = Page(browser, address)
+    page.open(PHOTO)
+    before = page.pixels()
+    read = page.tab.evaluate("studio.state.values['shape.noseWidth']")
+    jaw = page.tab.evaluate("studio.state.values['shape.jawWidth']")
+    shown = page.tab.locator("[data-key='shape.noseWidth']").evaluate("element => Number(element.value)")
+    assert shown == pytest.approx(read, abs=0.05)
+    assert np.abs(page.slide("shape.noseWidth") - before).max() > 10
+    assert page.tab.evaluate("studio.state.values['shape.noseWidth']") == pytest.approx(4, abs=1e-3)
+    assert page.tab.evaluate("studio.state.values['shape.jawWidth']") == pytest.approx(jaw, abs=1e-3)  # it moved alone
+    page.tab.locator("#search").fill("nose")
+    labels = page.tab.locator("[data-group=shape] .control:visible span").all_inner_texts()
+    assert {"Nose length", "Nose width", "Nose depth", "Nose bridge"} <= set(labels)
+    page.close()
+
+
+def filmed(path: Path, frames: int = 4) -> Path:
+    """The example photo as a film of 640x480 without sound, what Chromium's pretended camera takes."""
+    picture = Image.open(PHOTO).convert("RGB")
+    picture.thumbnail((480, 480))
+    frame = Image.new("RGB", (640, 480), (120, 120, 120))
+    frame.paste(picture, ((640 - picture.width) // 2, (480 - picture.height) // 2))
+    y, cb, cr = frame.convert("YCbCr").split()
+    planes = b"".join(plane.tobytes() for plane in (y, cb.reduce(2), cr.reduce(2)))
+    path.write_bytes(b"YUV4MPEG2 W640 H480 F25:1 Ip A1:1 C420jpeg\n" + (b"FRAME\n" + planes) * frames)
+    return path
+
+
+def test_a_photo_by_webcam(chromium: Any, address: str, tmp_path: Path) -> None:
+    film = filmed(tmp_path / "camera.y4m")
+    camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={film}")
+    with contextlib.closing(chromium(*camera)) as browser:
+        page = Page(browser, address)
+        page.tab.get_by_role("button", name="Webcam").click()
+        page.tab.wait_for_function("document.querySelector('dialog.webcam video')?.videoWidth === 640")
+        page.tab.get_by_role("button", name="Close", exact=True).click()  # nothing was taken
+        assert page.tab.locator("dialog.webcam").count() == 0
+        page.tab.get_by_role("button", name="Webcam").click()
+        page.tab.wait_for_function("document.querySelector('dialog.webcam video')?.readyState >= 2")
+        page.tab.get_by_role("button", name="Take the photo").click()
+        page.tab.wait_for_function("performance.getEntriesByName('photo').length > 0")
+        assert page.tab.evaluate("studio.state.photo.width") == 640
+        assert page.tab.locator("dialog.webcam").count() == 0  # closed, and the camera with it
+        shown = page.pixels().reshape(64, 64, 4)[..., :3]
+        assert shown[20:50, 20:44].std() > 20  # a face, not the camera's grey
+        assert np.abs(page.slide("yaw").reshape(64, 64, 4)[..., :3] - shown).max() > 20
+        page.close()
+
+
+def test_a_browser_without_a_camera_says_so(browser: Any, address: str) -> None:
+    page = Page(browser, address)
+    page.tab.get_by_role("button", name="Webcam").click()
+    page.message("the browser gives no webcam")
     page.close()
 
 

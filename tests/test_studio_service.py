@@ -150,6 +150,28 @@ def test_the_lamp_comes_from_where_it_is_put(studio: Studio, session: Session) -
         studio.light_from(session, (0.0, 0.0, 0.0))
 
 
+def test_the_lamp_that_is_shown_is_the_one_that_lights(studio: Studio, session: Session) -> None:
+    read = studio.state(session)["light"]
+    assert np.hypot.reduce(read["direction"]) == pytest.approx(1, abs=1e-3)
+    assert 0 <= read["strength"] <= 1
+    for direction in ((-1.0, 0.0, 0.3), (0.5, 0.7, 0.4), (0.0, -0.6, 0.8), (0.1, 0.2, 0.9)):
+        studio.light_from(session, direction)
+        shown = studio.state(session)["light"]
+        assert shown["direction"] == pytest.approx(np.array(direction) / np.hypot.reduce(direction), abs=0.02)
+        assert shown["strength"] == pytest.approx(0.4, abs=0.01)  # what a lamp that is put adds
+        factors, (x, y, z) = np.array(shown["sphere"]), np.array(direction) / np.hypot.reduce(direction)
+        ball = [
+            factors @ [1, *n, n[0] * n[1], n[0] * n[2], n[1] * n[2], n[0] ** 2 - n[1] ** 2, 3 * n[2] ** 2 - 1]
+            for n in ((x, y, z), (-x, -y, z))
+        ]
+        if z < 0.8:
+            assert (ball[0] > ball[1] + 0.1).all()  # the ball is brighter where the lamp stands
+    studio.edit(session, {"light": "even"})
+    assert studio.state(session)["light"]["strength"] == pytest.approx(0, abs=0.01)
+    studio.reset(session)
+    assert studio.state(session)["light"] == read
+
+
 def test_copy_takes_the_chosen_face(studio: Studio, session: Session) -> None:
     with pytest.raises(UserError, match="photo to copy from"):
         studio.copy(session, ["expression"])

@@ -156,7 +156,10 @@ def confidence_row(confidence: Confidence) -> str:
 
 
 def reading_rows(face: FaceParameters) -> list[tuple[str, str]]:
-    """(what, values in words) of every control that a face shows; of blendshapes and shape the strong ones, strongest first."""
+    """(what, values in words) of every control that a face shows; of blendshapes and shape the strong ones, strongest first.
+
+    Of a shape with measurements these, not the coefficients.
+    """
     rows = []
     values = face.readable()
     for argument in CONTROLS.table.recorded:
@@ -164,6 +167,8 @@ def reading_rows(face: FaceParameters) -> list[tuple[str, str]]:
         if value is None:
             continue
         if argument.form == "mapping":
+            measures = [row for row in face.controls.controls if row.argument == argument.name and row.measures]
+            value = {row.name: row.read(face) for row in measures if row.read is not None} or value
             strong = sorted(((n, v) for n, v in value.items() if abs(v) >= argument.printed_from), key=lambda item: -abs(item[1]))
             rows.append((argument.name, ", ".join(f"{name} {number:.2f}" for name, number in strong) or argument.empty))
             continue

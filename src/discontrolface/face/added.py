@@ -24,7 +24,7 @@ def with_added(face: FaceParameters, *values: Mapping[str, Any]) -> FaceParamete
             face = state.finished()
         elif control.stage == Stage.CHANGE:
             face = face.edit(controls={control.key: _within(control, amount)})
-        elif control.stage == Stage.COMBINATION or control.read is None:
+        elif control.read is None or (control.stage == Stage.COMBINATION and control.blendshapes):
             face = _combined(control, face, amount)
         else:
             face = face.edit(controls={control.key: _within(control, control.read(face) + amount)})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal
 
 from discontrolface.face.control_table import DEGREES, DEVIATIONS, Control, Stage, checked_number
+from discontrolface.face.shape_rows import Measure
 
 if TYPE_CHECKING:
     from discontrolface.face.face_state import FaceState
@@ -77,6 +78,25 @@ def shape_direction(name: str, label: str, help: str, weights: Mapping[int, floa
         unit=DEVIATIONS,
         argument="shape",
         heads=heads,
+        stage=Stage.COMBINATION,
+        recorded=False,
+    )
+
+
+def shape_measure(measure: Measure) -> Control:
+    """The slider of a measurement of the face at rest: moves it alone, along the shape directions that the head model has for it."""
+    name = measure.name
+    return Control(
+        name=name,
+        group="shape",
+        label=measure.label,
+        help=measure.help,
+        apply=lambda state, value: state.set_shape_measure(name, value),
+        read=lambda face: face.shape_measure(name),
+        range=UNIT_VARIANCE_RANGE,
+        unit=DEVIATIONS,
+        argument="shape",
+        measures=(name,),
         stage=Stage.COMBINATION,
         recorded=False,
     )

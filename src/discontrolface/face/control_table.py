@@ -53,6 +53,7 @@ class Control:
     choices: tuple[str, ...] = ()  # the names of a choice
     heads: tuple[str, ...] = ()  # head models that have it; (): all
     blendshapes: tuple[str, ...] = ()  # names that a head needs to have it
+    measures: tuple[str, ...] = ()  # measurements of the shape that a head needs to have it
     stage: Stage = Stage.VALUE
     recorded: bool = True  # written in files, differences and readings; False for a combination: its parts are
     excludes: tuple[str, ...] = ()  # controls that may not be given together with it
@@ -67,9 +68,10 @@ class Control:
         """What errors call it: `yaw`, `gaze yaw`, `expression jawOpen`."""
         return self.key.replace(".", " ").replace("_", " ")
 
-    def is_on(self, head: str, blendshapes: Iterable[str]) -> bool:
-        """Whether a head model with this name and these blendshapes has it."""
-        return (not self.heads or head in self.heads) and set(self.blendshapes) <= set(blendshapes)
+    def is_on(self, head: str, blendshapes: Iterable[str], measures: Iterable[str] = ()) -> bool:
+        """Whether a head model with this name, these blendshapes and these measurements of the shape has it."""
+        named = not self.heads or head in self.heads
+        return named and set(self.blendshapes) <= set(blendshapes) and set(self.measures) <= set(measures)
 
     def checked(self, value: Any) -> Any:
         """The value in its range. UserError that names the control, the value and what may be given."""

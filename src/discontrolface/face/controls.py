@@ -13,9 +13,19 @@ import threading
 from typing import Final
 
 from discontrolface.face.blendshape_rows import BLENDSHAPE_ROWS
-from discontrolface.face.control_kinds import NAMED_RANGE, UNIT_VARIANCE_RANGE, blendshape, combination, gaze_angle, head_angle, head_turn
+from discontrolface.face.control_kinds import (
+    NAMED_RANGE,
+    UNIT_VARIANCE_RANGE,
+    blendshape,
+    combination,
+    gaze_angle,
+    head_angle,
+    head_turn,
+    shape_measure,
+)
 from discontrolface.face.control_table import DEGREES, DEVIATIONS, Argument, Coefficients, Control, ControlTable, Part, Stage
 from discontrolface.face.eye_look import GAZE_PITCH, GAZE_YAW
+from discontrolface.face.shape_rows import MEASURES
 from discontrolface.render.light_presets import LIGHT_PRESETS
 
 GROUPS: Final = (
@@ -45,7 +55,14 @@ ARGUMENTS: Final = (
         0.05,
         "neutral",
     ),
-    Argument("shape", "mapping", "Shape coefficients, standard deviations: 0=1.5,3=-1.", "N=VALUE,...", 1.0, "average"),
+    Argument(
+        "shape",
+        "mapping",
+        "Measurements of the face, or shape coefficients by number, standard deviations from the mean: jawWidth=1.5,3=-1.",
+        "NAME=VALUE,...",
+        1.0,
+        "average",
+    ),
 )
 
 PARTS: Final = (
@@ -178,7 +195,15 @@ NEUTRAL: Final = Control(
 BUILT_IN: Final = ControlTable(
     GROUPS,
     ARGUMENTS,
-    (*HEAD_ROWS, *COMBINATION_ROWS, *(blendshape(*row) for row in BLENDSHAPE_ROWS), *COEFFICIENT_ROWS, *LIGHT_ROWS, NEUTRAL),
+    (
+        *HEAD_ROWS,
+        *COMBINATION_ROWS,
+        *(blendshape(*row) for row in BLENDSHAPE_ROWS),
+        *map(shape_measure, MEASURES),
+        *COEFFICIENT_ROWS,
+        *LIGHT_ROWS,
+        NEUTRAL,
+    ),
     PARTS,
 )
 

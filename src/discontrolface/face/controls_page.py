@@ -28,6 +28,7 @@ A control has one name everywhere:
 slider needs. Values are absolute (15 is where the head ends, not how far it goes), but for those that say *adds*. Left and right are the person's
 own in names of blendshapes, and the picture's for head, gaze and light. What acts on much is applied first, so that `smile=1,mouthSmileLeft=0.2`
 keeps the 0.2. A blendshape's 1 is about a 1 of MediaPipe's blendshape network: what is asked is what is seen, and read.
+A measurement of the shape (`jawWidth`, `noseLength`, ...) moves alone, the others in the list stay; 0 is the head model's mean face.
 """
 
 OWN = """## A control of your own
@@ -100,7 +101,8 @@ def _cells(row: Control | Coefficients, table: ControlTable) -> tuple[str, ...]:
         )
     given = f"`{argument.option} {argument.metavar}`" if argument.form in ("vector", "choice") else f"`{argument.option}`"
     given = f"`{argument.option} {row.name}=`" if argument.form == "mapping" else given
-    heads = ", ".join(row.heads) or ("named blendshapes" if row.blendshapes else "all")
+    needs = "named blendshapes" if row.blendshapes else "with landmarks there" if row.measures else "all"
+    heads = ", ".join(row.heads) or needs
     sets = "" if row.stage != Stage.COMBINATION or not row.blendshapes else f" Sets {', '.join(row.blendshapes)}."
     return f"`{row.name}`", given, row.limits or "on or off", heads, row.label, row.help + sets
 

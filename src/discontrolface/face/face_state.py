@@ -68,6 +68,12 @@ class FaceState:
         """One coefficient by its number."""
         (self.expression if array == "expression" else self.shape)[index] = value
 
+    def set_shape_measure(self, name: str, value: float) -> None:
+        """A measurement of the face at rest, in standard deviations; the other measurements stay."""
+        if self._face.measures is None:
+            raise UserError(f"head model {self._face.head!r} has no measurement {name!r} of its shape")
+        self.shape = self._face.measures.moved(name, self.shape, value)
+
     # ---- joints, degrees
 
     def set_jaw(self, angle: float) -> None:

@@ -357,6 +357,7 @@ def read_face(
         albedo=region_colours(head.region_names),
         head=head.name,
         expression_names=head.expression_names,
+        measures=head.shape_measures,
     )
     lit = fit_light(picture, head, face)
     return FaceReading(face.with_(light=lit.light, albedo=lit.albedo), fit.report)

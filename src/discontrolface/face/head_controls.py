@@ -19,7 +19,15 @@ SMALLEST: Final = 5e-5  # what rounds to 0 in files
 class HeadControls:
     """The sliders of one head model. Make it with `head_controls`, which keeps it."""
 
-    def __init__(self, table: ControlTable, head: str, expression_names: Sequence[str], expression_count: int, shape_count: int) -> None:
+    def __init__(
+        self,
+        table: ControlTable,
+        head: str,
+        expression_names: Sequence[str],
+        expression_count: int,
+        shape_count: int,
+        measures: Sequence[str] = (),  # of the shape
+    ) -> None:
         self.table = table
         names = {
             "expression": tuple(expression_names) or tuple(map(str, range(expression_count))),
@@ -27,7 +35,7 @@ class HeadControls:
         }
         controls: dict[tuple[str, str], Control] = {}
         for row in table.rows:
-            if isinstance(row, Control) and row.is_on(head, expression_names):
+            if isinstance(row, Control) and row.is_on(head, expression_names, measures):
                 controls[row.argument, row.name] = row
             elif isinstance(row, Coefficients):
                 for index, name in enumerate(names[row.argument]):
@@ -156,12 +164,16 @@ class HeadControls:
     def _changed_entries(
         self, argument: Argument, value: Any, present: Mapping[str, float], changes: Mapping[str, Any], complete: bool
     ) -> dict[str, Any]:
-        """The entries of a mapping that differ, without those that another change sets, such as the lids that go with the old gaze."""
+        """The entries of a mapping that differ, without those that another change sets, such as the lids that go with the old gaze.
+
+        Combinations and measurements are never in `present`: who writes one means it.
+        """
         if value is None:
             return {}
         if not isinstance(value, dict):
             raise UserError(f"{argument.name} must be an object of names and values")
-        entries = {name: amount for name, amount in value.items() if amount != present.get(name, 0.0)}
+        recorded = {row.name for row in self._members[argument.name] if row.recorded}
+        entries = {name: amount for name, amount in value.items() if name not in recorded or amount != present.get(name, 0.0)}
         if complete:
             entries |= {name: 0.0 for name in present if name not in value}
         others = {row.name for name in changes for row in self._members[name]}
@@ -186,12 +198,13 @@ def difference(table: ControlTable, before: Mapping[str, Any], after: Mapping[st
 
 def head_controls(table: ControlTable, face: FaceParameters) -> HeadControls:
     """The controls of the head model that this face was read with."""
-    return _kept(table, face.head, face.expression_names, len(face.expression), len(face.shape))
+    measures = () if face.measures is None else face.measures.names
+    return _kept(table, face.head, face.expression_names, len(face.expression), len(face.shape), measures)
 
 
 @lru_cache(maxsize=32)
-def _kept(table: ControlTable, head: str, expression_names: tuple[str, ...], expression_count: int, shape_count: int) -> HeadControls:
-    return HeadControls(table, head, expression_names, expression_count, shape_count)
+def _kept(table: ControlTable, head: str, names: tuple[str, ...], expressions: int, shapes: int, measures: tuple[str, ...]) -> HeadControls:
+    return HeadControls(table, head, names, expressions, shapes, measures)
 
 
 def _rounded(value: float) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from discontrolface.face.face_state import FaceState
 from discontrolface.face.head_controls import HeadControls, difference, head_controls
 from discontrolface.face.layout import ARRAYS, EYE_LEFT, EYES, GLOBAL, JAW, NECK, Floats
 from discontrolface.face.parameters_json import WITH_GAINS
+from discontrolface.face.shape_measures import ShapeMeasures
 from discontrolface.geometry.rotations import head_angles, to_axis_angle, to_matrix
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class FaceParameters:
     albedo: Floats  # (R, 3) a colour per region of the head model: what the picture shows under a shading of 1 (no gamma), [0, 1]
     head: str = "open"  # the head model's name
     expression_names: tuple[str, ...] = ()  # (E,) or empty for a head without names
+    measures: ShapeMeasures | None = field(default=None, repr=False)  # what the head model's shape means; None: shape has numbers only
 
     def __post_init__(self) -> None:
         sizes: dict[str, tuple[int | None, ...]] = {
@@ -76,9 +78,11 @@ class FaceParameters:
         if names and (len(names) != len(self.expression) or len(set(names)) != len(names)):
             raise UserError(f"face parameters: {len(self.expression)} coefficients for {len(names)} expression names, or a name twice")
         object.__setattr__(self, "expression_names", names)
+        if self.measures is not None and self.measures.rows.shape[1] != len(self.shape):
+            raise UserError(f"face parameters: {len(self.shape)} shape coefficients for measurements of {self.measures.rows.shape[1]}")
 
     def __eq__(self, other: object) -> bool:
-        """Equal to the bit."""
+        """Equal to the bit. (What the head model says of its shape is no part of a face.)"""
         if not isinstance(other, FaceParameters):
             return NotImplemented
         same = all(np.array_equal(getattr(self, name), getattr(other, name)) for name in ARRAYS)
@@ -98,6 +102,7 @@ class FaceParameters:
             albedo=region_colours(head.region_names),
             head=head.name,
             expression_names=head.expression_names,
+            measures=head.shape_measures,
         )
 
     # ---- reading back
@@ -145,6 +150,12 @@ class FaceParameters:
         values = {name: float(value) / gain(self.head, name) for name, value in zip(names, self.expression, strict=True)}
         return {name: value for name, value in values.items() if abs(value) >= least}
 
+    def shape_measure(self, name: str) -> float:
+        """A measurement of the face at rest (face/shape_rows.py), standard deviations from the mean. UserError on a head without it."""
+        if self.measures is None:
+            raise UserError(f"head model {self.head!r} has no measurement {name!r} of its shape")
+        return self.measures.value(name, self.shape)
+
     def tensors(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
         """{name: tensor} of all arrays with a leading batch dimension of 1; float32 on the CPU unless said otherwise."""
         return batch_tensors([self], device, dtype)
@@ -172,7 +183,7 @@ class FaceParameters:
         jaw: float | None = None,  # degrees of the jaw joint, 0..30 (on the open head jawOpen is the better control)
         light: str | NDArray[np.floating] | None = None,  # a preset (brightness and tint stay) or (9, 3)
         light_rotation: float | None = None,  # degrees about the vertical axis, positive: to the image's right; +-180; after `light`
-        shape: Mapping[int | str, float] | None = None,  # {number: standard deviations}, +-4
+        shape: Mapping[int | str, float] | None = None,  # {measurement or number: standard deviations}, {"jawWidth": 1.5}, +-4
         neutral: bool = False,  # first set every blendshape and the jaw to 0 (gaze and head stay)
         controls: Mapping[str, Any] | None = None,  # any of these and any other control by name: {"gaze_yaw": 5, "smile": 0.8}
     ) -> FaceParameters:
@@ -269,6 +280,8 @@ class FaceParameters:
         document = parameters_json.read(text, [argument.name for argument in CONTROLS.table.recorded], source)
         try:
             face = base if document.exact is None else cls(**document.exact)
+            if base is not None and face is not None and (face.head, len(face.shape)) == (base.head, len(base.shape)):
+                face = face.with_(measures=base.measures)
             if face is None:
                 raise UserError("the part 'exact' is missing, and there is no face that the other values could change")
             if document.exact is not None and document.version < WITH_GAINS:

@@ -48,8 +48,9 @@ STAGE: Final = """
 PADS: Final = """
 <div id="pads">
   <div><div class="pad" id="gaze" role="application" tabindex="0" aria-label="Gaze: arrow keys move it"><i></i></div><small>gaze</small></div>
-  <div><div class="pad round" id="lamp" role="application" tabindex="0" aria-label="Light: arrow keys move the lamp"><i></i></div>
-  <small>light</small></div>
+  <div><div class="pad round" id="lamp" role="application" tabindex="0" aria-label="Light: arrow keys move the lamp">
+  <canvas width="110" height="110"></canvas><i></i></div>
+  <small>light <output id="lamp-text"></output></small></div>
 </div>"""
 
 PANEL: Final = """

@@ -15,7 +15,7 @@ from discontrolface.face.controls import CONTROLS
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.studio.control_rows import Row, control_rows, control_values
 from discontrolface.studio.jobs import DeviceQueue, Job
-from discontrolface.studio.lamp import with_lamp
+from discontrolface.studio.lamp import shown_light, with_lamp
 from discontrolface.studio.limits import Limits
 from discontrolface.studio.looks import available_looks, with_look
 from discontrolface.studio.pictures import DRAFT_RECORD, jpeg, mesh_layer, normals_layer
@@ -100,6 +100,7 @@ class Studio:
                 "remarks": _remarks(track.person),
                 "other": _faces(session.others),
                 "values": control_values(track.target),
+                "light": shown_light(track.target),
                 "edited": track.target.difference(track.person.parameters),
                 "can_undo": bool(track.back),
                 "can_redo": bool(track.forth),

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from discontrolface.common.errors import UserError
 from discontrolface.face.embeddings import ContourEmbedding, LandmarkEmbedding
 from discontrolface.face.flame import FlameArrays, flame_arguments
+from discontrolface.face.shape_measures import ShapeMeasures
 
 
 class HeadOutput(NamedTuple):
@@ -168,6 +169,15 @@ class HeadModel(nn.Module):
     def faces_tensor(self) -> Tensor:
         """`faces` as an int64 tensor (F, 3) on the CPU."""
         return torch.from_numpy(self.faces.astype(np.int64))
+
+    @cached_property
+    def shape_measures(self) -> ShapeMeasures:
+        """The measurements of the face that its landmarks allow, and how the shape coefficients move them."""
+        if self.embedding is None:
+            return ShapeMeasures.of(np.zeros((self.shape_count, 0, 3)), ())
+        points = self.landmarks(self.shape_dirs.detach().cpu().reshape(self.shape_count, -1, 3)).numpy()  # linear in the vertices
+        own = self.embedding.mediapipe
+        return ShapeMeasures.of(points, range(points.shape[1]) if own is None else own.tolist())
 
     def region_mask(self, *names: str) -> np.ndarray:
         """(V,) bool: vertices of any of these regions. Unknown names: UserError that lists the known ones."""

@@ -41,7 +41,7 @@ class Studio {
     this.panel = new Panel($("panel"), $("search"), info.controls, info.groups, (k, v) => this.moving(one(k, v)), (k, v) => this.moved(one(k, v)));
     const range = (key) => info.controls.find((row) => row.key === key)?.high ?? 1;
     this.setGaze = gazePad($("gaze"), [range("gaze_yaw"), range("gaze_pitch")], (m) => this.moving(m), (m) => this.moved(m));
-    lampPad($("lamp"), (m) => this.moving(m), (m) => this.moved(m));
+    this.setLamp = lampPad($("lamp"), $("lamp-text"), (m) => this.moving(m), (m) => this.moved(m));
     for (const name of info.looks) $("looks").append(button(name, () => this.change("look", { name })));
     for (const part of info.parts) $("parts").append(button(`Copy ${part}`, () => this.change("copy", { parts: [part], face: this.face })));
     const numbers = info.controls.filter((row) => row.kind === "number");
@@ -195,6 +195,7 @@ class Studio {
     this.turn++;
     this.panel.set(state.values);
     this.setGaze(state.values);
+    this.setLamp(state.light);
     $("undo").disabled = !state.can_undo;
     $("redo").disabled = !state.can_redo;
     $("badge").hidden = Object.keys(state.edited).length === 0;
