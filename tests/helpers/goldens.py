@@ -4,12 +4,15 @@ Of series and of decoder features every n-th pixel is stored, and two moments ov
 """
 
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+
+from helpers.official_recipe import recipe_tensor
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 FLAME_VERTICES = 642
@@ -48,6 +51,23 @@ def moments(planes: Tensor) -> Tensor:
     """(...,H,W) -> (...,2): mean and root mean square over the pixels of each plane."""
     x = planes.double()
     return torch.stack([x.mean((-2, -1)), x.square().mean((-2, -1)).sqrt()], -1).float()
+
+
+def peer_recipe(shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """Recipe weights of GIF and HeadNeRF by official key, with the exceptions of tests/goldens/README_networks.md: styles, densities that count."""
+    made = {}
+    for key, shape in shapes.items():
+        value = recipe_tensor(key, tuple(shape))
+        if key.startswith("z_to_w.") and key.endswith(".weight"):
+            value *= 100 * float(np.sqrt(shape[1]))
+        elif key.endswith(("modulation.weight", "conv.weight")):
+            value *= float(np.sqrt(np.prod(shape[1:])))
+        elif key.endswith("modulation.bias"):
+            value += 1
+        elif key.endswith("density_module.weight"):
+            value *= 20
+        made[key] = value
+    return made
 
 
 def close_to_golden(ours: Tensor, golden: dict[str, Tensor], key: str, tolerance: float, part: slice = slice(None)) -> None:

@@ -5,8 +5,19 @@ from typing import TYPE_CHECKING
 from discontrolface.common.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from discontrolface.weights.gif import import_gif as import_gif
+    from discontrolface.weights.headnerf import import_headnerf as import_headnerf
     from discontrolface.weights.official import import_attributes as import_attributes
     from discontrolface.weights.official import import_diffae as import_diffae
     from discontrolface.weights.official import import_latent as import_latent
 
-__getattr__ = lazy_names(__name__, {"import_attributes": "official", "import_diffae": "official", "import_latent": "official"})
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "import_attributes": "official",
+        "import_diffae": "official",
+        "import_gif": "gif",
+        "import_headnerf": "headnerf",
+        "import_latent": "official",
+    },
+)
