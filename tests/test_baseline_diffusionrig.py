@@ -1,4 +1,4 @@
-"""The DiffusionRig baseline: what it sees, that all of it learns, its cost, its pairs with albedo, and the edits it makes."""
+"""DiffusionRig in the open preset's size: what it sees, that all of it learns, its cost, its pairs with albedo, and the edits it makes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +10,18 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from discontrolface.baselines import register_stages
-from discontrolface.baselines.diffusionrig import BUFFERS, DiffusionRigBaseline
-from discontrolface.baselines.rig_method import RigMethod, load_rig
+from discontrolface.baselines.rig_method import RigMethod, rig_method
 from discontrolface.common.errors import UserError
+from discontrolface.diffusion.settings import Sampling
+from discontrolface.editing.editor import Editor
+from discontrolface.editing.method import MethodContext
 from discontrolface.editing.reading import Reader
 from discontrolface.evaluation.trials import Bench, held_out_pair
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.heads.base import HeadModel
-from discontrolface.nets.presets import debug_config
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.nets.diffusion_rig import MAPS, DiffusionRig, physical_buffers
+from discontrolface.nets.presets import debug_config, open_diffae_config
 from discontrolface.training.albedo import draw_folder
 from discontrolface.training.config import TrainConfig, load_config
 from discontrolface.training.cost import count
@@ -28,13 +32,13 @@ from discontrolface.training.train import train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 register_stages()
-TINY = TrainConfig(stage="diffusionrig", network="debug", steps=10, batch=4, lr=4e-3, ema=0.9, mask_patch=4, snapshot_maps=BUFFERS)
+TINY = TrainConfig(stage="diffusionrig", network="debug", steps=10, batch=4, lr=4e-3, ema=0.9, mask_patch=4, snapshot_maps=MAPS)
 
 
-def small(seed: int = 0) -> DiffusionRigBaseline:
+def small(seed: int = 0) -> DiffusionRig:
     """With random weights everywhere: layers that start at zero would hide what they are given."""
     torch.manual_seed(seed)
-    network = DiffusionRigBaseline.sized_as(debug_config()).eval()
+    network = DiffusionRig.sized_as(debug_config(), "open").eval()
     with torch.no_grad():
         for p in network.parameters():
             if not p.any():
@@ -68,18 +72,18 @@ def with_albedo(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_size_of_the_open_baseline() -> None:
     """Parameters and operations as the docs state them; the published number of channels and width of the code."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        network = DiffusionRigBaseline()
-        network(torch.empty(1, 3, 256, 256), torch.empty(1).long(), torch.empty(1, 64), torch.empty(1, 9, 256, 256))
+        network = DiffusionRig.sized_as(open_diffae_config(), "open")
+        network(torch.empty(1, 3, 256, 256), torch.empty(1).long(), torch.empty(1, 9, 256, 256), torch.empty(1, 64))
     assert counter.get_total_flops() == pytest.approx(7.001e9, rel=1e-3)
     assert sum(p.numel() for p in network.unet.parameters()) == 6_480_240
-    assert sum(p.numel() for p in network.encoder.parameters()) == 1_200_672
+    assert sum(p.numel() for p in network.encoder.parameters()) == 1_588_504
     assert network.unet.stem.in_channels == (3 + 9) * 16
     config = load_config(CONFIGS / "baseline_diffusionrig.yaml")
     built = empty(config).model.config
     assert all(built[name] == value for name, value in network.config.items() if not name.startswith("_"))
     cost, ours = count(config), count(load_config(CONFIGS / "open_expfacenet.yaml"))
-    assert (cost.trained, cost.frozen) == (7_680_912, 0)
-    assert cost.step == pytest.approx(8.978e9, rel=1e-3)
+    assert (cost.trained, cost.frozen) == (8_068_744, 0)
+    assert cost.step == pytest.approx(9.882e9, rel=1e-3)
     assert ours.step == pytest.approx(12.495e9, rel=1e-3)
 
 
@@ -88,16 +92,16 @@ def test_every_buffer_channel_and_the_code_change_the_picture() -> None:
     x, t, photo, buffers = inputs()
     z = network.encode(photo)
     assert z.shape == (2, 64)
-    made = network(x, t, z, buffers)
+    made = network(x, t, buffers, z)
     assert made.shape == x.shape
     for channel in range(9):
         other = buffers.clone()
         other[:, channel] *= -1
-        assert (network(x, t, z, other) - made).abs().mean() > 1e-3, f"buffer channel {channel}"
-    assert (network(x, t, z.flip(0), buffers) - made).abs().mean() > 1e-3
-    assert (network(x, t, network.encode(photo * 0.5), buffers) - made).abs().mean() > 1e-4
+        assert (network(x, t, other, z) - made).abs().mean() > 1e-3, f"buffer channel {channel}"
+    assert (network(x, t, buffers, z.flip(0)) - made).abs().mean() > 1e-3
+    assert (network(x, t, buffers, x_start=photo * 0.5) - made).abs().mean() > 1e-4
     with pytest.raises(UserError, match="cannot be halved"):
-        DiffusionRigBaseline(image_size=60)
+        DiffusionRig(image_size=60)
 
 
 def test_the_code_scales_and_shifts() -> None:
@@ -139,15 +143,15 @@ def test_all_of_it_learns_end_to_end(with_albedo: Path) -> None:
 def test_trained_by_the_loop_and_loaded_again(with_albedo: Path, tmp_path: Path) -> None:
     weights = train(TINY, PairDataset(with_albedo), tmp_path / "run")
     again = train(TINY, PairDataset(with_albedo), tmp_path / "run")  # resumes at the end
-    network = DiffusionRigBaseline.from_pretrained(again)
+    network = DiffusionRig.from_pretrained(again)
     assert weights == again
-    assert network.spec.maps == BUFFERS
+    assert network.spec.maps == MAPS
     x, t, photo, buffers = inputs()
     saved = small(3)
     saved.save_pretrained(tmp_path / "saved")
-    loaded = DiffusionRigBaseline.from_pretrained(tmp_path / "saved").eval()
-    assert torch.equal(saved(x, t, saved.encode(photo), buffers), loaded(x, t, loaded.encode(photo), buffers))
-    assert not torch.equal(network(x, t, network.encode(photo), buffers), saved(x, t, saved.encode(photo), buffers))
+    loaded = DiffusionRig.from_pretrained(tmp_path / "saved").eval()
+    assert torch.equal(saved(x, t, buffers, x_start=photo), loaded(x, t, buffers, x_start=photo))
+    assert not torch.equal(network(x, t, buffers, x_start=photo), saved(x, t, buffers, x_start=photo))
 
 
 def test_albedo_is_of_the_very_same_heads(pairs: Path, with_albedo: Path, tmp_path: Path) -> None:
@@ -195,7 +199,25 @@ def test_edits_of_held_out_pairs(tmp_path: Path) -> None:
     assert not np.array_equal(method([darker])[0], picture)
     with pytest.raises(UserError, match="32x32, not 64x64"):
         method([replace(edit, crop=torch.zeros(1, 3, 64, 64))])
-    with pytest.raises(UserError, match="train diffusionrig"):
-        load_rig(tmp_path, 2)
-    small().save_pretrained(tmp_path)
-    assert np.array_equal(load_rig(tmp_path, 2)([edit])[0], picture)
+    small().save_pretrained(tmp_path / "open")
+    context = MethodContext(Editor.load("open"), Sampling(steps=2), {"diffusionrig": tmp_path / "open"})
+    assert np.array_equal(rig_method(context)([edit])[0], picture)
+    DiffusionRig(**{**small().config, "head": "flame"}).save_pretrained(tmp_path / "flame")
+    with pytest.raises(UserError, match=r"of the head model 'flame', not with .* 'open'; give --preset paper"):
+        rig_method(replace(context, weights={"diffusionrig": tmp_path / "flame"}))([edit])
+    with pytest.raises(UserError, match=r"no config\.json"):
+        rig_method(replace(context, weights={"diffusionrig": tmp_path}))
+
+
+def test_buffers_are_decas_in_order_and_range() -> None:
+    """Of the maps of a snapshot: Lambertian, normals, albedo; colours in [0, 1]; all 0 off the head, where a snapshot's colours are 0 too."""
+    geometry = Geometry(HeadModel.open())
+    snapshot = geometry.snapshot(FaceParameters.default(geometry.head), 48, MAPS)
+    physical, mask = physical_buffers(snapshot.image), snapshot.mask
+    assert torch.equal(physical[:, 3:6], snapshot.image[:, :3])
+    assert torch.equal(physical[:, :3], (snapshot.image[:, 3:6] + 1) / 2 * mask)
+    assert torch.equal(physical[:, 6:], (snapshot.image[:, 6:] + 1) / 2 * mask)
+    stored = (snapshot.image * 127.5 + 127.5).round() / 127.5 - 1  # 8 bits
+    assert (physical_buffers(stored) - physical).abs().max() < 0.005
+    mirrored = snapshot.image.flip(-1) * torch.tensor([-1.0] + [1.0] * 8)[None, :, None, None]
+    assert torch.equal(physical_buffers(mirrored)[:, 6:], physical.flip(-1)[:, 6:])

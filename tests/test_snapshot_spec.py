@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from discontrolface.baselines.diffusionrig import DiffusionRigBaseline
 from discontrolface.common.errors import UserError
 from discontrolface.common.snapshot_spec import MAP_CHANNELS, OPEN_MAPS, PAPER_MAPS, SnapshotSpec, check_maps
 from discontrolface.face.heads.registry import find_head
@@ -70,7 +69,6 @@ DOORS: dict[str, Callable[[Path], Any]] = {
     "YAML": through_a_file,
     "control network": lambda folder: control_network(maps=REORDERED),
     "saved control network": through_saved_weights,
-    "baseline": lambda folder: DiffusionRigBaseline(buffer_maps=("normals", "albedo", "lambertian")),
     "renderer": through_the_renderer,
 }
 

@@ -11,7 +11,9 @@ def recipe_tensor(key: str, shape: tuple[int, ...], seed: int = 1) -> Tensor:
     """The tensor that the recipe gives for this state-dict key and shape, float32."""
     state = np.random.RandomState((zlib.crc32(key.encode()) + seed) % 2**32)
     u = 2 * state.random_sample(int(np.prod(shape))) - 1
-    if len(shape) >= 2:
+    if key.endswith("running_var"):
+        u = 1 + 0.3 * u
+    elif len(shape) >= 2:
         u = u * np.sqrt(3 / np.prod(shape[1:]))
     elif key.endswith("weight"):
         u = 1 + 0.1 * u

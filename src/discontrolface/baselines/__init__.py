@@ -6,7 +6,8 @@ To add one, write its modules in this folder and give it a line in PEERS. Object
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from discontrolface.training.stages import Stage, register_stage
@@ -28,27 +29,32 @@ class PeerMethod:
 
 @dataclass(frozen=True)
 class Peer:
-    """A method that is measured beside ours."""
+    """A method that is measured beside ours. stages: how `train NAME` trains its networks; none: its weights come from elsewhere."""
 
     label: str
     method: PeerMethod
-    stage: Stage | None = None  # how `train NAME` trains it; None: its weights come from elsewhere
+    stages: Mapping[str, Stage] = field(default_factory=dict)
 
 
 PEERS: dict[str, Peer] = {
     "diffusionrig": Peer(
         label="DiffusionRig",
         method=PeerMethod("discontrolface.baselines.rig_method:rig_method"),
-        stage=Stage("discontrolface.baselines.rig_objective:new_rig"),
+        stages={
+            "diffusionrig": Stage("discontrolface.baselines.rig_objective:new_rig"),
+            "diffusionrig-person": Stage(
+                "discontrolface.baselines.rig_objective:personal_rig", data="discontrolface.baselines.rig_album:open_album", continues=True
+            ),
+        },
     ),
 }
 
 
 def register_stages() -> None:
     """Make their trainings known; whoever reads their configs calls this first, as the command `train` does."""
-    for name, peer in PEERS.items():
-        if peer.stage is not None:
-            register_stage(name, peer.stage)
+    for peer in PEERS.values():
+        for name, stage in peer.stages.items():
+            register_stage(name, stage)
 
 
 def register_methods() -> None:

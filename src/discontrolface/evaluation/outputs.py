@@ -1,4 +1,4 @@
-"""Pictures of methods that do not run here (HeadNeRF, GIF, the official DiffusionRig): inputs go out as files, pictures come back beside them.
+"""Pictures of methods that do not run here: inputs go out as files, pictures come back beside them.
 
 INPUTS/index.json         format, kind, size, and the list of edits: name, kinds, the change in a user's units
 INPUTS/NAME/source.png    the crop before the edit

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from discontrolface.common.errors import UserError
-from discontrolface.face.resnet import FEATURES, ResNet50
+from discontrolface.nets.resnet import ResNet
 
 CODE_SIZES = {"shape": 100, "tex": 50, "exp": 50, "pose": 6, "cam": 3, "light": 27}  # E_flame's 236 numbers, in this order
 DETAIL = 128
@@ -29,8 +29,8 @@ class CodeEncoder(nn.Module):
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
-        self.encoder = ResNet50()
-        self.layers = nn.Sequential(nn.Linear(FEATURES, 1024), nn.ReLU(), nn.Linear(1024, outputs))
+        self.encoder = ResNet("resnet50")
+        self.layers = nn.Sequential(nn.Linear(self.encoder.features, 1024), nn.ReLU(), nn.Linear(1024, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(self.encoder(x))

@@ -83,7 +83,7 @@ class ExpFaceNet(Network):
         image_size: int = 256,  # from here on: the backbone's own numbers, see DiffAE; height and width of a snapshot
         patch: int = 1,  # pixel unshuffle that brings a snapshot to the U-Net's grid
         model_channels: int = 128,
-        channel_mult: Sequence[int] = (1, 1, 2, 2, 4, 4),
+        channel_mult: Sequence[float] = (1, 1, 2, 2, 4, 4),
         num_res_blocks: int = 2,
         attention_resolutions: Sequence[int] = (16,),
         num_heads: int = 1,

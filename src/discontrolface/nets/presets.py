@@ -1,4 +1,4 @@
-"""Network configurations by name: what `make_backbone` takes, the arguments of `DiffAE(**...)`."""
+"""Network configurations by name: what `make_backbone` takes, the arguments of `DiffAE(**...)`, or of the class that `_class_name` says."""
 
 from typing import Any
 
@@ -64,11 +64,32 @@ def debug_config() -> dict[str, Any]:
     }
 
 
+def diffusionrig256_config() -> dict[str, Any]:
+    """The official 256 px DiffusionRig (nets/diffusion_rig.py)."""
+    return {"_class_name": "DiffusionRig"}
+
+
+def diffusionrig_debug_config() -> dict[str, Any]:
+    """DiffusionRig in the smallest size: 32 pixels, no patches, predicts the noise."""
+    return {
+        "_class_name": "DiffusionRig",
+        "image_size": 32,
+        "model_channels": 8,
+        "channel_mult": (1, 2),
+        "num_res_blocks": 1,
+        "attention_resolutions": (16,),
+        "embed_channels": 32,
+        "encoder_width": 8,
+    }
+
+
 CONFIGS = {
     "ffhq256": ffhq256_config,
     "ffhq128": ffhq128_config,
     "celeba64": celeba64_config,
     "open": open_diffae_config,
     "debug": debug_config,
+    "diffusionrig256": diffusionrig256_config,
+    "diffusionrig-debug": diffusionrig_debug_config,
 }
 """The configurations by the names that training configs use."""

@@ -27,7 +27,7 @@ class UNetShape:
 
     grid: int  # height and width of the input in network pixels
     channels: int  # base width
-    mult: tuple[int, ...]  # width per level
+    mult: tuple[float, ...]  # width per level, of the base width
     res_blocks: int  # ResBlocks per level on the way down; one more on the way up
     attention_resolutions: tuple[int, ...]  # grid sizes with attention
     heads: int  # attention heads
@@ -57,19 +57,20 @@ class UNet(nn.Module):
         self.channels, self.levels, self.blocks_per_level = channels, len(mult), res_blocks + 1
         self.time_embed = nn.Sequential(nn.Linear(channels, embed_channels), nn.SiLU(), nn.Linear(embed_channels, embed_channels))
 
-        width = channels * mult[0]
+        widths = [round(channels * m) for m in mult]
+        width = widths[0]
         self.stem = nn.Conv2d(in_channels, width, 3, padding=1)
         self.down = nn.ModuleList()
         skips = [width]
         conditions = (embed_channels, shape.z_channels, shape.dropout, z_shift)
-        for level, m in enumerate(mult):
+        for level, wide in enumerate(widths):
             if level > 0:
                 grid //= 2
                 self.down.append(Block(ResBlock(width, width, *conditions, resample="down")))
                 skips.append(width)
             for _ in range(res_blocks):
-                res = ResBlock(width, channels * m, *conditions)
-                width = channels * m
+                res = ResBlock(width, wide, *conditions)
+                width = wide
                 self.down.append(Block(res, Attention(width, heads) if grid in attention_resolutions else None))
                 skips.append(width)
 
@@ -77,10 +78,10 @@ class UNet(nn.Module):
 
         self.up = nn.ModuleList()
         self.up_channels: list[int] = []  # of every decoder block's output
-        for level, m in reversed(list(enumerate(mult))):
+        for level, wide in reversed(list(enumerate(widths))):
             for i in range(res_blocks + 1):
-                res = ResBlock(width + skips.pop(), channels * m, *conditions)
-                width = channels * m
+                res = ResBlock(width + skips.pop(), wide, *conditions)
+                width = wide
                 attention = Attention(width, heads) if grid in attention_resolutions else None
                 last = level > 0 and i == res_blocks
                 self.up.append(Block(res, attention, ResBlock(width, width, *conditions, resample="up") if last else None))

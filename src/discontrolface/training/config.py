@@ -53,6 +53,7 @@ class TrainConfig:
         0.0  # of a patch discriminator's word, on the pictures that an edit's steps meet (training/adversary.py); 0: none
     )
     adversary_lr: float = 2e-4  # the discriminator's rate; it follows the schedule of `lr`
+    p2: bool = False  # stages of DiffusionRig: a timestep counts as 1 / (1 + signal-to-noise ratio), see baselines/rig_objective.py
     first_share: float = (
         0.0  # share of the pictures that are learned as the first step of an edit meets them: from nothing but noise, at t = 999
     )
@@ -93,6 +94,8 @@ class TrainConfig:
             raise UserError(f"first_share {self.first_share} and own_share {self.own_share} are shares of one batch; together at most 1")
         if (self.own_share or self.pyramid_weight or self.adversary_weight) and self.stage != "expfacenet":
             raise UserError("own_share, pyramid_weight and adversary_weight are for stage expfacenet")
+        if self.p2 and not self.stage.startswith("diffusionrig"):
+            raise UserError("p2 is for the stages of DiffusionRig")
         if self.adversary_weight and not self.first_share + self.own_share:
             raise UserError("adversary_weight counts on pictures of first_share and own_share; give one of them above 0")
         if self.pyramid_weight and "preview" not in self.snapshot_maps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import pkgutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +48,10 @@ def open_data(
     sitting: Sitting = Sitting(),
     process: int = 0,  # which of those that train
 ) -> Source:
-    """The data set that the config's `pairs` asks for."""
+    """The stage's own data set, or the one that the config's `pairs` asks for."""
+    if STAGES[config.stage].data:
+        own: Source = pkgutil.resolve_name(STAGES[config.stage].data)(config, path, assets)
+        return own
     if path.suffix == ".zip":
         if config.pairs != "synthetic":
             raise UserError(f"an album gives pairs of two true pictures, and the config says pairs: {config.pairs}; write pairs: synthetic")
@@ -117,7 +121,9 @@ def describe(source: Source, config: TrainConfig) -> str:
     """What a run learns from."""
     if isinstance(source, Stream):
         return f"pairs made from {source.path} meanwhile"
-    return f"{len(source)} {'pairs' if config.pairs == 'synthetic' else 'photos'}"
+    left_out: dict[str, str] = getattr(source, "left_out", {})
+    without = "".join(f"; {name} is left out: {why}" for name, why in left_out.items())
+    return f"{len(source)} {'pairs' if config.pairs == 'synthetic' else 'photos'}{without}"
 
 
 def silent(text: str) -> None:

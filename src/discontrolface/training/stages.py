@@ -16,11 +16,14 @@ class Stage:
     """One kind of training.
 
     objective: "module:function" of (config, backbone) -> Objective with new weights, loaded when it is used.
+    data: "module:function" of (config, folder, folder of imported files or None) -> data set, for a stage with data of its own.
     """
 
     objective: str
     reads_snapshots: bool = True  # whether the data must be of the config's head model
     beside_backbone: bool = False  # needs a trained backbone, which stays frozen; else `objective` is given None
+    data: str = ""  # see above; none: pairs, shards or an album, as the config's `pairs` says
+    continues: bool = False  # begins from trained weights (--start-from)
 
     def build(self, config: TrainConfig, backbone: Any) -> Objective:
         """The networks of a run with new weights, and their loss."""

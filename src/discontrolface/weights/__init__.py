@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from discontrolface.common.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from discontrolface.weights.diffusionrig import import_diffusionrig as import_diffusionrig
     from discontrolface.weights.gif import import_gif as import_gif
     from discontrolface.weights.headnerf import import_headnerf as import_headnerf
     from discontrolface.weights.official import import_attributes as import_attributes
@@ -16,6 +17,7 @@ __getattr__ = lazy_names(
     {
         "import_attributes": "official",
         "import_diffae": "official",
+        "import_diffusionrig": "diffusionrig",
         "import_gif": "gif",
         "import_headnerf": "headnerf",
         "import_latent": "official",

@@ -108,5 +108,7 @@ PEER_ASSETS: Final[tuple[PeerAsset, ...]] = (
         "https://github.com/adobe-research/diffusion-rig (sections Training and Data Preparation)",
         "Adobe Research License: non-commercial research (LICENSE.md of the repository); FFHQ's terms for what it was trained on",
         peer="diffusionrig",
+        marker="denoisingUNet.input_blocks.0.0.weight",
+        importer="discontrolface.weights.diffusionrig:import_diffusionrig",
     ),
 )

@@ -82,7 +82,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path} does not exist; give the path of an official checkpoint (last.ckpt).")
+        raise UserError(f"{path} does not exist; give the path of an official checkpoint.")
     try:
         with path.open("rb") as file:
             content, spans = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
@@ -94,10 +94,10 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         raise UserError(f"{path} cannot be read as a checkpoint ({type(error).__name__}); it is damaged or of another kind.") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict):
-        raise UserError(f"{path} holds no state dict; give an official Lightning checkpoint (last.ckpt).")
+        raise UserError(f"{path} holds no state dict; give an official checkpoint of weights.")
     refs = _flat(state)
     if not refs:
-        raise UserError(f"{path} holds no tensors; give an official Lightning checkpoint (last.ckpt).")
+        raise UserError(f"{path} holds no tensors that have a name; give an official checkpoint of weights (an optimizer's state is none).")
     return Checkpoint(path, refs, spans, _numbers(content))
 
 

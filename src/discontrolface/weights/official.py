@@ -96,31 +96,38 @@ def read_config(shapes: Mapping[str, tuple[int, ...]], image_size: int | None = 
     has at 16x16. Raises UserError where the keys are not those of a Diff-AE autoencoder.
     """
     try:
-        channels = shapes["time_embed.time_embed.0.weight"][1]
-        outputs = _layers(shapes, "output_blocks")
-        ups = [k for k in sorted(outputs) if any(layer > 0 and "in_layers.2" in parts for layer, parts in outputs[k].items())]
-        per_level = ups[0] + 1 if ups else len(outputs)
-        levels = len(outputs) // per_level
-        widths = [shapes[f"output_blocks.{level * per_level}.0.in_layers.2.weight"][0] for level in range(levels)][::-1]
-        with_attention = {levels - 1 - k // per_level for k, parts in outputs.items() if any("qkv" in p for p in parts.values())}
-        size = image_size or 16 * 2 ** max(with_attention)
+        config = unet_config(shapes, image_size)
         encoder_channels = shapes["encoder.input_blocks.0.0.weight"][0]
-        encoder_widths = _encoder_widths(shapes, per_level - 1)
-        return {
-            "image_size": size,
+        encoder_widths = _encoder_widths(shapes, config["num_res_blocks"])
+        return config | {
             "in_channels": shapes["input_blocks.0.0.weight"][1],
-            "model_channels": channels,
-            "channel_mult": tuple(_multiple(w, channels) for w in widths),
-            "num_res_blocks": per_level - 1,
-            "attention_resolutions": tuple(sorted(size // 2**level for level in with_attention)),
-            "embed_channels": shapes["time_embed.time_embed.2.weight"][0],
-            "z_channels": shapes["middle_block.0.cond_emb_layers.1.weight"][1],
             "encoder_channels": encoder_channels,
             "encoder_mult": tuple(_multiple(w, encoder_channels) for w in encoder_widths[1]),
             "encoder_res_blocks": encoder_widths[0],
         }
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise UserError(f"these are not the keys of an official Diff-AE autoencoder ({error} does not fit); give its last.ckpt.") from error
+
+
+def unet_config(shapes: Mapping[str, tuple[int, ...]], image_size: int | None = None) -> dict[str, Any]:
+    """The U-Net's arguments, as `read_config`. KeyError, IndexError, ValueError or ZeroDivisionError where the keys are not those of one."""
+    channels = shapes["time_embed.time_embed.0.weight"][1]
+    outputs = _layers(shapes, "output_blocks")
+    ups = [k for k in sorted(outputs) if any(layer > 0 and "in_layers.2" in parts for layer, parts in outputs[k].items())]
+    per_level = ups[0] + 1 if ups else len(outputs)
+    levels = len(outputs) // per_level
+    widths = [shapes[f"output_blocks.{level * per_level}.0.in_layers.2.weight"][0] for level in range(levels)][::-1]
+    with_attention = {levels - 1 - k // per_level for k, parts in outputs.items() if any("qkv" in p for p in parts.values())}
+    size = image_size or 16 * 2 ** max(with_attention)
+    return {
+        "image_size": size,
+        "model_channels": channels,
+        "channel_mult": tuple(w // channels if w % channels == 0 else w / channels for w in widths),
+        "num_res_blocks": per_level - 1,
+        "attention_resolutions": tuple(sorted(size // 2**level for level in with_attention)),
+        "embed_channels": shapes["time_embed.time_embed.2.weight"][0],
+        "z_channels": shapes["middle_block.0.cond_emb_layers.1.weight"][1],
+    }
 
 
 def _layers(shapes: Iterable[str], blocks: str) -> dict[int, dict[int, set[str]]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from discontrolface.common.errors import UserError
@@ -53,9 +54,11 @@ class Reader:
         return {key: tuple(self.source[own].shape) for key, own in self.keys.items()}
 
     def read(self, key: str) -> Tensor:
-        """The tensor as float32; raises UserError if it holds a NaN or an infinity."""
+        """The tensor as float32, BatchNorm's count of batches as it is; raises UserError if it holds a NaN or an infinity."""
         own = self.keys[key]
         tensor = self.source.read(own) if isinstance(self.source, Checkpoint) else self.source[own].detach().to("cpu")
+        if key.endswith("num_batches_tracked") and tensor.dtype == torch.int64:
+            return tensor
         if not tensor.is_floating_point():
             raise UserError(f"{key} of {self.name} holds {tensor.dtype}, not floating-point numbers; the file is damaged.")
         tensor = tensor.float()
