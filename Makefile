@@ -90,6 +90,20 @@ benchmark-docs: install-dev
 controls-docs: install
 	$(BIN)/python -m discontrolface.face.controls_page docs/controls.md
 
+# docs/third-party.md: every package and file from others with its licence, as pip resolves constraints.txt with all extras
+third-party: install-dev
+	$(PIP) --upgrade 'pip>=24.3'
+	$(BIN)/python scripts/third_party.py
+
+# Wheel and source distribution: built into dist/, each installed in a bare environment in an empty folder, `discontrolface demo` run there.
+# QUICK=1: only the wheel is installed (the source distribution must give the same wheel, file by file).
+check-packages: $(VENV)/.installed-release
+	$(BIN)/python scripts/check_packages.py $(if $(QUICK),--quick)
+
+$(VENV)/.installed-release: $(VENV)/.installed-dev
+	$(PIP) --editable '.[release]'
+	touch $@
+
 # docs/sweep.webp, the moving picture of the README
 sweep: install
 	$(BIN)/python scripts/sweep.py
