@@ -108,6 +108,10 @@ $(VENV)/.installed-release: $(VENV)/.installed-dev
 sweep: install
 	$(BIN)/python scripts/sweep.py
 
+# docs/notebooks: run, and the pictures that the site shows of them
+notebooks: install-dev
+	JUPYTER_PLATFORM_DIRS=1 $(BIN)/python scripts/run_notebooks.py
+
 # the documentation as a site in out/site
 site: install-dev
 	$(BIN)/python -m mkdocs build --strict
