@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from discontrolface.common.errors import UserError
 from discontrolface.face.landmark_sets import IBUG_68
 from discontrolface.face.landmarks import Landmarks
+from discontrolface.weights.dlib_face import dlib_file
 
 
 def model_file() -> Path:
     """dlib's embedding network on this machine. UserError if the extra `eval` is not installed."""
-    spec = importlib.util.find_spec("face_recognition_models")  # found, not imported: it needs a module that setuptools no longer has
-    if spec is None or spec.origin is None or importlib.util.find_spec("_dlib_pybind11") is None:
+    if importlib.util.find_spec("_dlib_pybind11") is None:
         raise UserError("measuring identity needs dlib and its model; install them with: pip install 'discontrolface[eval]'")
-    return Path(spec.origin).parent / "models" / "dlib_face_recognition_resnet_model_v1.dat"
+    return dlib_file()
 
 
 class IdentityModel:

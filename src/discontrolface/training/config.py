@@ -49,6 +49,7 @@ class TrainConfig:
     pyramid_weight: float = (
         0.0  # weight of the absolute error of three bands of detail, relative to the preview's (training/detail_loss.py)
     )
+    likeness_weight: float = 0.0  # weight of what dlib's face network sees, relative to the preview's (training/likeness.py); extra `eval`
     adversary_weight: float = (
         0.0  # of a patch discriminator's word, on the pictures that an edit's steps meet (training/adversary.py); 0: none
     )
@@ -92,14 +93,14 @@ class TrainConfig:
             raise UserError("relative_floor compares with the preview; add preview and visibility to snapshot_maps")
         if self.first_share + self.own_share > 1:
             raise UserError(f"first_share {self.first_share} and own_share {self.own_share} are shares of one batch; together at most 1")
-        if (self.own_share or self.pyramid_weight or self.adversary_weight) and self.stage != "expfacenet":
-            raise UserError("own_share, pyramid_weight and adversary_weight are for stage expfacenet")
+        if (self.own_share or self.pyramid_weight or self.likeness_weight or self.adversary_weight) and self.stage != "expfacenet":
+            raise UserError("own_share, pyramid_weight, likeness_weight and adversary_weight are for stage expfacenet")
         if self.p2 and not self.stage.startswith("diffusionrig"):
             raise UserError("p2 is for the stages of DiffusionRig")
         if self.adversary_weight and not self.first_share + self.own_share:
             raise UserError("adversary_weight counts on pictures of first_share and own_share; give one of them above 0")
-        if self.pyramid_weight and "preview" not in self.snapshot_maps:
-            raise UserError("pyramid_weight compares with the preview; add preview to snapshot_maps")
+        if (self.pyramid_weight or self.likeness_weight) and "preview" not in self.snapshot_maps:
+            raise UserError("pyramid_weight and likeness_weight compare with the preview; add preview to snapshot_maps")
         if self.crop and self.stage == "diffae":
             raise UserError("crop is for stage expfacenet: the backbone learns whole pictures")
         if self.mask_low > self.mask_high:

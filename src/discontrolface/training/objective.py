@@ -23,7 +23,9 @@ from discontrolface.training.adversary import Adversary
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
 from discontrolface.training.detail_loss import relative_detail
+from discontrolface.training.likeness import Likeness
 from discontrolface.training.stages import STAGES
+from discontrolface.weights.dlib_face import dlib_file, load_dlib_face
 from discontrolface.weights.preset import load_backbone
 
 
@@ -52,10 +54,13 @@ class Objective(nn.Module):
         pyramid_weight: float = 0.0,
         adversary: Adversary | None = None,
         adversary_weight: float = 0.0,
+        likeness: Likeness | None = None,
+        likeness_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.model, self.control, self.pyramid_weight = model, control, pyramid_weight
         self.adversary, self.adversary_weight = adversary, adversary_weight
+        self.likeness, self.likeness_weight = likeness, likeness_weight
         if control is not None:
             model.requires_grad_(False)
 
@@ -86,12 +91,15 @@ class Objective(nn.Module):
         shared |= {"z": z, "start": self.own_predictions(batch, z)}
         loss = diffusion_loss(self.model, batch.target, self.control, batch.snapshot, **shared)
         losses = Losses.alone(loss.per_sample)
-        if not self.pyramid_weight and self.adversary is None:
+        if not self.pyramid_weight and self.adversary is None and self.likeness is None:
             return losses
         picture = self.model.from_space(self.model.noise_process.to_x0(loss.prediction, loss.x_t, loss.t))
         if self.pyramid_weight:
             preview = batch.snapshot[:, self.control.spec.slice("preview")]
-            losses = Losses.alone(loss.per_sample + self.pyramid_weight * relative_detail(picture, batch.target, preview))
+            losses = Losses.alone(losses.per_sample + self.pyramid_weight * relative_detail(picture, batch.target, preview))
+        if self.likeness is not None:
+            preview = batch.snapshot[:, self.control.spec.slice("preview")]
+            losses = Losses.alone(losses.per_sample + self.likeness_weight * self.likeness(picture, batch.target, preview))
         if self.adversary is None:
             return losses
         asked, learned = self.adversary(picture, batch)
@@ -150,7 +158,8 @@ def control_beside(config: TrainConfig, backbone: Any) -> Objective:
     """Stage "expfacenet": a new Exp-FaceNet beside a trained backbone."""
     control = new_control(backbone, config)
     adversary = Adversary(control.spec) if config.adversary_weight else None
-    return Objective(backbone, control, config.pyramid_weight, adversary, config.adversary_weight)
+    likeness = Likeness(load_dlib_face(dlib_file()), backbone.image_size) if config.likeness_weight else None
+    return Objective(backbone, control, config.pyramid_weight, adversary, config.adversary_weight, likeness, config.likeness_weight)
 
 
 def build(config: TrainConfig, backbone: Path | None) -> Objective:
