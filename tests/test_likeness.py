@@ -58,7 +58,7 @@ def test_the_right_picture_costs_nothing_and_the_preview_nearly_one() -> None:
     preview = torch.zeros_like(target)
     assert loss(target, target, preview).tolist() == [0, 0]
     as_good = loss(preview, target, preview)
-    assert ((1 / (1 + 10 * FLOOR) < as_good) & (as_good < 1)).all()  # below 1 by the floor only
+    assert ((as_good > 1 / (1 + 10 * FLOOR)) & (as_good < 1)).all()  # below 1 by the floor only
     halfway = loss(target + 0.1 * (preview - target), target, preview)
     assert (halfway < as_good).all()
 

@@ -1,7 +1,7 @@
 """dlib's face network in PyTorch, so that a loss can ask for what it sees: a ResNet of 29 convolutions (dlib's `dnn_face_recognition_ex.cpp`).
 
-Its batch normalizations are the affine layers that dlib turns them into for use. What differs from torchvision's ResNets: convolutions and poolings with
-stride 2 do not pad, and where a block's two ways differ in size or channels, the smaller one is filled up with zeros.
+Its batch normalizations are the affine layers that dlib turns them into for use. What differs from torchvision's ResNets: convolutions and
+poolings with stride 2 do not pad, and where a block's two ways differ in size or channels, the smaller one is filled up with zeros.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ def filled(x: Tensor, like: Tensor) -> Tensor:
 
 
 class DlibFace(nn.Module):
-    """Face embeddings, and the features on the way to them. Pictures are (B,3,H,W) in [-1, 1], faces upright, as large as in dlib's chips of 150 pixels."""
+    """Face embeddings, and the features on the way to them.
+
+    Pictures are (B,3,H,W) in [-1, 1], faces upright, as large as in dlib's chips of 150 pixels.
+    """
 
     colours: Tensor
 

@@ -24,9 +24,9 @@ class Likeness(nn.Module):
         self.network, self.scale = network.requires_grad_(False), SCALE * SIZE / size
 
     def forward(self, picture: Tensor, target: Tensor, preview: Tensor) -> Tensor:
-        """(B,): the mean absolute difference of the features from the target's over the preview's own, averaged over the stages; 1 is as good as the preview.
+        """(B,): the mean absolute difference of the features from the target's over the preview's own, averaged over the stages.
 
-        All (B,3,H,W) in about [-1, 1].
+        1 is as good as the preview. All (B,3,H,W) in about [-1, 1].
         """
         with torch.no_grad():
             right, before = self.seen(target), self.seen(preview)
