@@ -83,6 +83,8 @@ def run_training(
 ) -> Path:
     """Train as the config says. Without data or backbone, those that the config allows to make are made in the output folder first."""
     config = stage_config(path, stage)
+    if STAGES[stage].continues and start_from is None:
+        raise UserError(f"stage {stage} goes on from trained weights; give their folder with --start-from")
     output = output or Path("runs") / path.stem
     make_folder(output)
     accelerator = make_accelerator(config, device)

@@ -32,7 +32,6 @@ from discontrolface.training.measured import LateNumbers
 from discontrolface.training.objective import Objective, build
 from discontrolface.training.pieces import read_pieces, write_pieces
 from discontrolface.training.pool import Pool
-from discontrolface.training.stages import STAGES
 from discontrolface.training.state import load_state, save_state
 from discontrolface.training.stream import Stream
 
@@ -239,8 +238,6 @@ def train(
     """
     begin = time.monotonic()
     make_folder(output)
-    if STAGES[config.stage].continues and start_from is None:
-        raise UserError(f"stage {config.stage} goes on from trained weights; give their folder with --start-from")
     objective = build(config, backbone)
     if start_from is not None:
         load_weights(objective.trained, start_from)
