@@ -118,8 +118,7 @@ def tour(browser: Any, address: str, out: Path, scratch: Path) -> None:
 
 def measures_and_light(tab: Page, out: Path) -> None:
     """The sliders of the shape by name, and the lamp where a user drags it; then back to the edit before."""
-    for box in tab.locator("#panel details[open]").all():
-        box.evaluate("element => { element.open = false; }")
+    tab.evaluate("() => document.querySelectorAll('#panel details').forEach((box) => { box.open = false; })")
     for key, value in (("shape.jawWidth", 2), ("shape.noseLength", -1.5), ("shape.eyeHeight", 1.5)):
         slide(tab, key, value)
     tab.locator("[data-key='shape.jawWidth']").scroll_into_view_if_needed()

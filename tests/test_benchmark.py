@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from discontrolface.bench import benchmark as bench
 from discontrolface.bench.benchmark import Benchmark, Measured, Plan, from_json, measure, run_benchmark, to_json
+from discontrolface.bench.crowd_stages import SIZES, write_crowd
 from discontrolface.bench.groups import GROUPS, USUAL, group_names
 from discontrolface.bench.huge_stages import write_huge
 from discontrolface.bench.machine import Effort, check_device, count_operations, peak_growth, peak_speed, process_peak, times_ms
@@ -29,7 +30,10 @@ from discontrolface.bench.stage import NotMeasured, Stage
 from discontrolface.bench.vs_official import in_turn
 from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
+from discontrolface.common.example import example_photo
+from discontrolface.common.images import load_photo
 from discontrolface.common.snapshot_spec import OPEN_MAPS
+from discontrolface.editing.reading import Reader
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import debug_config, ffhq256_config
@@ -254,7 +258,7 @@ def test_a_batch_of_edits_beside_single_ones() -> None:
 
 def test_groups_by_name(preset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert group_names(None) == USUAL
-    assert set(GROUPS) - set(USUAL) == {"full-size", "huge-photo"}, "which need 4 and 2 GB"
+    assert set(GROUPS) - set(USUAL) == {"full-size", "huge-photo", "crowd"}, "which need 4 and 2 GB, and minutes"
     assert group_names("cold, read,cold") == ("cold", "read")
 
     def fails(w: object) -> None:
@@ -384,3 +388,18 @@ def test_the_huge_photo_is_a_photo_with_the_measured_one_in_its_middle(tmp_path:
     middle = written[172:428, 222:478]
     assert np.abs(middle[8::32, 8::32] - picture[4::16, 4::16]).mean() < 8
     assert np.abs(written[:100].mean((0, 1)) - picture.mean((0, 1))).max() < 2
+
+
+def test_the_crowd_has_as_many_faces_as_it_says(tmp_path: Path) -> None:
+    """A corner of it, by the finder: each face is found where it was put."""
+    photo = load_photo(example_photo())
+    reader = Reader.open()
+    placed = write_crowd(tmp_path / "crowd.png", photo.array, reader.read(photo).landmarks.box, columns=4, rows=3)
+    assert len(placed) == 12
+    crowd = load_photo(tmp_path / "crowd.png")
+    assert crowd.size == (800, 600)
+    found = [((f.box[0] + f.box[2]) / 2, (f.box[1] + f.box[3]) / 2, f.size) for f in reader.find(crowd)]
+    near = [(face, min(found, key=lambda f: np.hypot(f[0] - face[0], f[1] - face[1]))) for face in placed]
+    assert sum(np.hypot(f[0] - p[0], f[1] - p[1]) < 0.4 * p[2] and 0.6 < f[2] / p[2] < 1.6 for p, f in near) >= 11
+    assert len(found) <= 12
+    assert all(SIZES[0] <= size <= SIZES[1] for *_, size in placed)

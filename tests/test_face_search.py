@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.groups import Placed, group, matched, ring
 
-from discontrolface.face.face_search import SMALLEST, tile_sides
+from discontrolface.cli.read import faces_row
+from discontrolface.common.images import Photo
+from discontrolface.editing.reading import Reader
+from discontrolface.face import face_search
+from discontrolface.face.face_search import SMALLEST, quick_size, tile_sides
 from discontrolface.face.landmarks import FaceLandmarker
 from discontrolface.face.regions_of_faces import turn_between
 
@@ -71,6 +76,29 @@ def test_the_largest_come_first_and_alone_they_are_the_same(landmarker: FaceLand
         first = landmarker.detect(picture, enough)[:enough]
         assert [face.box for face in first] == [face.box for face in every[:enough]]
     assert [face.box for face in landmarker.detect(picture)] == [face.box for face in every]
+
+
+def test_a_quick_count_has_the_large_faces_and_the_chosen_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What plain `read` says of a very large photo: all faces from a size on, with the numbers of the whole search, and the chosen one."""
+    assert quick_size(4000, 3000) == 0
+    assert 170 < quick_size(8160, 6144) < quick_size(16_320, 12_240) < 450
+    monkeypatch.setattr(face_search, "QUICK", 3)
+    reader = Reader.open()
+    photo = Photo.of(group(1000, 760, [(300, 340, 340, 0), (760, 480, 130, 180), (880, 110, 40, 0), (560, 690, 30, 90)]), Path("group.png"))
+    every = reader.find(photo)
+    assert len(every) == 4
+    looked: list[float] = []
+    proposals = reader.landmarker.proposals
+    monkeypatch.setattr(reader.landmarker, "proposals", lambda *a: looked.append(a[1].side) or proposals(*a))
+    found, least = reader.find_quickly(photo)
+    assert tile_sides(1000)[1] not in looked  # no tile was looked at for smaller faces
+    assert every[1].size < least < every[0].size
+    large = [face for face in every if face.size > least]
+    assert [face.box for face in found[: len(large)]] == [face.box for face in large]
+    found, _ = reader.find_quickly(photo, 3)
+    assert found[3].box == every[3].box
+    assert faces_row(0, 1, 0.0) == "1 found"
+    assert "of 380 pixels and more" in faces_row(0, 2, 380.0)
 
 
 @pytest.mark.parametrize("degrees", range(0, 360, 30))

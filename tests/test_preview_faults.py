@@ -252,6 +252,31 @@ def test_a_white_wall_stays_white(geometry: Geometry, edit: dict[str, object]) -
             assert (out.mask[far & ~head] > 0).mean() < 0.03  # the photo's own, to the bit: no network paints there
 
 
+@pytest.mark.parametrize("yaw", [-25, -15, 15, 25])
+def test_what_is_loose_on_a_white_wall_stays_there(geometry: Geometry, yaw: float) -> None:
+    """A speck beside the head, with wall all around, is no part of it; a strand of hair that hangs together with the head is."""
+    for seed in SEEDS:
+        person, far = on_wall(seed, geometry, (1.0, 1.0, 1.0))
+        photo = person.source.image.copy()
+        row = round(0.45 * SIZE)
+        edges = np.flatnonzero(~far[row])[[0, -1]]
+        speck = np.zeros(far.shape, bool)
+        for y, x in ((row, edges[0] - round(0.03 * SIZE)), (row + 9, edges[1] + round(0.03 * SIZE))):
+            speck[y - 2 : y + 3, x - 2 : x + 3] = True
+        photo[speck] = (0.4, 0.3, 0.25)
+        specked = Drawn(person.parameters, prepare_source(photo, person.source.view, geometry.rig))
+        (out, layer), (clean, _) = specked.edited(geometry, yaw=yaw), person.edited(geometry, yaw=yaw)
+        new = (out.image.min(-1) < 0.85) & (clean.image.min(-1) >= 250 / 255)
+        assert not (new & ~speck).any()  # none has moved along
+        covered = binary_dilation(clean.image.min(-1) < 0.98, iterations=2) | (layer != 255)
+        still = speck & ~covered
+        assert still.any()
+        assert np.array_equal(out.image[still], photo[still])
+        strand = person.source.image.copy()
+        strand[row - 1 : row + 2, edges[0] : edges[0] + round(0.06 * SIZE)] = 0.2
+        assert np.array_equal(prepare_source(strand, person.source.view, geometry.rig).fetched, strand)  # it may be fetched
+
+
 def test_an_ear_that_turns_away_does_not_become_black(geometry: Geometry, people: list[Drawn]) -> None:
     """A fitted light is a guess beside and behind the head: in the photo's own light a turn darkens skin by a third at most."""
     for person in people:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from discontrolface.bench.crowd_stages import crowd_stages
 from discontrolface.bench.huge_stages import huge_stages
 from discontrolface.bench.network_stages import (
     edit_many_stages,
@@ -18,7 +19,7 @@ from discontrolface.bench.photo_stages import pasting_stages, preview_stages, re
 from discontrolface.bench.stage import Stage, Workload
 from discontrolface.common.errors import UserError
 
-FULL_SIZE, HUGE = "full-size", "huge-photo"
+FULL_SIZE, HUGE, CROWD = "full-size", "huge-photo", "crowd"
 
 GROUPS: dict[str, Callable[[Workload], Iterator[Stage]]] = {
     "load": loading_stages,
@@ -34,9 +35,10 @@ GROUPS: dict[str, Callable[[Workload], Iterator[Stage]]] = {
     "synthetic": synthetic_stages,
     "cold": cold_stages,
     HUGE: huge_stages,
+    CROWD: crowd_stages,
     FULL_SIZE: full_size_stages,
 }
-USUAL = tuple(name for name in GROUPS if name not in (FULL_SIZE, HUGE))  # gigabytes of memory
+USUAL = tuple(name for name in GROUPS if name not in (FULL_SIZE, HUGE, CROWD))  # gigabytes of memory, or minutes
 
 
 def group_names(text: str | None) -> tuple[str, ...]:

@@ -26,7 +26,9 @@ def benchmark(
     quick: Annotated[bool, typer.Option("--quick", help="Few runs and sizes: that everything works, with rough times.")] = False,
     stages: Annotated[
         str | None,
-        typer.Option(help="Only these groups of stages, with commas: see docs/benchmark.md. [default: all but huge-photo and full-size]"),
+        typer.Option(
+            help="Only these groups of stages, with commas: see docs/benchmark.md. [default: all but huge-photo, crowd and full-size]"
+        ),
     ] = None,
     full_size: Annotated[
         bool, typer.Option("--full-size", help="Also one forward of the paper's networks, random weights (4 GB of memory).")

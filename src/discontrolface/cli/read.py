@@ -53,7 +53,10 @@ def read(
             return
         reader = source.reader()
         loaded = source.load(photo)
-        number, found = source.number or 0, None if source.face_box is not None else reader.find(loaded)
+        number, (found, least) = (
+            source.number or 0,
+            (None, 0.0) if source.face_box is not None else reader.find_quickly(loaded, source.number or 0),
+        )
         person = source.read(reader, loaded) if found is None or source.every else reader.read_found(loaded, found, number)
         if codes is not None:
             from discontrolface.face.codes import write_codes
@@ -68,7 +71,7 @@ def read(
             from discontrolface.editing.sheet import reading_sheet
 
             save_photo(reading_sheet(person), sheet, overwrite)
-        print_reading(person, number, None if found is None else len(found))
+        print_reading(person, None if found is None else faces_row(number, len(found), least))
 
 
 def read_clip(clip: Path, source: Source, output: Path | None, unused: list[object], overwrite: bool) -> None:
@@ -132,15 +135,22 @@ def title_of(photo: Photo) -> str:
     return f"{escape(printable(photo.path.name))}  {photo.size[0]}x{photo.size[1]}"
 
 
-def print_reading(person: Person, number: int, count: int | None) -> None:
-    """The parameters as a table on stdout. number: of the face; count: how many there are, None where a box chose it."""
+def faces_row(number: int, count: int, least: float) -> str:
+    """How many faces were found, and which one is read. least: down to which size in pixels all were looked for; 0: any size."""
+    chosen = f"; face {number} is read (--faces lists them, --face N chooses)" if count > 1 else ""
+    if not least:
+        return f"{count} found{chosen}"
+    return f"{count} found, of {least:.0f} pixels and more all{chosen}; --faces looks for smaller ones, which takes longer"
+
+
+def print_reading(person: Person, faces: str | None) -> None:
+    """The parameters as a table on stdout. faces: what is said of how many there are; None where a box chose the face."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title_of(person.photo), show_header=False)
-    if count is not None:
-        several = "1 found" if count == 1 else f"{count} found; face {number} is read (--faces lists them, --face N chooses)"
-        table.add_row("faces", several)
+    if faces is not None:
+        table.add_row("faces", faces)
     for row in reading_rows(person.parameters):
         table.add_row(*row)
     table.add_row("landmark error", f"{person.fit.mean_pixels:.2f} px, {person.fit.mean_percent:.2f} % of the face's width")

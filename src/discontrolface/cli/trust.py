@@ -11,14 +11,6 @@ from discontrolface.common.errors import UserError
 if TYPE_CHECKING:
     from discontrolface.editing.person import Person
 
-AGAINST = {
-    "detection": "the detector hardly sees a face",
-    "landmarks": "the landmark model hardly sees a face",
-    "fit": "the head model does not meet the landmarks",
-    "agreement": "the two networks that read the expression disagree",
-    "view": "the head is turned far from the camera",
-}  # part of a confidence -> what a low one means
-
 
 def check_confidence(readings: Iterable[tuple[str, Person]], strict: bool) -> None:
     """A warning on standard error for each (name, person) whose reading has a low confidence; UserError instead if `strict`."""
@@ -26,7 +18,7 @@ def check_confidence(readings: Iterable[tuple[str, Person]], strict: bool) -> No
         confidence = person.confidence
         if not confidence.low:
             continue
-        sentence = f"the reading of {name} is not to be trusted (confidence {confidence.value:.2f}): {AGAINST[confidence.weakest]}"
+        sentence = f"the reading of {name} is not to be trusted (confidence {confidence.value:.2f}): {confidence.against}"
         if strict:
             raise UserError(f"{sentence}; leave out --strict to edit all the same")
         say(f"warning: {sentence}; the edit may not fit", err=True)

@@ -17,6 +17,7 @@ from discontrolface.common.images import Photo
 from discontrolface.common.pixels import to_float, to_uint8
 from discontrolface.editing.preview_sources import PreviewSources
 from discontrolface.editing.toning import Toning
+from discontrolface.face.appearance import appearance
 from discontrolface.face.confidence import Confidence, rate
 from discontrolface.face.crop import Crop
 from discontrolface.face.fit import FitReport
@@ -72,7 +73,7 @@ class Person:
     @cached_property
     def confidence(self) -> Confidence:
         """How far the reading can be trusted; `confidence.value` in [0, 1], and its parts."""
-        return rate(self.landmarks, self.fit, self.parameters)
+        return rate(self.landmarks, self.fit, self.parameters, appearance(self.photo.array, self.landmarks))
 
     @cached_property
     def own_view(self) -> View:

@@ -12,6 +12,7 @@ import numpy as np
 from discontrolface.common.images import Photo, load_photo
 from discontrolface.editing.person import Person
 from discontrolface.face.crop import cut_square, make_crop
+from discontrolface.face.face_search import quick_size
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.heads.contract import HeadOptions, HeadReader
 from discontrolface.face.heads.registry import find_head
@@ -85,7 +86,21 @@ class Reader:
 
     def find(self, photo: Photo, enough: int | None = None) -> list[Face]:
         """The faces of a photo, the largest first; enough: how many of them are wanted. UserError when there is none."""
-        faces = self.landmarker.detect(photo.array, enough)
+        return self._some(self.landmarker.detect(photo.array, enough), photo)
+
+    def find_quickly(self, photo: Photo, number: int = 0) -> tuple[list[Face], float]:
+        """The faces of a photo, the largest first, and down to which size in pixels it was searched for all of them, 0 where for any size.
+
+        Small faces of a photo of 50 megapixels and more take minutes to find. `number` is in the list, where it would be among all. UserError when
+        there is none at all.
+        """
+        least = quick_size(*photo.size)
+        faces = self.landmarker.detect(photo.array, least=least)
+        if least and sum(face.size > least for face in faces) <= number:
+            faces = self.landmarker.detect(photo.array, number + 1)
+        return self._some(faces, photo), least
+
+    def _some(self, faces: list[Face], photo: Photo) -> list[Face]:
         if not faces:
             raise no_face(photo.size, str(photo.path))
         return faces

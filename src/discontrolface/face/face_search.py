@@ -27,6 +27,7 @@ MAX_TILT: Final = math.radians(25)  # a face tilted more in the detector's view 
 SAME_SIGHT: Final = 0.6  # overlap with what was dismissed, above which a place is not looked at again
 ONE_PLACE: Final = 0.4  # distance of two faces / size of the larger one, below which they are one
 REPEATED: Final = 0.15  # overlap of what is seen in two views of one place
+QUICK: Final = 500  # views of a level, some seconds of one core, which a count of faces may take
 COMMON: Final = 0.2  # what neighbouring tiles have in common / side
 
 
@@ -42,11 +43,16 @@ class Looks(Protocol):
         ...
 
 
-def search(models: Looks, photo: Pyramid, enough: int | None = None) -> list[Face]:
-    """The faces of a photo, the largest first. enough: how many of these are wanted; None: all."""
+def search(models: Looks, photo: Pyramid, enough: int | None = None, least: float = 0.0) -> list[Face]:
+    """The faces of a photo, the largest first. enough: how many of these are wanted; None: all.
+
+    least: levels of tiles that have only smaller faces than this, in pixels, are left out; of faces that are larger the list is as without it, of
+    others it has those that were seen.
+    """
     found: list[Face] = []
     dismissed: list[Face] = []
     sides = tile_sides(max(photo.size))
+    sides = [side for side in sides if side == sides[0] or MOST_IN_TILE * side > least]
     for side, following in zip(sides, [*sides[1:], 0.0], strict=True):
         batches = whole_views(*photo.size) if side == sides[0] else [tile_views(*photo.size, side)]
         for views in batches:
@@ -63,6 +69,12 @@ def tile_sides(longest: int) -> list[float]:
     finest = SMALLEST / LEAST_IN_VIEW
     levels = max(0, math.ceil(math.log(max(longest / finest, 1), FINER)))
     return [longest * (finest / longest) ** (level / max(levels, 1)) for level in range(levels + 1)]
+
+
+def quick_size(width: int, height: int) -> float:
+    """Pixels of a face down to which a photo is searched in a few seconds; 0 where all of the search is no longer: up to about 15 megapixels."""
+    slow = [side for side in tile_sides(max(width, height))[1:] if len(tile_views(width, height, side)) > QUICK]
+    return MOST_IN_TILE * slow[0] if slow else 0.0
 
 
 def whole_views(width: int, height: int) -> list[list[Region]]:

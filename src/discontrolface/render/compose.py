@@ -14,14 +14,16 @@ from discontrolface.render.sampling import brightest, relit, sample
 from discontrolface.render.surface import channel, on_vertices, point_at
 
 STRETCHED = 0.6  # of the photo over the picture, in the worst direction: what is stretched more begins to count as not seen
+WALL_NOISE = 3.0 / 255  # a wall fetched from elsewhere on the wall differs by less
 LID_STRETCH = 0.85  # of a row of the photo over a row of the picture: a closing lid that is stretched more begins to be painted
 
 
 class Photo(NamedTuple):
-    """The photo as `compose` reads it. image: (H, W, 3). eyes: (H, W) 0..1 where it shows eyes or lashes. not_lips: (H, W), see
-    `mouth.teeth_shown`. plain: see `matte.plain_distance`."""
+    """The photo as `compose` reads it. image: (H, W, 3). fetched: (H, W, 3) what motions fetch, and plain: see `matte.plain_wall`. eyes: (H, W) 0..1
+    where it shows eyes or lashes. not_lips: (H, W), see `mouth.teeth_shown`."""
 
     image: FloatArray
+    fetched: FloatArray
     eyes: FloatArray
     not_lips: FloatArray
     plain: FloatArray
@@ -70,13 +72,12 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
     Where the photo shows the mirrored point of a hidden one, that is taken.
     Where lips have closed, the map skips what lay between them; there is a dark seam.
     """
-    image, eyes, not_lips, plain = photo.image, photo.eyes, photo.not_lips, photo.plain
+    image, fetched, eyes, not_lips, plain = photo.image, photo.fetched, photo.eyes, photo.not_lips, photo.plain
     trusted, layer, flow, light, belongs, behind = mesh.trusted, mesh.layer, moved.flow, moved.light, moved.belongs, moved.behind
-    lids, lips, unpainted, paints = paint.lids, paint.lips, paint.unpainted, paint.colours
-    grain, grain_pixels = paint.grain, paint.grain_pixels
-    twin_pixels, twin_gain, twin_shown = paint.twin_pixels, paint.twin_gain, paint.twin_shown
+    lids, lips, unpainted, paints, grain = paint.lids, paint.lips, paint.unpainted, paint.colours, paint.grain
+    grain_pixels, twin_pixels, twin_gain, twin_shown = paint.grain_pixels, paint.twin_pixels, paint.twin_gain, paint.twin_shown
     picture, visibility, change = out.picture, out.visibility, out.change
-    height, width, _ = image.shape
+    width = image.shape[1]
     one, zero, half = np.float32(1.0), np.float32(0.0), np.float32(0.5)
     for i in range(first, last):
         for j in range(width):
@@ -106,12 +107,12 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
                 if down > np.float32(2.0):
                     seam = on_vertices(lips, point) * min((down - np.float32(2.0)) * np.float32(0.2), np.float32(0.4))
                 if far > half:
-                    row, col = int(np.float32(i) + dy + half), int(np.float32(j) + dx + half)
-                    row, col = min(max(row, 0), height - 1), min(max(col, 0), width - 1)
-                    if not_lips[row, col] > 0:
-                        certain = max(certain, on_vertices(lips, point) * min(not_lips[row, col] * np.float32(1.5), one))
-                    if eyes[row, col] > 0:
-                        certain = max(certain, one if eyes[row, col] >= 1 else eyes[row, col] * min(np.float32(4.0) * lid, one))
+                    row, col = np.float32(i) + dy + half, np.float32(j) + dx + half
+                    lips_open, eye = _nearest(not_lips, row, col), _nearest(eyes, row, col)
+                    if lips_open > 0:
+                        certain = max(certain, on_vertices(lips, point) * min(lips_open * np.float32(1.5), one))
+                    if eye > 0:
+                        certain = max(certain, one if eye >= 1 else eye * min(np.float32(4.0) * lid, one))
                     painted = max(painted, certain)
             visibility[i, j] = seen if kind in (SKIN, OFF) else zero
             changed = max(changed, painted, mirrored)
@@ -122,24 +123,18 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
             change[i, j] = min(changed, one)
             red, green, blue = image[i, j, 0], image[i, j, 1], image[i, j, 2]
             if far > 0:  # else only relit, or painted
-                red, green, blue = sample(image, np.float32(j) + dx, np.float32(i) + dy)
+                red, green, blue = sample(fetched, np.float32(j) + dx, np.float32(i) + dy)
             if behind[i, j, 2] > 0:
-                wall = sample(image, np.float32(j) + behind[i, j, 0], np.float32(i) + behind[i, j, 1])
+                wall = sample(fetched, np.float32(j) + behind[i, j, 0], np.float32(i) + behind[i, j, 1])
                 red, green, blue = _mixed(red, green, blue, behind[i, j, 2], wall)
             if glow > 0:
                 red, green, blue = relit(red, light[i, j, 0]), relit(green, light[i, j, 1]), relit(blue, light[i, j, 2])
             if mirrored > 0:
                 point = point_at(surface, i, j)
-                x, y = channel(twin_pixels, 0, point) - half, channel(twin_pixels, 1, point) - half
-                r, g, b = sample(image, min(max(x, zero), np.float32(width - 1)), min(max(y, zero), np.float32(height - 1)))
-                twin = r * channel(twin_gain, 0, point), g * channel(twin_gain, 1, point), b * channel(twin_gain, 2, point)
-                red, green, blue = _mixed(red, green, blue, mirrored, twin)
+                red, green, blue = _mixed(red, green, blue, mirrored, _twin(image, twin_pixels, twin_gain, point))
             if painted > 0:
                 point = point_at(surface, i, j)
-                skin = channel(paints, 0, point), channel(paints, 1, point), channel(paints, 2, point)
-                if lid > 0:
-                    fine = one + lid * _nearest(grain, channel(grain_pixels, 1, point), channel(grain_pixels, 0, point))
-                    skin = skin[0] * fine, skin[1] * fine, skin[2] * fine
+                skin = _painted(paints, grain, grain_pixels, lid, point)
                 if loose > certain:  # smeared hair stays hair
                     apart = max(abs(red - skin[0]), abs(green - skin[1]), abs(blue - skin[2]))
                     painted = max(painted * min(max(np.float32(1.6) - np.float32(6.0) * apart, zero), one), certain)
@@ -147,6 +142,15 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
             picture[i, j, 0] = min(max(red * (one - seam), zero), one)
             picture[i, j, 1] = min(max(green * (one - seam), zero), one)
             picture[i, j, 2] = min(max(blue * (one - seam), zero), one)
+
+
+def keep_loose(photo: Photo, off_mesh: np.ndarray, out: Colours) -> None:
+    """What is loose on a plain wall (`matte.plain_wall`) stays where the head does not come over it: where the wall was fetched instead. In place."""
+    if photo.fetched is photo.image:
+        return
+    loose = (photo.fetched != photo.image).any(2) & off_mesh
+    free = loose & (np.abs(out.picture - photo.fetched).max(2) <= WALL_NOISE)
+    out.picture[free], out.change[free], out.visibility[free] = photo.image[free], 0.0, 1.0
 
 
 @inlined
@@ -188,6 +192,26 @@ def _hidden(lid, never, twin, t, smear, belongs):  # type: ignore[no-untyped-def
     mirrored *= (one - t) * min(np.float32(2.0) * max(smear, one - belongs), one)
     painted *= one - mirrored
     return painted, lid, mirrored, loose
+
+
+@inlined
+def _twin(image, pixels, gain, point):  # type: ignore[no-untyped-def]
+    """The colour of the mirrored point, as bright as it has to be here."""
+    height, width, _ = image.shape
+    zero, half = np.float32(0.0), np.float32(0.5)
+    x, y = channel(pixels, 0, point) - half, channel(pixels, 1, point) - half
+    r, g, b = sample(image, min(max(x, zero), np.float32(width - 1)), min(max(y, zero), np.float32(height - 1)))
+    return r * channel(gain, 0, point), g * channel(gain, 1, point), b * channel(gain, 2, point)
+
+
+@inlined
+def _painted(paints, grain, grain_pixels, lid, point):  # type: ignore[no-untyped-def]
+    """The paint of a place on the mesh, on a closing lid with the skin's grain."""
+    skin = channel(paints, 0, point), channel(paints, 1, point), channel(paints, 2, point)
+    if lid > 0:
+        fine = np.float32(1.0) + lid * _nearest(grain, channel(grain_pixels, 1, point), channel(grain_pixels, 0, point))
+        skin = skin[0] * fine, skin[1] * fine, skin[2] * fine
+    return skin
 
 
 @inlined

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_dilation, distance_transform_edt, maximum_filter, minimum_filter, uniform_filter
+from scipy.ndimage import binary_dilation, distance_transform_edt, label, maximum_filter, minimum_filter, uniform_filter
 
 from discontrolface.render.compiled import compiled
 from discontrolface.render.raster import FloatArray
@@ -19,6 +19,8 @@ WALL = 0.2  # a share of colours that is the background's beyond doubt
 STEP = 0.03  # change of colour from one cell to the next that a smooth wall may have,
 UNLIKE = 0.95  # as long as it is not as good as the head's own;
 UNLIKE_ON_MESH = 0.75  # the same on the mesh's head
+GAP = 0.002  # half of the gap that a strand of hair may have, of the picture's height
+INNER = 0.04  # so far inside the mesh's outline, of the picture's height, is the head for certain
 CERTAIN = 0.05  # a coarse matte this close to 0 or 1 is not in doubt
 
 
@@ -76,23 +78,33 @@ def foreground(small: FloatArray, matte: FloatArray) -> FloatArray:
     return np.ascontiguousarray(total[..., :3] / total[..., 3:], np.float32)
 
 
-def plain_distance(image: FloatArray, other: FloatArray) -> FloatArray:
-    """Pixels (at least) from a pixel to the nearest that is not of the background's one colour, for blocks of 4 x 4: (H / 4, W / 4), rounded up.
-    (0, 0) where the background is not of one colour. other: its colours, from `head_matte`.
+def plain_wall(image: FloatArray, other: FloatArray, mesh: np.ndarray) -> tuple[FloatArray, FloatArray]:
+    """A background of one colour, which stays where it is: how far pixels are from all that is not background, and the photo without what is loose.
 
-    A motion that fetches such a pixel from nearer by than this changes nothing: there a plain wall stays the photo's, to the bit.
+    image: (H, W, 3). other: the background's colours, from `head_matte`. mesh: (H, W) bool, where the mesh is. What hangs together with it is the
+    head; what the wall goes round on all sides (a speck, a strand on its own, a thing on the wall) is background, and does not move with the head.
+
+    Returns pixels (at least) from a pixel to the nearest that is not background, for blocks of 4 x 4: (H / 4, W / 4), rounded up; (0, 0) where the
+    background is not of one colour. A motion that fetches such a pixel from nearer by than this changes nothing: there the wall stays the photo's,
+    to the bit. And (H, W, 3), what motions fetch: the photo, with the wall's colour in place of what is loose; the photo itself where nothing is.
     """
     none = np.zeros((0, 0), np.float32)
     if not len(other):
-        return none
+        return none, image
     tone = np.median(other, axis=0)
     if (np.abs(other - tone).max(1) > PLAIN).mean() > 0.5:
-        return none
+        return none, image
     height, width = image.shape[:2]
     flat = np.abs(image - tone).max(2) <= PLAIN
+    pieces, count = label(binary_dilation(~flat, iterations=max(1, round(GAP * height))), np.ones((3, 3), bool))
+    attached = np.zeros(count + 1, bool)
+    attached[pieces[minimum_filter(mesh, 2 * max(1, round(INNER * height)) + 1)]] = True  # the mesh's outline may well lie on the wall
+    loose = ~flat & ~attached[pieces]
+    flat |= loose
     padded = np.pad(flat, ((0, -height % 4), (0, -width % 4)), constant_values=True)
     blocks = padded.reshape(padded.shape[0] // 4, 4, -1, 4).all((1, 3))
-    return np.asarray(np.maximum(4.0 * (distance_transform_edt(blocks) - 1.5), 0.0), np.float32)
+    distance = np.asarray(np.maximum(4.0 * (distance_transform_edt(blocks) - 1.5), 0.0), np.float32)
+    return distance, np.where(loose[..., None], tone, image).astype(np.float32) if loose.any() else image
 
 
 @compiled

@@ -13,7 +13,7 @@ from discontrolface.render.fill import diffuse_over_mesh
 from discontrolface.render.grain import skin_grain
 from discontrolface.render.grid import distance_to
 from discontrolface.render.lids import lid_tones
-from discontrolface.render.matte import decide, foreground, head_matte, plain_distance
+from discontrolface.render.matte import decide, foreground, head_matte, plain_wall
 from discontrolface.render.motion import OFF
 from discontrolface.render.mouth import teeth_shown
 from discontrolface.render.openings import bounds, smoothed, soft_mask
@@ -52,7 +52,8 @@ class PreviewSource:
     upper_teeth, lower_teeth, not_lips: (H, W), see `mouth.teeth_shown`. teeth_colour: (3,) of the teeth the photo shows, None if it does not.
     false_gape: where the photo shows closed lips, how far the mesh opens them all the same (area / squared width of the mouth); None: open.
     matte: (G, G), see `matte.head_matte`; foreground: (G, G, 3), see `matte.foreground`. decided: (H, W), see `matte.decide`; (0, 0) where the
-    colours decide nothing. plain: (H / 4, W / 4), see `matte.plain_distance`; (0, 0) where the background has several colours.
+    colours decide nothing. plain: (H / 4, W / 4), and fetched: (H, W, 3), see `matte.plain_wall`; (0, 0) and the image where the background has
+    several colours.
     clear: pixels from the head, see `outline.Outline`. mouth, eyes: (H, W) soft masks of the openings. iris: see `eyes.angle_sums`.
     lashes: (H, W) 1 on the eyes, falling to 0 over the lashes around. grain: see `skin_grain`.
     colours: (V, 3) the photo over albedo times shading, spread over the mesh; shown: (V,) 0..1 how well the photo shows a vertex.
@@ -76,6 +77,7 @@ class PreviewSource:
     foreground: FloatArray
     decided: FloatArray
     plain: FloatArray
+    fetched: FloatArray
     clear: FloatArray
     mouth: FloatArray
     eyes: FloatArray
@@ -110,6 +112,7 @@ def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSou
         upper_teeth, lower_teeth, mouth = np.zeros_like(upper_teeth), np.zeros_like(lower_teeth), np.zeros_like(mouth)
     cells = _cells(image, coarse_grid(height, width))
     matte, own, other = _matte(cells, raster.triangle, rig)
+    plain, fetched = plain_wall(image, other, raster.triangle >= 0)
     colours, shown = _vertex_colours(image, vertices, raster.depth, normals, shading, view.albedo, shadowed, not_lips, matte, rig)
     radius = max(1, round(height / 256))
     eyes = soft_mask(layer == EYE, radius)
@@ -133,7 +136,8 @@ def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSou
         matte=matte,
         foreground=foreground(cells, matte),
         decided=decide(image, matte, own, other),
-        plain=plain_distance(image, other),
+        plain=plain,
+        fetched=fetched,
         clear=head_distance(raster.triangle, rig.head_faces),
         mouth=soft_mask(mouth, radius),
         eyes=eyes,

@@ -16,14 +16,14 @@ import numpy as np
 from discontrolface.geometry.similarity import Similarity
 from discontrolface.render.anchors import Anchors, coarse_anchors
 from discontrolface.render.bands import Pair
-from discontrolface.render.compose import Colours, Paint, Photo, compose, finish
+from discontrolface.render.compose import Colours, Paint, Photo, compose, finish, keep_loose
 from discontrolface.render.extend import Turn, extend_motion, motion_beyond
 from discontrolface.render.grain import grain_pixels
 from discontrolface.render.inside import Scene, draw_inside
 from discontrolface.render.join import Around, Moved, join_motion
 from discontrolface.render.lashes import draw_lids
 from discontrolface.render.lids import closing_lids, moving_lips
-from discontrolface.render.motion import MeshMotion, Sight, mesh_motion, soften
+from discontrolface.render.motion import OFF, MeshMotion, Sight, mesh_motion, soften
 from discontrolface.render.outline import Outline, head_outline, no_outline
 from discontrolface.render.raster import FloatArray, rasterize
 from discontrolface.render.relight import mean_shading, relighting, skin_normals, vertex_shading
@@ -97,9 +97,11 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
     lip_motion = moving_lips(source.vertices, after, skull, rig)
     lid_motion = closing_lids(source.vertices, after, skull, rig)
 
-    colours, photo = Colours.empty(height, width), Photo(image=image, eyes=source.lashes, not_lips=source.not_lips, plain=source.plain)
+    colours = Colours.empty(height, width)
+    photo = Photo(image=image, fetched=source.fetched, eyes=source.lashes, not_lips=source.not_lips, plain=source.plain)
     paint = _paint(source, target, vertices, lid_motion, lip_motion, grain_pixels(after, skull, rig, height, width))
     pair.bands(compose, height, photo, surface, mesh, moved, paint, colours)
+    keep_loose(photo, mesh.layer == OFF, colours)
     scene = Scene(
         source=source,
         after=after,

@@ -266,7 +266,7 @@ def _remarks(person: Person) -> list[str]:
     remarks = [f"{UPLOAD} {remark}" for remark in person.photo.remarks]
     confidence = person.confidence
     if confidence.low:
-        remarks.append(f"the reading of this face is not to be trusted (confidence {confidence.value:.2f}, weakest: {confidence.weakest})")
+        remarks.append(f"the reading of this face is not to be trusted (confidence {confidence.value:.2f}): {confidence.against}")
     return remarks
 
 
