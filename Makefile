@@ -6,7 +6,8 @@ OUT ?= out/demo
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PORT ?= 7860
 
-.PHONY: sweep site install install-dev demo studio test test-heavy lint types bench benchmark-docs controls-docs results-docs real-results clean
+.PHONY: sweep site notebooks third-party check-packages test-lowest audit install install-dev demo studio test test-heavy lint types bench benchmark-docs
+.PHONY: controls-docs results-docs real-results clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -90,6 +91,25 @@ benchmark-docs: install-dev
 controls-docs: install
 	$(BIN)/python -m discontrolface.face.controls_page docs/controls.md
 
+# The quick tests with the lowest versions that pyproject.toml allows, in an environment of its own. LOWEST_BUT=torch: as tested, not as low as allowed
+# (the lowest PyTorch is a download of gigabytes). LOWEST_TESTS= for all tests.
+LOWEST := out/lowest
+LOWEST_BUT ?=
+LOWEST_EXTRAS := train,reports,eval,studio,video,c2pa,heif
+QUICK_TESTS := demo doctor parameters head raster shade images written_as_it_was files nets_golden diffusion_golden editor train report video credentials comfy
+LOWEST_TESTS ?= $(QUICK_TESTS:%=tests/test_%.py)
+test-lowest: $(LOWEST)/.installed
+	NUMBA_CACHE_DIR=$(LOWEST)/numba OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -q -p no:cacheprovider $(LOWEST_TESTS)
+
+$(LOWEST)/.installed: pyproject.toml $(VENV)/.installed-dev
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(BIN)/python scripts/lowest_versions.py $(LOWEST_EXTRAS) --but '$(LOWEST_BUT)' > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(if $(LOWEST_BUT),constraints.txt,$(LOWEST)/constraints.txt) torch
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt --editable '.[$(LOWEST_EXTRAS)]' pytest hypothesis diffusers packaging
+	$(LOWEST)/bin/python -m pip check
+	touch $@
+
 # docs/third-party.md: every package and file from others with its licence, as pip resolves constraints.txt with all extras
 third-party: install-dev
 	$(PIP) --upgrade 'pip>=24.3'
@@ -103,6 +123,12 @@ check-packages: $(VENV)/.installed-release
 $(VENV)/.installed-release: $(VENV)/.installed-dev
 	$(PIP) --editable '.[release]'
 	touch $@
+
+# Known vulnerabilities of what constraints.txt names, by pip-audit in an environment of its own; it asks the registry.
+audit:
+	test -x out/audit/bin/python || $(PYTHON) -m venv out/audit
+	out/audit/bin/python -m pip install --quiet pip-audit
+	out/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 # docs/sweep.webp, the moving picture of the README
 sweep: install

@@ -28,7 +28,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def notebook_page(notebook: Path) -> str:
-    """Markdown of a notebook: its words, its code, and below cell k the picture NAME-k.webp where there is one (scripts/run_notebooks.py)."""
+    """Markdown of a notebook: its words, its code, and below cell k what it showed: NAME-k.webp or NAME-k.txt (scripts/run_notebooks.py)."""
     parts = []
     for k, cell in enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"]):
         text = "".join(cell["source"])
@@ -36,6 +36,9 @@ def notebook_page(notebook: Path) -> str:
         picture = notebook.with_name(f"{notebook.stem}-{k}.webp")
         if picture.exists():
             parts.append(f"![what the cell above shows]({picture.name})")
+        text_shown = notebook.with_name(f"{notebook.stem}-{k}.txt")
+        if text_shown.exists():
+            parts.append(f"```text\n{text_shown.read_text(encoding='utf-8').rstrip()}\n```")
         if k == 0:
             parts.append(f"Run it yourself: [{notebook.name}]({notebook.name}).")
     return "\n\n".join(parts) + "\n"

@@ -5,7 +5,9 @@ import shlex
 import subprocess
 import sys
 from fractions import Fraction
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -61,6 +63,43 @@ def test_the_commands_of_a_page_run(page: str, folder: Path, tmp_path: Path, mon
         assert all((tmp_path / name).is_file() for name in made), line
 
 
+class Links(HTMLParser):
+    """What a page links to, and the anchors that it has."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.anchors: set[str] = set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if value and (name == "src" or (name == "href" and tag in ("a", "link"))):
+                self.links.add(value)
+            elif value and name in ("id", "name"):
+                self.anchors.add(value)
+
+
+def check_links(site: Path) -> int:
+    """Every link inside the site leads to a file, and to an anchor that is there; how many were followed. Other sites are not asked."""
+    pages = {
+        page.resolve(): Links(page) for page in site.rglob("*.html") if page.name != "404.html"
+    }  # whose links are from the site's root
+    followed = 0
+    for page, parsed in pages.items():
+        for link in parsed.links:
+            address = urlsplit(link)
+            if address.scheme or address.netloc:
+                continue
+            target = (page.parent / unquote(address.path)).resolve() if address.path else page
+            target = target / "index.html" if target.is_dir() else target
+            assert target.is_file(), f"{page.name}: {link} leads nowhere"
+            if address.fragment and target in pages:
+                assert unquote(address.fragment) in pages[target].anchors, f"{page.name}: {link} has no such place"
+            followed += 1
+    return followed
+
+
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="extra `docs` is not installed")
     done = subprocess.run(
@@ -74,3 +113,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert "fonts.googleapis" not in page, "the site loads nothing from elsewhere"
     assert (tmp_path / "site" / "api.html").read_text(encoding="utf-8").count("FaceParameters") > 3
+    assert check_links(tmp_path / "site") > 2000
+    broken = tmp_path / "site" / "broken.html"
+    broken.write_text('<a href="index.html#nowhere">x</a>', encoding="utf-8")
+    with pytest.raises(AssertionError, match="no such place"):
+        check_links(tmp_path / "site")

@@ -34,7 +34,10 @@ def test_a_notebook_runs_and_makes_the_pictures_of_the_site(
     path: Path, script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
-    shown = script.pictures(script.executed(path, tmp_path))
+    notebook = script.executed(path, tmp_path)
+    said = {int(file.stem.rpartition("-")[2]) for file in path.parent.glob(f"{path.stem}-*.txt")}
+    assert script.texts(notebook).keys() == said, "make notebooks"
+    shown = script.pictures(notebook)
     kept = {int(file.stem.rpartition("-")[2]): file for file in path.parent.glob(f"{path.stem}-*.webp")}
     assert shown.keys() == kept.keys(), "make notebooks"
     for k, picture in shown.items():

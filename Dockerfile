@@ -1,0 +1,28 @@
+# DisControlFace on a CPU. It has never been built as an image: its RUN lines were run in an empty Debian (docs/install.md).
+#
+#   docker build -t discontrolface .
+#   docker run --rm -v "$PWD:/work" discontrolface edit photo.jpg -o smile.png --expression smile=0.8
+#   docker run --rm -p 127.0.0.1:7860:7860 discontrolface studio --host 0.0.0.0
+#
+# --build-arg EXTRAS=video: without the studio. --build-arg TORCH_INDEX=ADDRESS: the index of PyTorch's CPU builds (pytorch.org names it); without it an
+# x86-64 image carries NVIDIA's libraries, some gigabytes that nothing here uses.
+FROM python:3.13-slim AS build
+WORKDIR /source
+COPY . .
+RUN python -m pip install --no-cache-dir build
+RUN python -m build --wheel --outdir /dist .
+
+FROM python:3.13-slim
+ARG EXTRAS=studio,video,c2pa
+ARG TORCH_INDEX=
+COPY --from=build /dist /dist
+COPY constraints.txt /constraints.txt
+RUN python -m pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} --constraint /constraints.txt torch
+RUN python -m pip install --no-cache-dir --constraint /constraints.txt "$(ls /dist/*.whl)[$EXTRAS]"
+RUN useradd --create-home face && mkdir /work && chown face /work
+USER face
+RUN discontrolface demo --output /tmp/demo && rm -r /tmp/demo
+WORKDIR /work
+EXPOSE 7860
+ENTRYPOINT ["discontrolface"]
+CMD ["--help"]
