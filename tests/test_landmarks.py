@@ -1,8 +1,10 @@
 """Landmarks on the example photo: turned, mirrored, shrunk, padded, grey, cut tight. Tolerances are parts of the face's width."""
 
+import math
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,3 +198,14 @@ def test_nothing_of_the_process_is_changed(monkeypatch: pytest.MonkeyPatch) -> N
             patch.setattr(module, name, refuse)
         score = FaceLandmarker().find_face(load_photo(PHOTO).array).score
     assert score > 0.9
+
+
+@pytest.mark.parametrize("turn", [math.pi, math.pi / 2, -math.pi / 2])
+def test_a_region_of_the_wrong_angle_is_seen_through(
+    landmarker: FaceLandmarker, photo: NDArray[np.uint8], upright: Landmarks, turn: float
+) -> None:
+    """The detector may take an upright face for one that is upside down; the mesh then draws a face on the chin. Its landmarks do not stay there."""
+    face = landmarker.detect(photo)[0]
+    found = landmarker.landmarks(photo, replace(face, region=replace(face.region, angle=face.region.angle + turn)))
+    assert error(found.points, upright.points, upright.face_size) < 0.01
+    assert found.unsteadiness == pytest.approx(upright.unsteadiness, abs=0.2)

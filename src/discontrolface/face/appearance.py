@@ -21,6 +21,7 @@ MIDDLE: Final = 128  # pixels of its middle, where spectra and flat colours are 
 LUMA: Final = np.array([0.2126, 0.7152, 0.0722])
 FLAT: Final = 0.5  # levels: neighbours that differ by less are one colour
 FINEST: Final = 14  # cycles over MIDDLE: coarser structure is the face's own
+SHARP: Final = 0.6  # pixels of the photo a pixel here, below which stripes are not looked for: enlarged, JPEG's blocks are stripes
 RING: Final = 4  # cycles: width of the rings of a spectrum
 SMALLEST_IRIS: Final = 2.0  # pixels of the photo, its radius: below, eyes show nothing
 OPEN: Final = 0.12  # height of the eye's opening over its width: below, they are shut
@@ -31,7 +32,7 @@ class Appearance:
     """eyes: how much brighter the white of the eyes is than the iris, of the face's contrast; None where eyes are shut or too small to say. Live eyes
     have 0.1 and more, those of most statues none. flat: 0..1, share of neighbouring pixels of one colour; skin has little, even filtered, a drawing
     much. stripes: the strongest wave in the picture's detail over the ordinary one of that fineness: 3 to 17 in photos (blocks of bad JPEG up to 40),
-    34 and more where a screen's rows and columns show."""
+    34 and more where a screen's rows and columns show; 0 for faces too small to say."""
 
     eyes: float | None
     flat: float
@@ -55,7 +56,8 @@ def appearance(image: NDArray[np.uint8], landmarks: Landmarks) -> Appearance:
     left, top = np.clip(points.mean(0).astype(int) - MIDDLE // 2, 0, SIDE - MIDDLE)
     middle = grey[top : top + MIDDLE, left : left + MIDDLE]
     steps = np.hypot(np.diff(middle, axis=1)[:-1], np.diff(middle, axis=0)[:, :-1])
-    return Appearance(eyes, float((steps < FLAT).mean()), _strongest_wave(middle))
+    large = region.side >= SHARP * SIDE
+    return Appearance(eyes, float((steps < FLAT).mean()), _strongest_wave(middle) if large else 0.0)
 
 
 def _white_over_iris(grey: NDArray[np.float64], ring: NDArray[np.floating], iris: NDArray[np.floating], scale: float) -> float | None:

@@ -35,6 +35,8 @@ MIN_CONFIRMATION = 0.6  # product of the judge's scores of two passes: faces hav
 MAX_SIZE_ERROR = 1.4  # side of the detector's box / side of the mesh, or the other way round, beyond which the mesh is believed
 MAX_DISAGREEMENT = 0.2  # mean distance of the detector's and the mesh's eyes, nose and mouth / side of the face box
 FLAT = 8  # levels of 256
+LOST = 3.0  # unsteadiness from which the face is looked for at other angles
+STEADIER = 0.6  # what another angle must have of it
 TURN = math.radians(20)  # of the region, to see how steady the landmarks are
 
 
@@ -145,14 +147,26 @@ class FaceLandmarker:
         """
         image = _as_rgb(image)
         region = face.region if isinstance(face, Face) else face
-        every, score = self._mesh_pass(image, region)
-        for _ in range(passes - 1):
-            every, score = self._mesh_pass(image, mesh_region(every[:MESH]))
+        every, score = self._settled(image, region, passes)
+        unsteadiness = self._unsteadiness(image, every[:MESH])
+        if unsteadiness > LOST:  # often the region has the wrong angle: upright faces were read upside down
+            for angle in (0.0, *(region.angle + turn for turn in (math.pi, math.pi / 2, -math.pi / 2))):
+                other, sure = self._settled(image, replace(region, angle=angle), passes)
+                again = self._unsteadiness(image, other[:MESH])
+                if again < STEADIER * unsteadiness and sure > MIN_FACE_SCORE:
+                    every, score, unsteadiness = other, sure, again
         with self._lock:
             blendshapes = self._blendshapes(every)
         iris = np.stack([every[MESH + 5 :, :2], every[MESH : MESH + 5, :2]])
         detection = face.score if isinstance(face, Face) else None
-        return Landmarks(every[:MESH], score, iris, blendshapes, detection, self._unsteadiness(image, every[:MESH]))
+        return Landmarks(every[:MESH], score, iris, blendshapes, detection, unsteadiness)
+
+    def _settled(self, image: NDArray[np.uint8], region: Region, passes: int) -> tuple[NDArray[np.float32], float]:
+        """Points (478, 3) in the photo and score after so many passes, each in the region of the one before."""
+        every, score = self._mesh_pass(image, region)
+        for _ in range(passes - 1):
+            every, score = self._mesh_pass(image, mesh_region(every[:MESH]))
+        return every, score
 
     def _unsteadiness(self, image: NDArray[np.uint8], points: NDArray[np.float32]) -> float:
         """See `Landmarks`. Of a live face the mesh model finds nearly the same points again; what it takes for a face only, it takes otherwise."""
