@@ -20,7 +20,10 @@ from discontrolface.common.files import replacing
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.editor import BATCH, Editor
 from discontrolface.editing.person import Person
+from discontrolface.editing.steady import Steady, Steadying
 from discontrolface.face.parameters import FaceParameters
+
+STATE = "state.npz"
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,16 @@ class Kept:
         with replacing(self.path(frame), "a frame") as file:
             Image.fromarray(picture).save(file, format="PNG", compress_level=1)
 
+    def state(self) -> Steady:
+        """The temporal rule after the last whole batch that is kept."""
+        return Steady.load(self.folder / STATE)
+
+    def write_batch(self, first: int, pictures: Sequence[NDArray[np.uint8]], state: Steady) -> None:
+        """Frames that follow one another, and then the state after them: where it is there, they are."""
+        for number, picture in enumerate(pictures, first):
+            self.write(number, picture)
+        state.save(self.folder / STATE)
+
     def make(self) -> None:
         """UserError if it cannot be."""
         try:
@@ -80,22 +93,35 @@ def animate(
     kept: Kept | None = None,  # None: nothing is kept
     progress: Callable[[int, int], None] | None = None,  # told (frames done, of); it may raise `Cancelled`
 ) -> Iterator[NDArray[np.uint8]]:
-    """The photo (H, W, 3) at each target. What is outside an edit's mask is the photo to the bit in every frame."""
+    """The photo (H, W, 3) at each target. What is outside an edit's mask is the photo to the bit in every frame; inside, what does not move stays
+    still (`editing/steady.py`).
+
+    Batches are the same in every run, and the state between them is kept with the frames: a run that goes on gives the bits of one that was not
+    stopped.
+    """
+    rule = Steadying(Steady() if kept is None else kept.state())
     if kept is not None:
         kept.make()
+
+    def batch(first: int) -> list[NDArray[np.uint8]]:
+        chosen = targets[first : first + BATCH]
+        results = editor.edit_many(person, chosen, sampling=sampling, between=rule)
+        pictures = [np.asarray(result.image.convert("RGB")) for result in results]
+        if kept is not None:
+            kept.write_batch(first, pictures, rule.state)
+        return pictures
+
     for first in range(0, len(targets), BATCH):
         numbers = range(first, min(first + BATCH, len(targets)))
-        done = {k: None if kept is None else kept.read(k) for k in numbers}
-        lacking = [k for k in numbers if done[k] is None]
-        results = editor.edit_many(person, [targets[k] for k in lacking], sampling=sampling) if lacking else []
-        for k, result in zip(lacking, results, strict=True):
-            picture = np.asarray(result.image.convert("RGB"))
-            done[k] = picture
-            if kept is not None:
-                kept.write(k, picture)
-        for k in numbers:
+        ready = [] if kept is None or rule.state.frames < numbers.stop else [kept.read(k) for k in numbers]
+        frames = [frame for frame in ready if frame is not None]
+        if len(frames) < len(numbers):
+            if rule.state.frames != first:  # a kept frame is damaged: the state before it is made again
+                rule.state = Steady()
+                for earlier in range(0, first, BATCH):
+                    batch(earlier)
+            frames = batch(first)
+        for k, frame in zip(numbers, frames, strict=True):
             if progress is not None:
                 progress(k + 1, len(targets))
-            frame = done[k]
-            assert frame is not None
             yield frame
