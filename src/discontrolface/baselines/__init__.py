@@ -47,6 +47,8 @@ PEERS: dict[str, Peer] = {
             ),
         },
     ),
+    "gif": Peer(label="GIF", method=PeerMethod("discontrolface.baselines.gif_method:gif_method")),
+    "headnerf": Peer(label="HeadNeRF", method=PeerMethod("discontrolface.baselines.headnerf_method:headnerf_method")),
 }
 
 

@@ -20,7 +20,11 @@ def peer_weights(names: Iterable[str], given: Mapping[str, Path], assets: Path |
 
     assets: the folder of imported assets; None: the user's. UserError that names the official file, its page, and the command.
     """
-    return {name: stored(first_asset(name), assets) for name in names if name not in given and is_peer(name)}
+    own = [name for name in names if name not in given and is_peer(name)]
+    for asset in PEER_ASSETS:
+        if asset.peer in own and asset.needed:
+            stored(asset, assets)
+    return {name: stored(first_asset(name), assets) for name in own}
 
 
 def is_peer(name: str) -> bool:

@@ -11,6 +11,8 @@ FLAME_LICENCE: Final = "FLAME's model licence (flame.is.tue.mpg.de/modellicense.
 DECA_PAGE: Final = "https://github.com/yfeng95/DECA (folder data)"
 DECA_LICENCE: Final = "DECA's licence: non-commercial scientific research (file LICENSE of the repository)"
 
+HEADNERF_LICENCE: Final = "its README: academic or non-profit, noncommercial research use only"
+
 
 @dataclass(frozen=True)
 class Asset:
@@ -110,5 +112,38 @@ PEER_ASSETS: Final[tuple[PeerAsset, ...]] = (
         peer="diffusionrig",
         marker="denoisingUNet.input_blocks.0.0.weight",
         importer="discontrolface.weights.diffusionrig:import_diffusionrig",
+    ),
+    PeerAsset(
+        "gif",
+        "gif",
+        "GIF's generator, the full model",
+        "checkpoint/29/294000_1.model of output_files.zip",
+        "https://github.com/ParthaEth/GIF (section First thing first)",
+        "MIT (LICENSE of the repository); of the weights none is stated; FFHQ's terms for what it was trained on",
+        peer="gif",
+        marker="generator.const_input.input",
+        importer="discontrolface.weights.gif:import_gif",
+    ),
+    PeerAsset(
+        "headnerf",
+        "headnerf",
+        "HeadNeRF's model",
+        "model_Reso32.pth (or model_Reso32HR.pth, model_Reso64.pth) of TrainedModels.zip",
+        "https://github.com/CrisHY1995/headnerf (section Getting Started)",
+        HEADNERF_LICENCE,
+        peer="headnerf",
+        marker="neural_render.bg_featmap",
+        importer="discontrolface.weights.headnerf:import_headnerf",
+    ),
+    PeerAsset(
+        "nl3dmm",
+        "nl3dmm",
+        "the face model of HeadNeRF's codes",
+        "nl3dmm_net_dict.pth of ConfigModels.zip, with the repository's ConfigFiles/LandMarkInfo.pkl beside it",
+        "https://github.com/CrisHY1995/headnerf (section Getting Started)",
+        HEADNERF_LICENCE,
+        peer="headnerf",
+        marker="geo_fc3.weight",
+        importer="discontrolface.weights.nl3dmm:import_nl3dmm",
     ),
 )

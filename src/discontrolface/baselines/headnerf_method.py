@@ -1,0 +1,110 @@
+"""HeadNeRF as a method of editing: a photo is fitted once; the target's landmarks say pose and expression, its light is added to the code's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from discontrolface.baselines.fitted import Fitted
+from discontrolface.baselines.headnerf_fit import ITERATIONS, HeadFit, fit_photo
+from discontrolface.baselines.headnerf_landmarks import SIZE, fit_landmarks
+from discontrolface.baselines.headnerf_light import to_headnerf_light
+from discontrolface.baselines.peer_weights import load_peer, stored
+from discontrolface.editing.method import Method, MethodContext, finished
+from discontrolface.editing.person import Person
+from discontrolface.editing.pipeline import PreparedEdit, stacked
+from discontrolface.face.landmark_sets import IBUG_68
+from discontrolface.face.parameters import FaceParameters
+from discontrolface.nets.headnerf import HeadNeRF
+from discontrolface.nets.nl3dmm import NL3DMM
+from discontrolface.weights.asset_table import PEER_ASSETS
+from discontrolface.weights.headnerf import import_headnerf
+from discontrolface.weights.nl3dmm import import_nl3dmm
+
+FACE_MODEL: Final = "nl3dmm"  # the key of its asset
+
+
+@dataclass(frozen=True)
+class HeadNerfMethod:
+    """Makes a batch of edits. iterations: of the fit to a photo that was not seen before.
+
+    Its pictures have a white background, as the official ones; what an edit leaves of the photo is around them as with every method.
+    """
+
+    network: HeadNeRF
+    face: NL3DMM
+    iterations: int
+    device: str = "cpu"
+    fits: Fitted[HeadFit] = field(default_factory=Fitted)
+
+    def __call__(self, edits: Sequence[PreparedEdit]) -> list[NDArray[np.uint8]]:
+        return finished(edits, stacked([self._picture(edit) for edit in edits]))
+
+    def _picture(self, edit: PreparedEdit) -> Tensor:
+        """(1,3,S,S) in [-1, 1]."""
+        fit, own = self.fit(edit), edit.person.parameters
+        seen = fit_landmarks(self.face, landmarks(edit.person, edit.target), fit.start)
+        light = to_headnerf_light(edit.target.light) - to_headnerf_light(own.light)
+        with torch.no_grad():
+            picture = fit.images(self.network, seen, light).merge_img.cpu()
+        return _resized(picture, edit.size) * 2 - 1
+
+    def fit(self, edit: PreparedEdit) -> HeadFit:
+        """Of the person of an edit; made when it is first asked for."""
+
+        def run() -> HeadFit:
+            size = self.network.image_size
+            start = fit_landmarks(self.face, landmarks(edit.person, edit.person.parameters))
+            photo, head = _resized((edit.crop + 1) / 2, size), head_mask(edit.person, size)
+            return fit_photo(self.network, start, torch.where(head, photo, 1.0).to(self.device), head.to(self.device), self.iterations)
+
+        return self.fits.of(edit.person, run)
+
+
+def landmarks(person: Person, parameters: FaceParameters) -> Tensor:
+    """(68,2) iBUG in pixels of a crop of `SIZE`: those found in the photo, moved as the head model moves them from the photo's parameters."""
+    geometry = person.geometry
+    moved = geometry.landmarks(parameters, SIZE)[:, :2] - geometry.landmarks(person.parameters, SIZE)[:, :2]
+    found = person.crop.to_crop(person.landmarks.points[:, :2]) * (SIZE / person.crop.size)
+    points = found + moved
+    return torch.from_numpy((points if len(points) == 68 else points[list(IBUG_68)]).astype(np.float32))
+
+
+def head_mask(person: Person, size: int) -> Tensor:
+    """(1,1,size,size) bool: the head with its hair, by the matte of the preview."""
+    matte = torch.from_numpy(person.preview_source(max(size, 64)).matte)[None, None]
+    return F.interpolate(matte, size=(size, size), mode="bilinear", align_corners=False) >= 0.5
+
+
+def _resized(pictures: Tensor, size: int) -> Tensor:
+    """(B,3,S,S) -> (B,3,size,size)."""
+    if pictures.shape[-1] == size:
+        return pictures
+    return F.interpolate(pictures, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def headnerf_method(context: MethodContext) -> Method:
+    """HeadNeRF with its official weights; its face model lies beside them, or among the imported assets. UserError if either is missing."""
+    path, device = context.weights["headnerf"], context.editor.device
+    asset = next(asset for asset in PEER_ASSETS if asset.key == FACE_MODEL)
+    beside = [
+        path.parent / asset.filename,
+        path.parent / "nl3dmm_net_dict.pth",
+        path.parent.parent / "ConfigModels" / "nl3dmm_net_dict.pth",
+    ]
+    place = next((p for p in beside if p.exists()), None) or stored(asset)
+    network = load_peer(path, HeadNeRF, import_headnerf, device)
+    return HeadNerfMethod(network, load_face(place), ITERATIONS, device)
+
+
+def load_face(path: Path) -> NL3DMM:
+    """The face model of a file or of a folder; on the CPU, where 68 landmarks are quickest."""
+    return load_peer(path, NL3DMM, import_nl3dmm)
