@@ -13,6 +13,7 @@ import pytest
 import torch
 from helpers.flame_person import flame_person
 from helpers.goldens import golden_input, load_golden
+from helpers.peer_files import ROWS, nl_files
 from torch import Tensor
 
 from discontrolface import Editor
@@ -223,26 +224,6 @@ def test_edits_end_to_end(network: HeadNeRF, face: NL3DMM, edit: PreparedEdit, t
 
 
 # ---- the face model's files
-
-ROWS = 300
-
-
-def nl_files(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
-    """The two official files, small: 300 vertices, a hidden layer of 8."""
-    torch.manual_seed(3)
-    prefix = "decoder_nl3dmm_new"
-    state = {
-        f"{prefix}.geo_fc2.weight": torch.randn(8, 90),
-        f"{prefix}.geo_fc2.bias": torch.randn(8),
-        f"{prefix}.geo_fc3.weight": torch.randn(3 * ROWS, 8),
-        f"{prefix}.geo_fc3.bias": torch.randn(3 * ROWS),
-        "tris": torch.zeros(4, 3, dtype=torch.int64),
-    }
-    random = np.random.default_rng(0)
-    points = {"contour_idx": random.integers(0, ROWS, (JAW, 3)), "inface_idx": random.integers(0, ROWS, INNER)}
-    torch.save(state, folder / "nl3dmm_net_dict.pth")
-    (folder / "LandMarkInfo.pkl").write_bytes(pickle.dumps(points))
-    return folder / "nl3dmm_net_dict.pth", state, points
 
 
 def test_the_face_model_keeps_the_rows_that_landmarks_need(tmp_path: Path) -> None:

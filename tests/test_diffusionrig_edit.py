@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.peer_files import gif_file, nerf_file, nl_files
 from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
+from discontrolface.baselines import gif_method, headnerf_method
 from discontrolface.baselines.rig_album import read_album
 from discontrolface.baselines.rig_buffers import rig_buffers
 from discontrolface.cli.app import app
@@ -136,6 +138,32 @@ def test_from_the_official_file_to_measured_edits(official_file: Path, store: Pa
     refused = run(*command, "--weights", f"diffusionrig={broken}")
     assert refused.exit_code == 2
     assert "broken.pt" in refused.stderr
+
+
+@pytest.mark.usefixtures("quick")
+def test_all_peers_by_one_command(official_file: Path, store: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imported from small files as their authors save them: the same photo, the same targets, one table."""
+    for method in (gif_method, headnerf_method):
+        monkeypatch.setattr(method, "ITERATIONS", 3)
+    torch.save(gif_file((8, 8, 8, 8)), tmp_path / "294000_1.model")
+    torch.save(nerf_file(), tmp_path / "model_Reso32.pth")
+    face, _, _ = nl_files(tmp_path)
+    files = (official_file, tmp_path / "294000_1.model", tmp_path / "model_Reso32.pth", face)
+    imported = run("assets", "import", *files, "--assets-dir", store)
+    assert imported.exit_code == 0, imported.output
+    one = tmp_path / "one"
+    one.mkdir()
+    shutil.copy(photos / "a.png", one)
+    peers = ("diffusionrig", "gif", "headnerf")
+    result = evaluated(tmp_path / "a.json", store, one, "--methods", ",".join(("ours", *peers)))
+    assert [result["labels"][name] for name in peers] == ["DiffusionRig", "GIF", "HeadNeRF"]
+    arrays = np.load(tmp_path / "a.parts" / "first.npz")
+    for name in peers:
+        made = arrays[f"method {name}"]
+        assert all((a != b).any() for a, b in zip(made, arrays["source"], strict=True)), name
+        assert len({picture.tobytes() for picture in made}) == len(made), f"{name}: other targets, other pictures"
+        changed = [edit["methods"][name]["outside"] for edit in result["edits"]]
+        assert max(changed) <= 12, f"{name}: {changed} pixels of 1024 beyond the mask"  # noise of 32 pixels reaches a little further
 
 
 def test_stage_2_learns_one_person(official_file: Path, store: Path, photos: Path, tmp_path: Path) -> None:

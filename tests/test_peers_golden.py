@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.goldens import GOLDENS, close_to_golden, golden_input, load_golden, peer_recipe
+from helpers.peer_files import gif_file, nerf_file
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
@@ -134,25 +135,6 @@ def test_every_key_has_its_place_and_back(keys: Any, shapes: dict[str, list[int]
 
 
 # ---- files
-
-
-def gif_file() -> dict[str, Any]:
-    """As train.py writes it, small: 2 levels, 8 channels, 3 embeddings."""
-    torch.manual_seed(0)
-    network = GIF(6, 8, (8, 8), 2, 3)
-    state = {f"module.{gif_keys.official_key(key)}": value.clone() for key, value in network.state_dict().items()}
-    state["module.image_embedding.embd_weight"] = state["module.img_embdng.embd_weight"]
-    wrong = {key: value + 1 for key, value in state.items()}
-    optimizer = {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}
-    return {"generator_running": state, "generator": wrong, "g_optimizer": optimizer, "discriminator_flm": {"module.a": torch.ones(1)}}
-
-
-def nerf_file() -> dict[str, Any]:
-    """As the official models are saved, small: 4x4 rays, 16x16 pixels."""
-    torch.manual_seed(0)
-    network = HeadNeRF(4, (8, 4, 4), 90, 40, 8)
-    state = {headnerf_keys.official_key(key): value.clone() for key, value in network.state_dict().items()}
-    return {"net": state, "para": {"featmap_size": 4, "featmap_nc": 8, "pred_img_size": 16}}
 
 
 def small_nerf() -> HeadNeRF:
