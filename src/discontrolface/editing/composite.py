@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from discontrolface.common.pixels import resize_planes, to_float
-from discontrolface.face.crop import Crop, distance_beyond
+from discontrolface.face.crop import Crop
 from discontrolface.geometry.affine import apply_affine
 from discontrolface.render.carry import VISIBLE, Filled, Place, Planes, carry_over, moved_by
 from discontrolface.render.smoothstep import smoothstep
@@ -99,11 +99,12 @@ def paste_back(
     at_size = crop.resize(size)
     source = to_float(at_size.image)
     edited = np.asarray(np.clip(np.nan_to_num(edited_crop), 0, 1), dtype=np.float32)
-    beyond = distance_beyond(photo.shape, at_size.photo_to_crop, size) > 0
-    feathered, seam, keep = _blend_maps(source, edited, np.clip(mask.astype(np.float32), 0, 1), beyond)
+    beyond = at_size.beyond
+    feathered, seam = _blend_maps(source, edited, np.clip(mask.astype(np.float32), 0, 1), beyond)
     seam = seam if seamless else np.zeros_like(seam)
-    flow = np.zeros((size, size, 2), np.float32)
-    if motion is not None:
+    if motion is None:
+        flow, keep = np.zeros((size, size, 2), np.float32), _kept_in_place(source, edited)
+    else:
         flow, keep = _in_photo(motion.flow, at_size), np.clip(motion.shown, 0, 1)
         keep = keep * _comes_from_photo(motion.flow, at_size, photo.shape)
         source = moved_by(source, motion.flow)
@@ -151,8 +152,8 @@ def _gain(edited: NDArray[np.float32], moved: NDArray[np.float32]) -> NDArray[np
 
 def _blend_maps(
     source: NDArray[np.float32], edited: NDArray[np.float32], mask: NDArray[np.float32], beyond: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Feathered mask (S, S), seam (S, S, C) and keep (S, S) as in the head of this file. beyond: (S, S), not in the photo."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Feathered mask (S, S) and seam (S, S, C) as in the head of this file. beyond: (S, S), not in the photo."""
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
     size, channels = mask.shape[0], source.shape[2]
@@ -173,13 +174,22 @@ def _blend_maps(
     agreement = (mean**2).sum(axis=-1) / (square + 1e-5)
     seam = mean * (np.clip(agreement, 0, 1) * np.exp(-0.5 * (distance / reach) ** 2))[..., None]
 
-    # A smooth change (light, tone) leaves the detail in its place; a change with edges of its own has moved something.
-    smooth = np.stack([gaussian_filter(change[..., c], 0.02 * work) for c in range(channels)], axis=-1)
+    full = resize_planes(np.concatenate([feather[..., None], seam], axis=-1), size, Image.Resampling.BILINEAR)
+    return mask * np.clip(full[..., 0], 0, 1), full[..., 1:]
+
+
+def _kept_in_place(source: NDArray[np.float32], edited: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, S), keep of an edit without a motion: a smooth change (light, tone) leaves the detail in its place, one with edges of its own has moved
+    something."""
+    from scipy.ndimage import gaussian_filter
+
+    size = len(source)
+    work = min(size, WORK_SIZE)
+    change = resize_planes(edited - source, work, Image.Resampling.BOX)
+    smooth = np.stack([gaussian_filter(change[..., c], 0.02 * work) for c in range(change.shape[-1])], axis=-1)
     moved = gaussian_filter(np.abs(change - smooth).mean(axis=-1), 0.01 * work)
     keep = 1 - smoothstep((moved - KEEP_BELOW) / (DROP_ABOVE - KEEP_BELOW))
-
-    full = resize_planes(np.concatenate([feather[..., None], seam, keep[..., None]], axis=-1), size, Image.Resampling.BILINEAR)
-    return mask * np.clip(full[..., 0], 0, 1), full[..., 1:-1], full[..., -1]
+    return resize_planes(keep[..., None], size, Image.Resampling.BILINEAR)[..., 0]
 
 
 def _corners(mask: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -43,6 +43,11 @@ class Crop:
         """(2, 3), the inverse of photo_to_crop."""
         return invert_affine(self.photo_to_crop)
 
+    @cached_property
+    def beyond(self) -> NDArray[np.bool_]:
+        """(S, S): what lies outside the photo."""
+        return distance_beyond(self.photo.shape, self.photo_to_crop, self.size) > 0
+
     def to_crop(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Photo pixels (..., 2) to crop pixels."""
         return apply_affine(self.photo_to_crop, points)
