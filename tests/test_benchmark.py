@@ -22,7 +22,7 @@ from discontrolface.bench.benchmark import Benchmark, Measured, Plan, from_json,
 from discontrolface.bench.crowd_stages import SIZES, write_crowd
 from discontrolface.bench.groups import GROUPS, USUAL, group_names
 from discontrolface.bench.huge_stages import write_huge
-from discontrolface.bench.machine import Effort, check_device, count_operations, peak_growth, peak_speed, process_peak, times_ms
+from discontrolface.bench.machine import Effort, check_device, count_operations, peak_speed, times_ms
 from discontrolface.bench.network_stages import network_stages
 from discontrolface.bench.other_stages import run_command
 from discontrolface.bench.report import benchmark_report, memory_verdict, time_verdict
@@ -34,6 +34,7 @@ from discontrolface.common.example import example_photo
 from discontrolface.common.images import load_photo
 from discontrolface.common.snapshot_spec import OPEN_MAPS
 from discontrolface.editing.reading import Reader
+from discontrolface.common.usage import peak_growth, process_peak
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import debug_config, ffhq256_config

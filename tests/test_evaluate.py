@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,11 @@ def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(metrics, "read_picture", lambda *_: None)
 
 
+def without_costs(result: dict[str, Any]) -> str:
+    """As JSON, but for the seconds, which no two runs have in common."""
+    return json.dumps({key: value for key, value in result.items() if key != "costs"})
+
+
 def tables(report: Report) -> dict[str, Table]:
     return {table.title: table for section in report.sections for table in section.tables}
 
@@ -106,7 +112,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(setup: Setup, tmp_path: Pat
     resumed = evaluate(setup, tmp_path / "part.json", progress=lambda *given: steps.append(given))
     assert made == [1]
     assert steps == [(2, 4), (4, 4)]
-    assert json.dumps(resumed) == json.dumps(whole)
+    assert without_costs(resumed) == without_costs(whole)
 
 
 @pytest.mark.heavy
@@ -138,11 +144,36 @@ def test_more_methods_go_on_where_fewer_ended(setup: Setup, tmp_path: Path, monk
     monkeypatch.setattr(run, "measure_batch", lambda job: made.append((job.number, job.setup.names)) or measure(job))
     together = evaluate(setup, tmp_path / "a.json")
     assert made == [(0, ("photo",)), (1, ("photo", "draft"))]
-    assert json.dumps(together) == json.dumps(whole)
+    assert without_costs(together) == without_costs(whole)
     assert (tmp_path / "a.parts" / "sheet.png").read_bytes() == (tmp_path / "whole.parts" / "sheet.png").read_bytes()
     fewer = evaluate(replace(setup, methods=("warp",)), tmp_path / "a.json")
     assert [list(edit["methods"]) for edit in fewer["edits"]] == [["warp"]] * 4
     assert len(made) == 2
+
+
+def test_what_pictures_cost_is_measured_beside_them(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method that sleeps and holds memory says so; what was measured stays when more is added."""
+
+    def slow(context: MethodContext) -> Method:
+        def call(edits: Sequence[PreparedEdit]) -> list[Any]:
+            kept = np.ones(64 * 2**20, np.uint8)
+            time.sleep(0.2 * len(edits))
+            return [edit.person.crop.resize(edit.size).image // kept[-1] for edit in edits]
+
+        return call
+
+    monkeypatch.setattr(method_room, "_METHODS", dict(method_table()))
+    register_method("slow", MethodEntry("slow", slow, usual=False))
+    before = evaluate(replace(setup, methods=("slow",)), tmp_path / "a.json")["costs"]["slow"]
+    assert before["seconds"] >= 0.2
+    assert before["batches"] == 2
+    assert before["megabytes"] is None or before["megabytes"] > 60
+    result = evaluate(replace(setup, methods=("photo", "slow")), tmp_path / "a.json")
+    assert result["costs"]["slow"] == before
+    assert result["costs"]["photo"]["batches"] == 2
+    table = tables(evaluation_report(result))["What a picture costs"]
+    assert [row[0] for row in table.rows] == ["unedited photo", "slow"]
+    assert "Cost" not in [section.title for section in evaluation_report({**result, "costs": {}}).sections]
 
 
 def test_other_settings_are_refused(setup: Setup, tmp_path: Path) -> None:

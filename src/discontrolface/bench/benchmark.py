@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from discontrolface.bench.groups import GROUPS, USUAL
-from discontrolface.bench.machine import Effort, check_device, describe, load_average, peak_growth, peak_speed
+from discontrolface.bench.machine import Effort, check_device, describe, load_average, peak_speed
 from discontrolface.bench.stage import BATCHES, SIZES, STEPS, NotMeasured, Stage, Workload, drawn_photo
 from discontrolface.common.errors import UserError
 from discontrolface.common.images import load_photo
+from discontrolface.common.usage import peak_growth
 from discontrolface.editing.editor import Editor
 from discontrolface.weights.manifest import preset_folder
 

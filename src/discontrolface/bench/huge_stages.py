@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from discontrolface.bench.machine import Effort, process_peak
+from discontrolface.bench.machine import Effort
 from discontrolface.bench.other_stages import run_command
 from discontrolface.bench.stage import SEED, Stage, Workload
 from discontrolface.common.encoding import write_jpeg
+from discontrolface.common.usage import process_peak
 
 WIDTH, HEIGHT = 16_320, 12_240
 SUBJECT = 9_000  # pixels a side of the photo in the middle

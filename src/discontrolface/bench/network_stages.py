@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from discontrolface.bench.machine import Effort, Work, count_operations, operation_counter, synchronize
+from discontrolface.bench.machine import Effort, count_operations, operation_counter
 from discontrolface.bench.stage import SEED, Stage, Workload
 from discontrolface.common.pixels import to_float
+from discontrolface.common.usage import Work, synchronize
 from discontrolface.editing.personalize import Subject, fine_tune, make_pairs
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.diffae import DiffAE

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from discontrolface.bench.machine import Effort, process_peak
+from discontrolface.bench.machine import Effort
 from discontrolface.bench.stage import SEED, NotMeasured, Stage, Workload
+from discontrolface.common.usage import process_peak
 from discontrolface.synthetic.portraits import make_pair, make_scene, random_parameters, render_scene
 
 HEADS = 64

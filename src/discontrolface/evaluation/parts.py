@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing, write_atomically
+from discontrolface.evaluation.costs import Cost
 
 Identity = dict[str, str | int | float]  # what a method's figures depend on beside the settings; the same: the same pictures
 
 
 class Batch:
-    """A batch's file. methods: {method: its identity}; edits: a line for each edit; left_out: for those that could not be made."""
+    """A batch's file. methods: {method: its identity}; edits: a line for each edit; left_out: for those that could not be made; costs: by method."""
 
     def __init__(self, path: Path) -> None:
         """UserError for a file that is not one of these."""
@@ -31,10 +32,12 @@ class Batch:
         self.methods: dict[str, Identity] = {}
         self.edits: list[dict[str, Any]] = []
         self.left_out: list[dict[str, Any]] = []
+        self.costs: dict[str, Cost] = {}
         if path.is_file():
             try:
                 content = json.loads(path.read_text())
                 self.methods, self.edits, self.left_out = dict(content["methods"]), list(content["edits"]), list(content["left_out"])
+                self.costs = {name: Cost(*cost) for name, cost in content.get("costs", {}).items()}  # files of before have none
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise UserError(f"{path} is not a batch of figures; remove it and run the same command again") from error
 
@@ -53,12 +56,14 @@ class Batch:
                     f"{self.path} holds figures with other {changed} ({now}); choose another -o, or --overwrite to measure it again"
                 )
 
-    def add(self, methods: Mapping[str, Identity], edits: list[dict[str, Any]], left_out: list[dict[str, Any]]) -> None:
+    def add(
+        self, methods: Mapping[str, Identity], edits: list[dict[str, Any]], left_out: list[dict[str, Any]], costs: Mapping[str, Cost]
+    ) -> None:
         """More methods' figures of the same edits; written at once."""
         before = {edit["name"]: edit["methods"] for edit in self.edits}
         self.edits = [{**edit, "methods": {**before.get(edit["name"], {}), **edit["methods"]}} for edit in edits]
-        self.methods, self.left_out = {**self.methods, **methods}, left_out
-        content = {"methods": self.methods, "left_out": self.left_out, "edits": self.edits}
+        self.methods, self.left_out, self.costs = {**self.methods, **methods}, left_out, {**self.costs, **costs}
+        content = {"methods": self.methods, "left_out": self.left_out, "costs": self.costs, "edits": self.edits}
         write_atomically(self.path, json.dumps(content).encode())
 
     def lines(self, names: Iterable[str]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.common.statistics import LEVEL, Estimate, bootstrap_mean, paired_difference
+from discontrolface.evaluation.costs import cost_table
 from discontrolface.evaluation.group_tables import EDIT, group_section, people_of, values_of_group
 from discontrolface.evaluation.metrics import METRICS, PERSON, READ, STAYS, TRUTH
 from discontrolface.evaluation.trials import PAIRS, PHOTOS, REAL, RETURN, WITH_TRUTH
@@ -203,6 +204,7 @@ def evaluation_report(result: Mapping[str, Any], sheet: NDArray[np.uint8] | None
         section_of(result, PERSON, "The embedding of each picture's face beside the source's, without jitter."),
         section_of(result, STAYS, STAYS_WORDS),
         Section("As sets", sets, (set_table(result),)) if result["sets"] else None,
+        Section("Cost", "", (cost_table(result),)) if result.get("costs") else None,  # results of before have none
         Section("What is counted", "", (counts_table(result), *left)),
     ]
     summary = count

@@ -32,6 +32,7 @@ from discontrolface.editing.personal import weights_id
 from discontrolface.editing.reading import Reader
 from discontrolface.editing.sheet import contact_sheet
 from discontrolface.evaluation.arcface import ArcFace
+from discontrolface.evaluation.costs import Cost, costing, summary
 from discontrolface.evaluation.identity import IdentityModel
 from discontrolface.evaluation.inception import FEATURES, Inception
 from discontrolface.evaluation.lpips import Lpips
@@ -138,18 +139,18 @@ class Worker:
         editor = Editor(preset, self.bench.reader, self.setup.device)
         return MethodContext(editor, run_sampling(self.setup, preset.sampling), dict(self.setup.weights))
 
-    def pictures(self, trials: Sequence[Trial]) -> dict[str, list[Bytes | None]]:
-        """{method: its pictures}; None where a folder holds none."""
-        size = self.bench.size
+    def pictures(self, trials: Sequence[Trial]) -> tuple[dict[str, list[Bytes | None]], dict[str, Cost]]:
+        """({method: its pictures}, {method: their cost}); None where a folder holds no picture."""
+        size, costs = self.bench.size, dict[str, Cost]()
         out: dict[str, list[Bytes | None]] = {}
         for name, method in self.methods.items():
-            pictures = method([trial.edit for trial in trials])
+            pictures, costs[name] = costing(functools.partial(method, [trial.edit for trial in trials]), len(trials), self.setup.device)
             if len(pictures) != len(trials):
                 raise UserError(f"method {name!r} returned {len(pictures)} pictures for {len(trials)} edits")
             out[name] = [checked_picture(picture, size, name) for picture in pictures]
         for name, folder in self.setup.outputs:
             out[name] = [read_output(folder, trial.name, size) for trial in trials]
-        return out
+        return out, costs
 
 
 def preset_bench(setup: Setup) -> Bench:
@@ -197,14 +198,14 @@ def measure_batch(job: Job) -> int:
     """Make, measure and write a batch. Returns the number of its edits."""
     work = worker(job.setup)
     batch = job.setup.trials.make(job.edits, work.bench)
-    pictures = work.pictures(batch.trials) if batch.trials else {}
+    pictures, costs = work.pictures(batch.trials) if batch.trials else ({}, {})
     lines = [record(work, trial, {name: p[k] for name, p in pictures.items()}) for k, trial in enumerate(batch.trials)]
     if work.inception is not None and batch.trials:
         add_arrays(job.features, features(work.inception, batch.trials, pictures))
     if job.number == 0 and batch.trials:
         add_arrays(job.parts / FIRST, first_pictures(batch.trials[:SHEET_ROWS], pictures))
     left_out = [{"name": name, "left_out": why} for name, why in batch.left_out.items()]
-    Batch(job.figures).add(identities(job.setup), lines, left_out)
+    Batch(job.figures).add(identities(job.setup), lines, left_out, costs)
     return len(job.edits)
 
 
@@ -359,6 +360,7 @@ def evaluate(
         "edits": [line for batch in batches for line in batch.lines(setup.names)],
         "left_out": [line for batch in batches for line in batch.left_out],
         "sets": set_estimates(jobs, setup),
+        "costs": summary((batch.costs for batch in batches), setup.names),
     }
 
 
