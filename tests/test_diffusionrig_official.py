@@ -161,6 +161,13 @@ def test_prefixes(prefix: str, state: dict[str, Tensor], rigs: dict[str, Diffusi
     same(import_diffusionrig(tmp_path / "model.pt"), rigs["tiny"])
 
 
+def test_counts_of_batches_may_be_missing(state: dict[str, Tensor], rigs: dict[str, DiffusionRig]) -> None:
+    """As of a mapping of floating-point tensors alone; where they are there they are kept."""
+    same(import_diffusionrig({key: value for key, value in state.items() if value.is_floating_point()}), rigs["tiny"])
+    counted = import_diffusionrig(state | {"encoder.bn1.num_batches_tracked": torch.tensor(7)})
+    assert int(counted.state_dict()["encoder.bn1.num_batches_tracked"]) == 7
+
+
 @pytest.mark.parametrize("zip_format", [True, False])
 def test_files_and_folders(zip_format: bool, state: dict[str, Tensor], rigs: dict[str, DiffusionRig], tmp_path: Path) -> None:
     torch.save(state, tmp_path / "model050000.pt", _use_new_zipfile_serialization=zip_format)

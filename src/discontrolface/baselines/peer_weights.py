@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import torch
 
 from discontrolface.common.errors import UserError
 from discontrolface.nets.network import Network
@@ -53,4 +55,6 @@ def load_peer(path: Path, kind: type[N], import_official: Callable[[Path], N], d
     if path.is_dir():
         network: N = load_network(kind, path, device)
         return network
-    return import_official(path).eval().requires_grad_(False).to(device)
+    imported: Any = import_official(path).eval().requires_grad_(False)
+    network = imported.to(device=device, memory_format=torch.channels_last)
+    return network

@@ -47,6 +47,8 @@ def import_diffusionrig(
     names = {key: ours(key) for key in own}
     tensors: dict[str, Tensor] = {mine: reader.read(prefix + key) for key, mine in names.items() if mine is not None}
     every = {*rig.state_dict()}
+    counts = {mine: torch.zeros((), dtype=torch.int64) for mine in every if mine.endswith("num_batches_tracked")}
+    tensors = counts | tensors  # files of before PyTorch 0.4.1 have none, and only a training reads them
     fill(rig, tensors, lambda mine: prefix + official(mine, every), [prefix + k for k, mine in names.items() if mine is None], reader.name)
     return rig.eval()
 
