@@ -33,8 +33,8 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.example import example_photo
 from discontrolface.common.images import load_photo
 from discontrolface.common.snapshot_spec import OPEN_MAPS
-from discontrolface.editing.reading import Reader
 from discontrolface.common.usage import peak_growth, process_peak
+from discontrolface.editing.reading import Reader
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import debug_config, ffhq256_config

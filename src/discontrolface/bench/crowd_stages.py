@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from discontrolface.bench.machine import Effort, process_peak
+from discontrolface.bench.machine import Effort
 from discontrolface.bench.other_stages import run_command
 from discontrolface.bench.stage import SEED, Stage, Workload
+from discontrolface.common.usage import process_peak
 
 COLUMNS, ROWS, CELL = 20, 15, 200  # 300 faces, one a cell of so many pixels: 12 megapixels
 SIZES = (26.0, 95.0)  # of faces, pixels

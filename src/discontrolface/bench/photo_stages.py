@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from discontrolface.bench.machine import Work
 from discontrolface.bench.stage import Stage, Workload
 from discontrolface.common.pixels import to_float
+from discontrolface.common.usage import Work
 from discontrolface.editing.composite import paste_back
 from discontrolface.editing.detail import down, fuse_detail
 from discontrolface.face.crop import landmarks_in_crop, make_crop

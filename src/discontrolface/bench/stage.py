@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from discontrolface.bench.machine import Effort, Work, times_ms
+from discontrolface.bench.machine import Effort, times_ms
 from discontrolface.common.images import Photo
 from discontrolface.common.pixels import to_uint8
+from discontrolface.common.usage import Work
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
 from discontrolface.face.parameters import FaceParameters
