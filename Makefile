@@ -70,7 +70,7 @@ results-docs: install-dev
 
 # docs/real-pairs.md, and the model card's figures by group: photos of people with their true results; about 20 minutes on two cores. FACES: a folder with people.csv (docs/data.md says where the
 # photographs are). NEW: other weights, in columns of their own. Portraits of the return pairs are not shown: only the London set may be.
-REAL_METHODS := photo,warp,ours,one-step,cool-one-step,predicted,noise
+REAL_METHODS := photo,warp,ours,cool-one-step,draft,noise
 REAL = $(BIN)/discontrolface evaluate $(FACES) --people $(FACES)/people.csv --only configs/kept-back.txt --methods $(REAL_METHODS) $(if $(NEW),--weights new=$(NEW))
 real-results: install-dev
 	test -n "$(FACES)" || { echo "give FACES=FOLDER, the photographs (docs/data.md)"; exit 1; }

@@ -68,7 +68,12 @@ SHIPPED: Final[tuple[ShippedFile, ...]] = (
     ),
     ShippedFile("open/preset.json", "how the networks are used", "this project", APACHE),
     ShippedFile("open/diffae", "the backbone", "trained by this project on portraits that it renders itself", APACHE),
-    ShippedFile("open/exp_facenet", "the control network", "trained by this project on portraits that it renders itself", APACHE),
+    ShippedFile(
+        "open/exp_facenet",
+        "the control network",
+        "trained by this project on portraits that it renders itself and on photographs (docs/model-card.md)",
+        APACHE,
+    ),
 )
 
 
