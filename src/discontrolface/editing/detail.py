@@ -18,6 +18,7 @@ from discontrolface.render.smoothstep import smoothstep
 
 AGREE_BELOW, DISAGREE_ABOVE = 0.06, 0.2  # |edited - preview| at low resolution up to which the detail is trusted, from which it is not
 AGREEMENT_RADIUS: Final = 0.01  # of the local mean of that difference / side
+FINEST_BAND: Final = 0.003  # sigma of the Gaussian above which the finest band of an edit lies / side
 SAME_BELOW, OTHER_ABOVE = 0.01, 0.04  # |preview - photo moved and relit| up to which a preview shows the photo, from which something else
 LIGHT_RADIUS: Final = 0.02  # of the local mean that stands for the light / side
 DARK: Final = 0.05  # added to both means
@@ -61,6 +62,20 @@ def fuse_detail(
     detail = preview_highres.astype(np.float64) - up(low, size)
     weight = (agreement(edited_lowres, low, size).astype(np.float64) * np.clip(visibility_highres, 0, 1))[..., None]
     return np.clip(up(edited_lowres, size) + weight * detail, 0, 1).astype(np.float32)
+
+
+def sharpened(edited: NDArray[np.floating], preview: NDArray[np.floating], shown: NDArray[np.floating]) -> NDArray[np.float32]:
+    """An edit (s, s, 3) with the preview's finest band in place of its own, where it shows what the preview shows; shown: (s, s) in [0, 1].
+
+    A network that is not sure of a pixel predicts a softer picture than the photo. An edit that equals the preview is returned as it is.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    sigma = FINEST_BAND * len(edited)
+    difference = np.asarray(preview - edited, np.float32)
+    band = difference - gaussian_filter(difference, (sigma, sigma, 0))
+    weight = agreement(edited, preview, len(edited)) * np.clip(shown, 0, 1)
+    return np.clip(edited + weight[..., None] * band, 0, 1).astype(np.float32)
 
 
 def agreement(edited: NDArray[np.floating], preview: NDArray[np.floating], size: int) -> NDArray[np.float32]:

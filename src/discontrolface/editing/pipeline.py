@@ -23,7 +23,7 @@ from discontrolface.diffusion.sampling import Step, sample
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.composite import Motion, paste_back
 from discontrolface.editing.composited import Composite, moved_alpha
-from discontrolface.editing.detail import agreement, down, fuse_detail, legible, shown_again
+from discontrolface.editing.detail import agreement, down, fuse_detail, legible, sharpened, shown_again
 from discontrolface.editing.person import Person
 from discontrolface.face.geometry import SourceLook
 from discontrolface.face.parameters import FaceParameters
@@ -244,8 +244,10 @@ def finished(edit: PreparedEdit, picture: NDArray[np.float32]) -> tuple[NDArray[
     """A network's picture (s, s, 3) at the size of the fine crop, with the preview's detail; and where it shows the photo."""
     fine, size = edit.fine, edit.person.fine_crop.size
     shown = legible(fine.flow) * shown_again(fine.image, moved_by(to_float(edit.person.fine_crop.image), fine.flow))
-    edited = fuse_detail(picture, fine.image, np.maximum(fine.visibility, shown))
+    visible, small = np.maximum(fine.visibility, shown), min(len(picture), size)
+    if len(picture) <= size:
+        picture = sharpened(picture, down(fine.image, small), down(visible[..., None], small)[..., 0])
+    edited = fuse_detail(picture, fine.image, visible)
     if edit.person.toning is not None:
         edited = edit.person.toning.apply(edited)
-    small = min(len(picture), size)
     return edited, Motion(fine.flow, shown * agreement(down(picture, small), down(fine.image, small), size))

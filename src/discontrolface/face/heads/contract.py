@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from discontrolface.face.crop import Crop
 from discontrolface.face.fit import FitReport
@@ -13,7 +13,9 @@ from discontrolface.face.geometry import Geometry
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.landmarks import Landmarks
 from discontrolface.face.parameters import FaceParameters
-from discontrolface.face.regress import Codes
+
+if TYPE_CHECKING:  # networks, which reading with the open head does not load
+    from discontrolface.face.regress import Codes
 
 
 class FaceReading(NamedTuple):
