@@ -70,9 +70,9 @@ def test_a_stage_of_ones_own_is_trained(tmp_path: Path) -> None:
 
 def test_the_peers_are_known_and_a_wrong_name_is_one_sentence() -> None:
     register_stages()
-    for name, peer in PEERS.items():
+    for peer in PEERS.values():
         assert peer.label
-        if peer.stage is not None:
-            TrainConfig(stage=name)
+        for stage in peer.stages:
+            TrainConfig(stage=stage)
     with pytest.raises(UserError, match=r"stage 'nothing' is not known; choose one of .*copier"):
         dataclasses.replace(TrainConfig(), stage="nothing")
