@@ -2,6 +2,7 @@
 
     out = up(edited) + weight * (preview - up(down(preview)))
 
+edited already has the preview's finest band at its own size (`sharpened`).
 preview is the mesh warp at high resolution, so its detail has already moved with the face (what is finer still, `composite` takes from the photo
 itself, as far as `shown_again` says). The split is complete whatever `up` and
 `down` are: up(down(x)) + (x - up(down(x))) = x, so an edit that agrees with the preview returns the preview itself.
