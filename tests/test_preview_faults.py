@@ -267,7 +267,7 @@ def test_what_is_loose_on_a_white_wall_stays_there(geometry: Geometry, yaw: floa
         specked = Drawn(person.parameters, prepare_source(photo, person.source.view, geometry.rig))
         (out, layer), (clean, _) = specked.edited(geometry, yaw=yaw), person.edited(geometry, yaw=yaw)
         new = (out.image.min(-1) < 0.85) & (clean.image.min(-1) >= 250 / 255)
-        assert not (new & ~speck).any()  # none has moved along
+        assert not (new & ~speck & (layer == 255)).any()  # none has moved along (on the mesh, holes are painted as far as the matte says)
         covered = binary_dilation(clean.image.min(-1) < 0.98, iterations=2) | (layer != 255)
         still = speck & ~covered
         assert still.any()

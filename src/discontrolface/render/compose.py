@@ -69,11 +69,13 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
     Where the map shrinks the photo's detail to less than a third in some direction (it is smeared) on skin, the paint takes over; on lids
     where the photo is not trusted, or stretched by more than a third (a lid that closes is stretched out of a strip of it); on lips in place of the
     photo's teeth; and on lids in place of the photo's eyes and lashes; but background (`moved.belongs`) is not painted.
+    What a far turn uncovers (`moved.lost`) is painted, too.
     Where the photo shows the mirrored point of a hidden one, that is taken.
     Where lips have closed, the map skips what lay between them; there is a dark seam.
     """
     image, fetched, eyes, not_lips, plain = photo.image, photo.fetched, photo.eyes, photo.not_lips, photo.plain
-    trusted, layer, flow, light, belongs, behind = mesh.trusted, mesh.layer, moved.flow, moved.light, moved.belongs, moved.behind
+    trusted, layer, flow, light = mesh.trusted, mesh.layer, moved.flow, moved.light
+    belongs, behind, lost = moved.belongs, moved.behind, moved.lost
     lids, lips, unpainted, paints, grain = paint.lids, paint.lips, paint.unpainted, paint.colours, paint.grain
     grain_pixels, twin_pixels, twin_gain, twin_shown = paint.grain_pixels, paint.twin_pixels, paint.twin_gain, paint.twin_shown
     picture, visibility, change = out.picture, out.visibility, out.change
@@ -103,6 +105,7 @@ def compose(first, last, photo, surface, mesh, moved, paint, out):  # type: igno
                     never, twin = on_vertices(unpainted, point), on_vertices(twin_shown, point)
                     stretched = lid * min(max((np.float32(LID_STRETCH) - down) * np.float32(3.0), np.float32(2.0) * (one - t), zero), one)
                     painted, certain, mirrored, loose = _hidden(stretched, never, twin, t, smear, belongs[i, j])
+                    painted, certain = max(painted, lost[i, j]), max(certain, lost[i, j])
                     seen = min(seen, one - max(painted, mirrored))
                 if down > np.float32(2.0):
                     seam = on_vertices(lips, point) * min((down - np.float32(2.0)) * np.float32(0.2), np.float32(0.4))

@@ -10,6 +10,7 @@ from discontrolface.render.compiled import compiled, inlined
 from discontrolface.render.matte import sharper
 from discontrolface.render.raster import FloatArray
 from discontrolface.render.surface import channel, point_at
+from discontrolface.render.uncovered import lost_share
 
 LIGHT_ENDS = 0.14  # share of the picture's height, from below, over which a change of light fades out
 
@@ -17,29 +18,34 @@ LIGHT_ENDS = 0.14  # share of the picture's height, from below, over which a cha
 class Around(NamedTuple):
     """What surrounds the mesh. image: (H, W, 3) the photo; foreground: (G, G, 3), see `matte.foreground`. motion: (G, G, 5) `extend.extend_motion`,
     ratios of shadings in the last three channels. matte: (G, G) how far the photo's surroundings belong to the head; the rest is not relit.
-    decided: (H, W), see `matte.decide`; (0, 0) where the colours decide nothing."""
+    decided: (H, W), see `matte.decide`; (0, 0) where the colours decide nothing. wall, flesh: (G, G, 2), (G, G), see `uncovered.to_wall`."""
 
     image: FloatArray
     foreground: FloatArray
     motion: FloatArray
     matte: FloatArray
     decided: FloatArray
+    wall: FloatArray
+    flesh: FloatArray
 
 
 class Moved(NamedTuple):
     """What `join_motion` says of each pixel. flow: (H, W, 2) pixels to what it fetches. light: (H, W, 3) ratio of shadings. belongs: (H, W) how far
-    what it fetches belongs to the head. behind: (H, W, 3) on the edge of the head: the motion of what it covers, and how much of that shows."""
+    what it fetches belongs to the head. behind: (H, W, 3) on the edge of the head: the motion of what it covers, and how much of that shows.
+    lost: (H, W) 0..1 how far a place of the head has to be painted, because nothing the photo shows stands for it."""
 
     flow: FloatArray
     light: FloatArray
     belongs: FloatArray
     behind: FloatArray
+    lost: FloatArray
 
     @classmethod
     def empty(cls, height: int, width: int) -> Moved:
         """Not filled yet."""
         flow, light, behind = (np.empty((height, width, channels), np.float32) for channels in (2, 3, 3))
-        return cls(flow=flow, light=light, belongs=np.empty((height, width), np.float32), behind=behind)
+        belongs, lost = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+        return cls(flow=flow, light=light, belongs=belongs, behind=behind, lost=lost)
 
 
 @compiled
@@ -47,10 +53,11 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
     """Fill `out` (Moved) in the rows first..last-1. mesh: MeshMotion. ratio: (V, 3) of shadings. outline: Outline."""
     triangle, trusted, mesh_flow = surface.triangle, mesh.trusted, mesh.flow
     outside, matte, decided = around.motion, around.matte, around.decided
-    image, foreground = around.image, around.foreground
+    image, foreground, wall, flesh_shown = around.image, around.foreground, around.wall, around.flesh
+    depth, turned = outline.depth, outline.turned
     beyond, away, clear, bare = outline.motion, outline.away, outline.clear, outline.bare
     margin, edge, blend = outline.margin, outline.edge, outline.blend
-    flow, light, belongs, behind = out.flow, out.light, out.belongs, out.behind
+    flow, light, belongs, behind, lost = out.flow, out.light, out.belongs, out.behind, out.lost
     height, width = triangle.shape
     grid = outside.shape[0]
     half, one, zero = np.float32(0.5), np.float32(1.0), np.float32(0.0)
@@ -94,6 +101,12 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
                     else:
                         dx += share * (out_x - dx)
                         dy += share * (out_y - dy)
+                        if turned > 0 and covers <= 0:
+                            there_y, there_x = np.float32(i) + dy, np.float32(j) + dx
+                            flesh = _between(flesh_shown, np.float32(grid) / np.float32(height), there_y, there_x)
+                            flesh = turned * min(max(np.float32(2.0) * flesh - half, zero), one) * min(beside * half, one)
+                            p, q = i * grid // height, j * grid // width
+                            behind[i, j, 0], behind[i, j, 1], behind[i, j, 2] = wall[p, q, 0] * half_x, wall[p, q, 1] * half_y, flesh
             if t > 0:
                 point = point_at(surface, i, j)
                 dx += t * (mesh_flow[i, j, 0] - dx)
@@ -102,7 +115,7 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
                 green += t * (channel(ratio, 1, point) - green)
                 blue += t * (channel(ratio, 2, point) - blue)
             glow = max(abs(red - one), abs(green - one), abs(blue - one))
-            belongs[i, j] = one
+            belongs[i, j], lost[i, j] = one, zero
             if glow > np.float32(0.002) or (t < one and f >= 0):
                 share = _matte_at(matte, height, width, i, j, dx, dy)
                 belongs[i, j] = share  # not yet sharper: a switch to other colours must not follow the photo's grain
@@ -116,6 +129,10 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
                         green = one + (green - one) * min(foreground[p, q, 1] / max(image[y, x, 1], np.float32(0.02)), one)
                         blue = one + (blue - one) * min(foreground[p, q, 2] / max(image[y, x, 2], np.float32(0.02)), one)
                 red, green, blue = one + share * (red - one), one + share * (green - one), one + share * (blue - one)
+            if turned > 0 and t < one and f >= 0:
+                inner = scale * _between(depth, scale, np.float32(i), np.float32(j))
+                share = lost_share(dx - mesh_flow[i, j, 0], dy - mesh_flow[i, j, 1], height, belongs[i, j], inner)
+                lost[i, j] = turned * (one - t) * share
             if glow > 0 and i > soft_row:  # a neck that the picture cuts off: the light ends softly before the lower border
                 part = one - (np.float32(i) - soft_row) / (np.float32(height) - soft_row)
                 red, green, blue = one + part * (red - one), one + part * (green - one), one + part * (blue - one)

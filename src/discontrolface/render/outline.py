@@ -14,6 +14,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from discontrolface.render.raster import FloatArray, IntArray
 from discontrolface.render.rig import PreviewRig
+from discontrolface.render.uncovered import depth_inside
 
 MARGIN = 0.014  # the fitted outline may miss the real one by this much / side of the picture: that strip goes with the head
 EDGE = 0.008  # width of the change from one motion to the other / side
@@ -26,13 +27,15 @@ class Outline(NamedTuple):
 
     away: from the head in the target. clear: from the head in the photo. bare: 0..1, the outline nearby is skin: where it is scalp, the hair on
     both sides of it is one, and no edge may show. motion: that beyond the outline, (G, G, 2) offsets in ndc, y down.
-    margin, edge, blend: MARGIN, EDGE and BLEND in pixels.
+    depth: inside the mesh's outline in the target; turned: 0..1, see `uncovered`. margin, edge, blend: MARGIN, EDGE and BLEND in pixels.
     """
 
     away: FloatArray
     clear: FloatArray
     bare: FloatArray
     motion: FloatArray
+    depth: FloatArray
+    turned: np.float32
     margin: np.float32
     edge: np.float32
     blend: np.float32
@@ -47,11 +50,12 @@ def head_distance(shown: IntArray, head_faces: np.ndarray) -> FloatArray:
     return np.asarray(gaussian_filter(clear.astype(np.float32), 0.7))
 
 
-def head_outline(clear: FloatArray, after: IntArray, rig: PreviewRig, motion: FloatArray) -> Outline:
+def head_outline(clear: FloatArray, after: IntArray, rig: PreviewRig, motion: FloatArray, turned: float) -> Outline:
     """clear: `head_distance` of the photo. after: (H, W) triangles shown in the target, -1 for none. motion: `extend.motion_beyond`."""
     step = _step(len(after))
     shown = after[::step, ::step]
     away, nearest = distance_transform_edt(~np.where(shown >= 0, rig.head_faces[shown], False), return_indices=True)
+    depth = step * depth_inside(shown >= 0) if turned > 0 else np.zeros((2, 2), np.float32)
     bare = (~rig.scalp_faces[shown[nearest[0], nearest[1]]]).astype(np.float32)
     return _outline(
         len(after),
@@ -59,18 +63,26 @@ def head_outline(clear: FloatArray, after: IntArray, rig: PreviewRig, motion: Fl
         clear=clear,
         bare=gaussian_filter(bare, SOFT_BORDER * len(bare)),
         motion=motion,
+        depth=depth,
+        turned=turned,
     )
 
 
 def no_outline(height: int, grid: int) -> Outline:
     """For a head that does not turn: nothing is covered or uncovered. height: of the picture; grid: cells a side."""
     nowhere = np.zeros((2, 2), np.float32)
-    return _outline(height, away=nowhere, clear=nowhere, bare=nowhere, motion=np.zeros((grid, grid, 2), np.float32))
+    return _outline(
+        height, away=nowhere, clear=nowhere, bare=nowhere, motion=np.zeros((grid, grid, 2), np.float32), depth=nowhere, turned=0.0
+    )
 
 
-def _outline(height: int, away: FloatArray, clear: FloatArray, bare: FloatArray, motion: FloatArray) -> Outline:
+def _outline(
+    height: int, away: FloatArray, clear: FloatArray, bare: FloatArray, motion: FloatArray, depth: FloatArray, turned: float
+) -> Outline:
     margin, edge, blend = (np.float32(share * height) for share in (MARGIN, EDGE, BLEND))
-    return Outline(away=away, clear=clear, bare=bare, motion=motion, margin=margin, edge=edge, blend=blend)
+    return Outline(
+        away=away, clear=clear, bare=bare, motion=motion, depth=depth, turned=np.float32(turned), margin=margin, edge=edge, blend=blend
+    )
 
 
 def _step(height: int) -> int:

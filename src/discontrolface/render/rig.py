@@ -58,7 +58,7 @@ class PreviewRig:
     eyes: two index arrays, the subject's left eyeball and the right one. eye_centres: (2, 3), where they turn, at rest.
     skin_trust: (V,) 0..1, how well the photo's colour at a vertex stands for the skin around it (low at lashes, ears, lip seam).
     lid_edges: (L, 2) vertices of the edges on the lids' rims. mouth_rim: indices of the vertices where the lips end inside.
-    hair: (V,) 1 on scalp and ears. lids: (V,) 1 on the lids, falling to 0 before the brows. lips: (V,) 1 on lips.
+    hair: (V,) 1 on scalp and ears. ears: (V,) 1 on ears. lids: (V,) 1 on the lids, falling to 0 before the brows. lips: (V,) 1 on lips.
     unpainted: (V,) 1 where hidden skin is not painted: hair, ears and the neck (who knows what clothes and hair lie on it).
     teeth: (V, 2) millimetres along the dental arch from its middle (signed), and from the gum line towards the biting edge (negative: gum).
     """
@@ -76,6 +76,7 @@ class PreviewRig:
     neighbour_start: IntArray
     bust: FloatArray
     hair: FloatArray
+    ears: FloatArray
     lids: FloatArray
     lips: FloatArray
     unpainted: FloatArray
@@ -149,6 +150,7 @@ class PreviewRig:
             neighbour_start=starts,
             bust=np.ascontiguousarray(weights[:, 0], np.float32),
             hair=part("scalp", "ears").astype(np.float32),
+            ears=part("ears").astype(np.float32),
             lids=lids.astype(np.float32),
             lips=part("lips").astype(np.float32),
             unpainted=part("scalp", "ears", "neck").astype(np.float32),

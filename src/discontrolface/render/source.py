@@ -25,6 +25,7 @@ from discontrolface.render.sampling import shrink
 from discontrolface.render.smoothstep import smoothstep
 from discontrolface.render.surface import Surface
 from discontrolface.render.trust import near_occluder
+from discontrolface.render.uncovered import hair_colour, scalp, to_wall
 
 CELL = 4  # pixels: the side of a cell of the coarse grid for the motion off the mesh (larger where the grid would exceed 128 cells)
 LASHES = 0.011  # half the length of lashes / side of the picture
@@ -54,6 +55,7 @@ class PreviewSource:
     matte: (G, G), see `matte.head_matte`; foreground: (G, G, 3), see `matte.foreground`. decided: (H, W), see `matte.decide`; (0, 0) where the
     colours decide nothing. plain: (H / 4, W / 4), and fetched: (H, W, 3), see `matte.plain_wall`; (0, 0) and the image where the background has
     several colours.
+    wall, flesh: (G, G, 2), (G, G), see `uncovered.to_wall`.
     clear: pixels from the head, see `outline.Outline`. mouth, eyes: (H, W) soft masks of the openings. iris: see `eyes.angle_sums`.
     lashes: (H, W) 1 on the eyes, falling to 0 over the lashes around. grain: see `skin_grain`.
     colours: (V, 3) the photo over albedo times shading, spread over the mesh; shown: (V,) 0..1 how well the photo shows a vertex.
@@ -79,6 +81,8 @@ class PreviewSource:
     plain: FloatArray
     fetched: FloatArray
     clear: FloatArray
+    wall: FloatArray
+    flesh: FloatArray
     mouth: FloatArray
     eyes: FloatArray
     iris: tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
@@ -114,6 +118,7 @@ def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSou
     matte, own, other = _matte(cells, raster.triangle, rig)
     plain, fetched = plain_wall(image, other, raster.triangle >= 0)
     colours, shown = _vertex_colours(image, vertices, raster.depth, normals, shading, view.albedo, shadowed, not_lips, matte, rig)
+    wall, flesh = to_wall(matte, raster.triangle, rig)
     radius = max(1, round(height / 256))
     eyes = soft_mask(layer == EYE, radius)
     surface = Surface.of(raster, rig.faces)
@@ -139,6 +144,8 @@ def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSou
         plain=plain,
         fetched=fetched,
         clear=head_distance(raster.triangle, rig.head_faces),
+        wall=wall,
+        flesh=flesh,
         mouth=soft_mask(mouth, radius),
         eyes=eyes,
         iris=(iris[0], iris[1]),
@@ -223,6 +230,11 @@ def _vertex_colours(
     hidden = weight < 0.05
     value = np.where(hidden[:, None], value[rig.mirror], value)  # faces are symmetric, more or less
     weight = np.where(hidden, 0.3 * weight[rig.mirror], weight).astype(np.float32)
+    hair = hair_colour(value, shown, normals, rig)
+    if hair is not None:
+        unseen = scalp(rig) & (weight < 0.05)
+        value = np.where(unseen[:, None], hair, value)
+        weight = np.where(unseen, 0.6, weight).astype(np.float32)
     return lid_tones(diffuse_over_mesh(value.astype(np.float32), weight, rig.neighbours, rig.neighbour_start), shown, rig), shown
 
 

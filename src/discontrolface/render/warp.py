@@ -34,6 +34,7 @@ from discontrolface.render.source import check_view, checked_image, coarse_grid,
 from discontrolface.render.surface import Surface
 from discontrolface.render.teeth import lowered_teeth
 from discontrolface.render.trust import near_occluder, vertex_trust
+from discontrolface.render.uncovered import turned
 
 STILL = 1e-5  # ndc: a skull that moves less does not turn
 
@@ -88,9 +89,11 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
     height, width = image.shape[:2]
     after = np.ascontiguousarray(target.vertices, np.float32)
     shown = lowered_teeth(after, rig) if source.teeth_colour is None else after  # the photo's own teeth are where they are
-    vertices, raster = pair.both(lambda: _vertices(source, after, target.light), lambda: rasterize(shown, rig.faces, height, width))
-    surface = Surface.of(raster, rig.faces)
     skull = Similarity.between(after[rig.skull], source.vertices[rig.skull])
+    vertices, raster = pair.both(
+        lambda: _vertices(source, after, target.light, turned(skull)), lambda: rasterize(shown, rig.faces, height, width)
+    )
+    surface = Surface.of(raster, rig.faces)
 
     mesh = _mesh_motion(source, surface, vertices, pair)
     moved = _joined_motion(source, surface, mesh, vertices, skull, after, pair)
@@ -124,23 +127,25 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
 
 class _Vertices(NamedTuple):
     """What becomes of the vertices. normals, shading: (V, 3) in the target; log_ratio: (V, 3), of that shading to the photo's; points: (V, 4), see
-    `mesh_motion`."""
+    `mesh_motion`. turned: 0..1, see `uncovered`."""
 
     normals: FloatArray
     shading: FloatArray
     log_ratio: FloatArray
     points: FloatArray
+    turned: float
 
 
-def _vertices(source: PreviewSource, after: FloatArray, light: FloatArray) -> _Vertices:
+def _vertices(source: PreviewSource, after: FloatArray, light: FloatArray, far: float) -> _Vertices:
     before, rig = source.vertices, source.rig
     normals = skin_normals(after, rig)
     shading = vertex_shading(normals, light)
     pixels = to_pixels(before, *source.image.shape[:2])
-    points = np.column_stack([pixels, before[:, 2], vertex_trust(before, after, source.normals, rig.faces)])
+    trust = vertex_trust(before, after, source.normals, rig.faces) * (1.0 - far * rig.ears)  # the mesh's ear is seldom where the photo's is
+    points = np.column_stack([pixels, before[:, 2], trust])
     same_light = np.array_equal(light, source.view.light)
     log_ratio = relighting(source.shading, shading, rig, same_light)
-    return _Vertices(normals=normals, shading=shading, log_ratio=log_ratio, points=points.astype(np.float32))
+    return _Vertices(normals=normals, shading=shading, log_ratio=log_ratio, points=points.astype(np.float32), turned=far)
 
 
 def _mesh_motion(source: PreviewSource, surface: Surface, vertices: _Vertices, pair: Pair) -> MeshMotion:
@@ -169,11 +174,19 @@ def _joined_motion(
     def outlined() -> Outline:
         if np.abs(before[rig.skull] - after[rig.skull]).max() < STILL:
             return no_outline(height, grid)
-        return head_outline(source.clear, surface.triangle, rig, motion_beyond(anchors, turn))
+        return head_outline(source.clear, surface.triangle, rig, motion_beyond(anchors, turn), vertices.turned)
 
     outside, outline = pair.both(lambda: extend_motion(anchors, turn), outlined)
     outside[..., 2:] = np.exp(outside[..., 2:])
-    around = Around(image=source.image, foreground=source.foreground, motion=outside, matte=source.matte, decided=source.decided)
+    around = Around(
+        image=source.image,
+        foreground=source.foreground,
+        motion=outside,
+        matte=source.matte,
+        decided=source.decided,
+        wall=source.wall,
+        flesh=source.flesh,
+    )
     ratio = np.ascontiguousarray(np.exp(vertices.log_ratio), np.float32)
     moved = Moved.empty(height, width)
     pair.bands(join_motion, height, surface, mesh, ratio, around, outline, moved)
