@@ -30,6 +30,7 @@ SPDX: Final = {
     "Apache Software License": "Apache-2.0",
     "Apache": "Apache-2.0",
     "Apache 2.0": "Apache-2.0",
+    "Apache 2.0 License": "Apache-2.0",
     "BSD License": "BSD-3-Clause",
     "BSD": "BSD-3-Clause",
     "3-Clause BSD License": "BSD-3-Clause",

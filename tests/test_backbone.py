@@ -189,7 +189,7 @@ def test_saved_and_loaded_as_a_preset(tmp_path: Path) -> None:
     torch.testing.assert_close(edit(preset.model, preset.control), edit(model, control), atol=1e-5, rtol=1e-5)
     config = tmp_path / "diffae" / "config.json"
     config.write_text(config.read_text().replace("HalfSize", "Unheard"))
-    with pytest.raises(UserError, match="'Unheard' is not known; choose one of DiffAE, HalfSize"):
+    with pytest.raises(UserError, match="'Unheard' is not known; choose one of DiffAE, LatentDiffAE, HalfSize"):
         load_preset(tmp_path)
     config.write_text("{}")
     with pytest.raises(UserError, match="does not name a network"):

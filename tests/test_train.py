@@ -275,7 +275,7 @@ def test_shipped_configs_are_valid(path: Path) -> None:
         from discontrolface.editing.personalize import load_one_shot
 
         load_one_shot(path)
-    elif path.stem.startswith("latent"):
+    elif path.stem.startswith("latent_"):  # the latent DPM's; latents_ and latent512_ are of networks on autoencoder latents
         from discontrolface.training.latent import LatentTraining
 
         load_dataclass(path, LatentTraining())

@@ -75,6 +75,7 @@ class Backbone(Protocol):
 
 BACKBONES: dict[str, str] = {  # class name -> module
     "DiffAE": "discontrolface.nets.diffae",
+    "LatentDiffAE": "discontrolface.nets.latent_diffae",
 }
 
 T = TypeVar("T", bound=Callable[..., Backbone])

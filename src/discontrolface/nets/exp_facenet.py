@@ -7,6 +7,7 @@ block, through a 1x1 convolution that starts at zero (ControlNet's, Zhang et al.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -92,6 +93,8 @@ class ExpFaceNet(Network):
         dropout: float = 0.1,
         space_channels: int = 3,  # of what the backbone denoises
         space_size: int | None = None,  # its height and width; None: image_size
+        stem_widths: Sequence[int] = (),  # of convolutions that each halve the snapshot before the input layer; (): patches alone
+        preview_in_space: bool = False,  # the input layer also sees the preview (and the source) in the backbone's space
     ) -> None:
         super().__init__()
         if preview_gate not in PREVIEW_GATES:
@@ -119,15 +122,28 @@ class ExpFaceNet(Network):
             z_channels=z_channels,
             dropout=dropout,
         )
-        self.unet = UNet(snapshot_channels * patch**2, None, shape)
+        self.space_stride = image_size // (space_size or image_size)  # pixels of the picture in one of the space, a side
+        self.space_patch = patch // self.space_stride  # pixel shuffle from the grid to the space
+        self.snapshot_patch = patch // 2 ** len(stem_widths)  # pixel unshuffle before the first convolution on a snapshot
+        if self.snapshot_patch * 2 ** len(stem_widths) != patch:
+            raise UserError(
+                f"stem_widths {tuple(stem_widths)} halve {len(stem_widths)} times: too often for {patch} pixels a side of the grid."
+            )
+        if preview_in_space and "preview" not in self.spec:
+            raise UserError("preview_in_space needs the snapshot map 'preview'; add it to snapshot_maps.")
+        widths = (snapshot_channels * self.snapshot_patch**2, *stem_widths)
+        self.snapshot_stem = nn.Sequential(*(m for a, b in pairwise(widths) for m in (nn.Conv2d(a, b, 3, 2, 1), nn.SiLU())))
+        self.unet = UNet(widths[-1], None, shape)
         zeroed(self.unet.stem)  # so that the copied layers start on the features they know
+        self.shown_in_space = tuple(m for m in ("preview", "source") if preview_in_space and m in self.spec)
+        if preview_in_space:
+            inputs = len(self.shown_in_space) * space_channels * self.space_patch**2
+            self.space_stem = zeroed(nn.Conv2d(inputs, self.unet.stem.out_channels, 3, padding=1))
         blocks = range(len(self.unet.up)) if control_blocks is None else control_blocks
         if not all(0 <= k < len(self.unet.up) for k in blocks):
             raise UserError(f"control_blocks {tuple(blocks)} names a decoder block outside 0..{len(self.unet.up) - 1}.")
         self.features = nn.ModuleDict({str(k): zeroed(nn.Conv2d(self.unet.up_channels[k], self.unet.up_channels[k], 1)) for k in blocks})
         self.patch, self.preview_gate = patch, preview_gate
-        self.space_stride = image_size // (space_size or image_size)  # pixels of the picture in one of the space, a side
-        self.space_patch = patch // self.space_stride  # pixel shuffle from the grid to the space
         if preview_gate != "none":
             width = self.unet.up_channels[-1]
             self.gate_norm = group_norm(width)
@@ -148,6 +164,8 @@ class ExpFaceNet(Network):
         source_gate: bool = False,
         control_blocks: Sequence[int] | None = None,
         head: str = "open",
+        stem_widths: Sequence[int] = (),
+        preview_in_space: bool = False,
     ) -> "ExpFaceNet":
         """A control network of the backbone's shape whose trunk starts as a copy of the backbone's, on the backbone's device and dtype."""
         if snapshot_maps is None:
@@ -177,6 +195,8 @@ class ExpFaceNet(Network):
             dropout=shape.dropout,
             space_channels=space.channels,
             space_size=space.size,
+            stem_widths=tuple(stem_widths),
+            preview_in_space=preview_in_space,
         )
         for part in ("time_embed", "down", "middle", "up"):
             getattr(control.unet, part).load_state_dict(getattr(backbone.unet, part).state_dict())
@@ -185,12 +205,16 @@ class ExpFaceNet(Network):
 
     def read(self, snapshot: Tensor, backbone: Backbone) -> SnapshotReading:
         """The input layer on the snapshot (B,S,H,W), and its preview in the backbone's space. Both do not depend on the step: compute them once."""
-        p = self.patch
-        stem = self.unet.stem(F.pixel_unshuffle(snapshot, p) if p > 1 else snapshot)  # (B,C,G,G)
-        if self.preview_gate == "none":
+        p = self.snapshot_patch
+        stem = self.unet.stem(self.snapshot_stem(F.pixel_unshuffle(snapshot, p) if p > 1 else snapshot))  # (B,C,G,G)
+        mixed = () if self.preview_gate == "none" else ("preview", *(("source",) if self.config["source_gate"] else ()))
+        held = {m: backbone.to_space(snapshot[:, self.spec.slice(m)]) for m in dict.fromkeys((*self.shown_in_space, *mixed))}  # (B,C,h,w)
+        if self.shown_in_space:
+            shown = torch.cat([held[m] for m in self.shown_in_space], 1)
+            stem = stem + self.space_stem(F.pixel_unshuffle(shown, self.space_patch))
+        if not mixed:
             return SnapshotReading(stem)
-        preview = backbone.to_space(snapshot[:, self.spec.slice("preview")])  # (B,C,h,w)
-        source = backbone.to_space(snapshot[:, self.spec.slice("source")]) if self.config["source_gate"] else None  # (B,C,h,w)
+        preview, source = held["preview"], held["source"] if self.config["source_gate"] else None
         if self.preview_gate == "zero":
             return SnapshotReading(stem, preview, None, source)
         visibility = snapshot[:, self.spec.slice("visibility")]  # (B,1,H,W)

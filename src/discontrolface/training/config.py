@@ -18,8 +18,11 @@ PRECISIONS = ("no", "bf16", "fp16")
 class TrainConfig:
     """A run. The defaults are the paper's (Section 4.1, Table 1 of DisControlFace) where it says something."""
 
-    stage: str = "expfacenet"  # "diffae": the backbone alone; "expfacenet": the control network beside it, frozen; or a baseline's
+    stage: str = "expfacenet"  # "diffae": the backbone; "expfacenet": the control network beside it, frozen; "autoencoder"; or a baseline's
     network: str = "open"  # name in nets/presets.py
+    autoencoder: str = ""  # of a network on latents: the autoencoder's folder, or its name on the Hugging Face hub; "": ours, untrained
+    latent_noise: float = 0.03  # stage "autoencoder": the posterior's standard deviation
+    kl_weight: float = 1e-3  # stage "autoencoder": weight of the latents' divergence from N(0, I)
     pairs: str = "synthetic"  # source and target: "synthetic" (two looks, both true), "self" (the paper: one photo), "warp" (a photo and its preview)
     steps: int = 437_500  # optimizer steps; not read where `minutes` says how long
     minutes: float = 0.0  # above 0: the run is so many minutes of training long, see clock.py
@@ -38,6 +41,8 @@ class TrainConfig:
     preview_gate: str = "none"  # our extension, see nets/exp_facenet.py
     preview_correction: bool = False  # the same
     source_gate: bool = False  # the same
+    stem_widths: tuple[int, ...] = ()  # the same
+    preview_in_space: bool = False  # the same
     grad_clip: float = 1.0  # norm
     colour_jitter: float = 0.0  # standard deviation of a per-channel gain on the pictures (log scale)
     flip: bool = True  # mirror half of the pictures
@@ -82,6 +87,8 @@ class TrainConfig:
         for name in ("ema", "mask_low", "mask_high", "mask_share", "first_share", "own_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if min(self.latent_noise, self.kl_weight) < 0:
+            raise UserError(f"latent_noise {self.latent_noise} and kl_weight {self.kl_weight} must be at least 0")
         if self.minutes < 0:
             raise UserError(f"minutes is {self.minutes}; it must be at least 0")
         shares = self.stream_shares

@@ -25,6 +25,7 @@ from discontrolface.training.dataset import Batch
 from discontrolface.training.detail_loss import relative_detail
 from discontrolface.training.likeness import Likeness
 from discontrolface.training.stages import STAGES
+from discontrolface.weights.autoencoders import autoencoder_description, find_autoencoder, load_autoencoder
 from discontrolface.weights.dlib_face import dlib_file, load_dlib_face
 from discontrolface.weights.preset import load_backbone
 
@@ -134,7 +135,12 @@ def network_config(config: TrainConfig) -> dict[str, Any]:
     """Arguments of the run's backbone, for `make_backbone`."""
     if config.network not in CONFIGS:
         raise UserError(f"network {config.network!r} is not known; choose one of {', '.join(CONFIGS)}")
-    return CONFIGS[config.network]()
+    arguments = CONFIGS[config.network]()
+    if config.autoencoder:
+        if arguments.get("_class_name") != "LatentDiffAE":
+            raise UserError(f"network {config.network!r} denoises no latents; leave autoencoder {config.autoencoder!r} out")
+        arguments["autoencoder"] = autoencoder_description(find_autoencoder(config.autoencoder))
+    return arguments
 
 
 def new_control(model: Backbone, config: TrainConfig) -> ExpFaceNet:
@@ -146,12 +152,17 @@ def new_control(model: Backbone, config: TrainConfig) -> ExpFaceNet:
         preview_gate=config.preview_gate,
         preview_correction=config.preview_correction,
         source_gate=config.source_gate,
+        stem_widths=config.stem_widths,
+        preview_in_space=config.preview_in_space,
     )
 
 
 def backbone_alone(config: TrainConfig, backbone: None) -> Objective:
-    """Stage "diffae": the run's backbone with new weights."""
-    return Objective(make_backbone(network_config(config)))
+    """Stage "diffae": the run's backbone with new weights; the autoencoder that the config names has its trained ones."""
+    model: Any = make_backbone(network_config(config))
+    if config.autoencoder and not model.latent_mean.is_meta:
+        model.autoencoder.load_state_dict(load_autoencoder(find_autoencoder(config.autoencoder)).state_dict())
+    return Objective(model)
 
 
 def control_beside(config: TrainConfig, backbone: Any) -> Objective:

@@ -34,6 +34,11 @@ class Stage:
 STAGES: dict[str, Stage] = {
     "diffae": Stage("discontrolface.training.objective:backbone_alone", reads_snapshots=False),
     "expfacenet": Stage("discontrolface.training.objective:control_beside", beside_backbone=True),
+    "autoencoder": Stage(
+        "discontrolface.training.autoencoder:autoencoder_alone",
+        reads_snapshots=False,
+        data="discontrolface.training.autoencoder:open_pictures",
+    ),
 }
 
 

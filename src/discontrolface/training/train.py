@@ -22,8 +22,9 @@ import torch
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replace_folder
 from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.nets.latent_diffae import LatentDiffAE
 from discontrolface.nets.randomness import leave_dropout_uncompiled, seed_dropout
-from discontrolface.training.average import Averaged
+from discontrolface.training.average import Averaged, learned
 from discontrolface.training.clock import Clock
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch, Source, StepData
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from discontrolface.training.board import Board
 
+MEASURED = 64  # pictures that the statistics of latents come from
 NOT_THE_RUN = ("checkpoint_minutes", "loss_bar", "make_pairs", "backbone_steps")  # config fields that change neither losses nor weights
 
 
@@ -106,7 +108,7 @@ class Run:
         objective.to(device=accelerator.device, memory_format=order)  # type: ignore[call-overload]
         objective.train()
         self.network, self.space = objective.trained, objective.space
-        self.parameters = list(self.network.parameters())
+        self.parameters = learned(self.network)
         self.averaged = Averaged(self.network, config.ema)
         self.adversary = objective.adversary
         groups: list[dict[str, Any]] = [{"params": self.parameters, "share": 1.0}]  # share: of the rate that is due
@@ -254,6 +256,7 @@ def train(
     if isinstance(data, Stream) and not run.clock.over(first) and stop_after != 0:
         data.start(first)
         data.fill(say, deadline)
+    measure_space(run, data)
     board = None
     if main:
         cut_log(output / "log.jsonl", first)
@@ -272,6 +275,17 @@ def train(
             check_bar(output / "log.jsonl", config.loss_bar)
     accelerator.wait_for_everyone()
     return weights
+
+
+def measure_space(run: Run, data: Source) -> None:
+    """Mean and spread of the latents of a new backbone on latents, on the pictures of the first steps. One that was trained before keeps its own."""
+    model = run.network
+    if not isinstance(model, LatentDiffAE) or model.measured:
+        return
+    config, device = run.config, run.accelerator.device
+    steps = StepData(data, config, space=run.space)
+    count = math.ceil(MEASURED / (config.batch * config.accumulate))
+    model.set_statistics(part.to(device, config.channels_last).target for step in range(count) for part in steps[step])
 
 
 def take_steps(
