@@ -13,14 +13,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from discontrolface.cli.common import progress_bar, say
-from discontrolface.cli.controls import Controls
-from discontrolface.cli.edit_photo import named, run_edit, targets_of
-from discontrolface.cli.faces import FaceEdits
-from discontrolface.cli.personalize import run_personalize
-from discontrolface.cli.sampling import SamplingOptions
+from discontrolface.cli.edit_photo import EditOptions, named, run_edit, targets_of
 from discontrolface.cli.source import Source
 from discontrolface.cli.trust import check_confidence
-from discontrolface.cli.writing import Writing
 from discontrolface.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,22 +23,6 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 EDITED, KEPT = "", "kept"  # what `edit_one` says of a photo that was edited, and of one that was edited before; else why not
-
-
-@dataclass(frozen=True)
-class EditOptions:
-    """What is the same for all photos."""
-
-    controls: Controls
-    source: Source
-    sampling: SamplingOptions
-    writing: Writing
-    faces: FaceEdits
-    personalize: bool | None
-    strict: bool
-    device: str
-    cache_dir: Path | None
-    overwrite: bool
 
 
 @dataclass(frozen=True)
@@ -149,9 +128,7 @@ def edit_one(job: FolderJob) -> str:
         people, others = o.faces.read(o.source, editor.reader, job.photo), o.controls.others(editor.reader)
         check_confidence(named(people, job.photo), o.strict)
         targets = targets_of(people, o.controls, o.faces, others)
-        if editor.preset.personalize if o.personalize is None else o.personalize:
-            people = {number: run_personalize(editor, person, 0, True) for number, person in people.items()}
-        result = run_edit(editor, people, targets, o.sampling, True)
+        result = run_edit(editor, o.personal.adapt(editor, people, True), targets, o.sampling, True)
         job.output.parent.mkdir(parents=True, exist_ok=True)
         o.writing.save(result, job.output, o.overwrite)
     except UserError as error:

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from discontrolface.cli.common import progress_bar
 from discontrolface.cli.controls import Controls
 from discontrolface.cli.faces import FaceEdits
+from discontrolface.cli.personal import Personal
 from discontrolface.cli.sampling import SamplingOptions
+from discontrolface.cli.source import Source
+from discontrolface.cli.writing import Writing
 
 if TYPE_CHECKING:
     from discontrolface.editing.editor import Editor, EditResult
     from discontrolface.editing.group import GroupResult
     from discontrolface.editing.person import Person
     from discontrolface.face.parameters import FaceParameters
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """What is the same for all photos that one command edits."""
+
+    controls: Controls
+    source: Source
+    sampling: SamplingOptions
+    writing: Writing
+    faces: FaceEdits
+    personal: Personal
+    strict: bool
+    device: str
+    cache_dir: Path | None
+    overwrite: bool
 
 
 def named(people: Mapping[int | None, Person], photo: Path) -> list[tuple[str, Person]]:

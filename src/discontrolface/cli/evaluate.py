@@ -3,41 +3,81 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption, parse_folders, plain_errors, progress_bar, say
+from discontrolface.cli.common import DeviceOption, OverwriteOption, QuietOption, grouped, parse_folders, plain_errors, progress_bar, say
 from discontrolface.cli.source import AssetsOption
 from discontrolface.common.errors import UserError
 
 if TYPE_CHECKING:
-    from discontrolface.evaluation.run import Setup
+    from discontrolface.evaluation.run import Measures, Setup
     from discontrolface.evaluation.trials import Trials
 
 
+@dataclass(frozen=True)
+class TrialOptions:
+    """What is edited, beside the folder."""
+
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            help="Photos of people, with a true result: real (several photos each) or return (one each; a warp leads back to it)."
+        ),
+    ] = None
+    people: Annotated[
+        str | None, typer.Option(help="With --pairs: a CSV with the columns file and person, or 'folders', one a person.")
+    ] = None
+    only: Annotated[
+        str | None,
+        typer.Option(help="With --pairs: these people, by name with commas, or a file with one a line: who was kept out of training."),
+    ] = None
+    count: Annotated[int, typer.Option(help="How many drawn pairs, samples of shards, or people; of photos all are taken.")] = 200
+
+    def find(self, folder: Path | None) -> Trials:
+        """UserError for options that do not go together."""
+        from discontrolface.evaluation.people_trials import people_trials
+        from discontrolface.evaluation.trials import trials_of
+
+        if self.pairs is None:
+            if self.people is not None or self.only is not None:
+                option = "--people" if self.people is not None else "--only"
+                raise UserError(f"{option} goes with --pairs real or --pairs return; give one of them")
+            return trials_of(folder, self.count)
+        if folder is None or self.people is None:
+            raise UserError(f"--pairs {self.pairs} needs the folder of the photos and --people, a CSV with the columns file and person")
+        return people_trials(folder, self.pairs, self.people, self.only, self.count)
+
+
+@dataclass(frozen=True)
+class MetricWeights:
+    """Weights of others that some metrics need."""
+
+    inception: Annotated[Path | None, typer.Option(help="For FID and KID: pytorch-fid's Inception weights.")] = None
+    lpips_backbone: Annotated[Path | None, typer.Option(help="For LPIPS: torchvision's AlexNet or VGG-16 weights.")] = None
+    lpips_linear: Annotated[Path | None, typer.Option(help="For LPIPS: the linear layers (alex.pth or vgg.pth).")] = None
+    arcface: Annotated[Path | None, typer.Option(help="For identity by ArcFace: its ONNX file (needs onnxruntime).")] = None
+
+    def measures(self) -> Measures:
+        """What can be measured with them, and with what is installed."""
+        from discontrolface.evaluation.run import Measures
+
+        return Measures(self.inception, self.lpips_backbone, self.lpips_linear, self.arcface, has_identity())
+
+
+@grouped
 def evaluate(
+    trials: TrialOptions,
+    metrics: MetricWeights,
     folder: Annotated[
         Path | None, typer.Argument(help="Photos, or shards that `prepare` wrote. [default: held-out pairs]", metavar="[FOLDER]")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="OUT.json; OUT.md beside it. To go on after a stop, run the same command.")
     ] = None,
-    pairs: Annotated[
-        str | None,
-        typer.Option(
-            help="Photos of people, with a true result: real (several photos each) or return (one each; a warp leads back to it)."
-        ),
-    ] = None,
-    people: Annotated[
-        str | None, typer.Option(help="With --pairs: a CSV with the columns file and person, or 'folders', one a person.")
-    ] = None,
-    only: Annotated[
-        str | None,
-        typer.Option(help="With --pairs: these people, by name with commas, or a file with one a line: who was kept out of training."),
-    ] = None,
-    count: Annotated[int, typer.Option(help="How many drawn pairs, samples of shards, or people; of photos all are taken.")] = 200,
     methods: Annotated[
         str | None, typer.Option(help="Which, by name with commas: see docs/evaluation.md. [default: those without fine-tuning]")
     ] = None,
@@ -56,10 +96,6 @@ def evaluate(
             metavar="NAME=PATH",
         ),
     ] = None,
-    inception: Annotated[Path | None, typer.Option(help="For FID and KID: pytorch-fid's Inception weights.")] = None,
-    lpips_backbone: Annotated[Path | None, typer.Option(help="For LPIPS: torchvision's AlexNet or VGG-16 weights.")] = None,
-    lpips_linear: Annotated[Path | None, typer.Option(help="For LPIPS: the linear layers (alex.pth or vgg.pth).")] = None,
-    arcface: Annotated[Path | None, typer.Option(help="For identity by ArcFace: its ONNX file (needs onnxruntime).")] = None,
     preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open",
     assets_dir: AssetsOption = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps. [default: the preset's]")] = None,
@@ -77,21 +113,20 @@ def evaluate(
         from discontrolface.evaluation.methods import method_names
         from discontrolface.evaluation.other_weights import other_columns, split_weights
         from discontrolface.evaluation.outputs import parse_outputs
-        from discontrolface.evaluation.run import Measures, Setup, check_outputs
+        from discontrolface.evaluation.run import Setup, check_outputs
         from discontrolface.reports import check_installed
         from discontrolface.weights.manifest import preset_folder
 
-        measures = Measures(inception, lpips_backbone, lpips_linear, arcface, has_identity())
         names = method_names(methods)
         own, compared = split_weights(parse_folders("--weights", weights or [], files=True))
         own |= peer_weights(names, own, assets_dir)
         setup = Setup(
             preset_folder(preset, assets_dir),
             assets_dir,
-            find_trials(folder, pairs, people, only, count),
+            trials.find(folder),
             names,
             tuple(parse_outputs(outputs or []).items()),
-            measures,
+            metrics.measures(),
             steps,
             strength,
             device,
@@ -106,20 +141,6 @@ def evaluate(
         check_installed()
         check_outputs(output, report, overwrite)
         run_evaluation(setup, output, report, processes or (cores() if device == "cpu" else 1), overwrite, quiet)
-
-
-def find_trials(folder: Path | None, pairs: str | None, people: str | None, only: str | None, count: int) -> Trials:
-    """What is edited. UserError for options that do not go together."""
-    from discontrolface.evaluation.people_trials import people_trials
-    from discontrolface.evaluation.trials import trials_of
-
-    if pairs is None:
-        if people is not None or only is not None:
-            raise UserError(f"{'--people' if people is not None else '--only'} goes with --pairs real or --pairs return; give one of them")
-        return trials_of(folder, count)
-    if folder is None or people is None:
-        raise UserError(f"--pairs {pairs} needs the folder of the photos and --people, a CSV with the columns file and person")
-    return people_trials(folder, pairs, people, only, count)
 
 
 def run_inputs(setup: Setup, folder: Path, quiet: bool) -> int:
