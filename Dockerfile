@@ -9,8 +9,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /source
 COPY . .
-RUN python -m pip install --no-cache-dir build
-RUN python -m build --wheel --outdir /dist .
+RUN python -m pip install --no-cache-dir --constraint constraints.txt build && python -m build --wheel --outdir /dist .
 
 FROM python:3.13-slim
 ARG EXTRAS=studio,video,c2pa
@@ -19,8 +18,8 @@ COPY --from=build /dist /dist
 COPY constraints.txt /constraints.txt
 RUN python -m pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} --constraint /constraints.txt torch
 RUN python -m pip install --no-cache-dir --constraint /constraints.txt "$(ls /dist/*.whl)[$EXTRAS]"
-RUN useradd --create-home face && mkdir /work && chown face /work
-USER face
+RUN useradd --create-home --uid 1000 face && mkdir /work && chown face /work
+USER 1000
 RUN discontrolface demo --output /tmp/demo && rm -r /tmp/demo
 WORKDIR /work
 EXPOSE 7860

@@ -46,6 +46,7 @@ lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/reuse lint --quiet
 
 types: install-dev
 	$(BIN)/mypy
