@@ -35,9 +35,10 @@ $(VENV)/.installed-studio: $(VENV)/.installed
 	$(PIP) --editable '.[studio]'
 	touch $@
 
-# One thread a process: two processes of two threads on two cores wait for each other most of the time.
+# One thread a process: two processes of two threads on two cores wait for each other most of the time. Files stay whole, so that what the tests of a file share
+# (photos that were read, networks, drawn pairs) is made by one process and not by both.
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-heavy: install-dev
 	$(BIN)/python -m pytest -q -m heavy

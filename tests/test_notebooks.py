@@ -1,12 +1,12 @@
 """The notebooks run from top to bottom, show their pictures, and are kept without outputs; the site shows the pictures that they make."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from helpers.scripts import load_script
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -17,12 +17,7 @@ NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
 def script() -> ModuleType:
     pytest.importorskip("nbclient", reason="extra `dev` is not installed")
     pytest.importorskip("ipykernel", reason="extra `dev` is not installed")
-    spec = importlib.util.spec_from_file_location("run_notebooks", ROOT / "scripts/run_notebooks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("run_notebooks")
 
 
 def test_there_are_two() -> None:

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from helpers.scripts import load_script
 from PIL import Image
 
 from discontrolface.common.errors import UserError
@@ -322,18 +323,14 @@ def test_a_row_that_does_not_fit() -> None:
 
 def test_a_browser_has_nothing_to_say_and_nothing_to_scroll(report: Report, tmp_path: Path) -> None:
     """In headless Chromium: no console message, all within 1280 pixels, and a picture; a page that loads something or is wider fails."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
-    try:
-        import check_report
-    finally:
-        sys.path.pop(0)
+    check_report = load_script("check_report")
     if check_report.find_browser() is None:
         pytest.skip("no Chromium here (Debian: apt install chromium)")
     page, sections = tmp_path / "page.html", (Section("Wide", tables=(wide_table(), wide_table(9), wide_table(1))), *report.sections)
     write_html(replace(report, sections=sections), page)
 
     def check() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, check_report.__file__, str(page), "--screenshot", str(tmp_path / "page.png"), "--size", "1280x600"]
+        command = [sys.executable, str(check_report.__file__), str(page), "--screenshot", str(tmp_path / "page.png"), "--size", "1280x600"]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     done = check()

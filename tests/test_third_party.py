@@ -1,12 +1,12 @@
 """docs/third-party.md names every package that users' extras bring and every file from others, with the versions of constraints.txt and a licence."""
 
-import importlib.util
 import re
 from importlib.metadata import PackageNotFoundError, metadata, requires
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from helpers.scripts import load_script
 from packaging.utils import canonicalize_name
 
 from discontrolface.weights.asset_table import ASSETS, PEER_ASSETS
@@ -18,12 +18,7 @@ PAGE = (ROOT / "docs/third-party.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("third_party", ROOT / "scripts/third_party.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("third_party")
 
 
 def listed() -> dict[str, tuple[str, str, str]]:
