@@ -56,7 +56,7 @@ bench: install-dev
 	$(BIN)/discontrolface benchmark
 
 # The tables of docs/results.md: some hours on a small machine; stopped, it carries on. RIG: weights of the DiffusionRig baseline, which are not shipped
-# (discontrolface train diffusionrig --config configs/baseline_diffusionrig.yaml); without them the table has no such row.
+# (discontrolface train diffusionrig --config baseline_diffusionrig); without them the table has no such row.
 comma := ,
 METHODS := photo,warp,diffae,one-step,draft,noise,cool-noise$(if $(RIG),$(comma)diffusionrig)
 ONE_SHOT := draft,noise,cool-noise,draft-personal,noise-personal
@@ -73,7 +73,7 @@ results-docs: install-dev
 # docs/real-pairs.md, and the model card's figures by group: photos of people with their true results; about 20 minutes on two cores. FACES: a folder with people.csv (docs/data.md says where the
 # photographs are). NEW: other weights, in columns of their own. Portraits of the return pairs are not shown: only the London set may be.
 REAL_METHODS := photo,warp,ours,cool-one-step,draft,noise
-REAL = $(BIN)/discontrolface evaluate $(FACES) --people $(FACES)/people.csv --only configs/kept-back.txt --methods $(REAL_METHODS) $(if $(NEW),--weights new=$(NEW))
+REAL = $(BIN)/discontrolface evaluate $(FACES) --people $(FACES)/people.csv --only docs/kept-back.txt --methods $(REAL_METHODS) $(if $(NEW),--weights new=$(NEW))
 real-results: install-dev
 	test -n "$(FACES)" || { echo "give FACES=FOLDER, the photographs (docs/data.md)"; exit 1; }
 	mkdir -p out

@@ -11,7 +11,7 @@ set -euo pipefail
 album=$1 out=$2 minutes=$3
 shift 3
 here=$(cd "$(dirname "$0")/.." && pwd)
-run=${RUN:-runs/gpu} config=${CONFIG:-$here/configs/open_expfacenet_8.yaml} open=$here/src/discontrolface/assets/open
+run=${RUN:-runs/gpu} config=${CONFIG:-open_expfacenet_8} open=$here/src/discontrolface/assets/open
 export PYTHONPATH=$here/src${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 mkdir -p "$out"
 command -v nvidia-smi >/dev/null && nvidia-smi --query-gpu=name,memory.total --format=csv,noheader || true

@@ -1,7 +1,7 @@
 """What docs/scale.md lacks on your GPU, in one command of a few minutes: training steps, one-shot, and an edit, by default of the paper's networks.
 
 python scripts/measure_gpu.py --output measured.json                                        # on the device that accelerate finds
-python scripts/measure_gpu.py --config configs/open_expfacenet_8.yaml --batches 64,128 --compile
+python scripts/measure_gpu.py --config open_expfacenet_8 --batches 64,128 --compile
 python scripts/measure_gpu.py --network debug --device cpu --batches 2 --steps 3            # to try it
 
 Random weights and random pictures: the time does not depend on them. Pictures lie on the device as bytes (training/pool.py).

@@ -1,6 +1,6 @@
 """A sheet of photographs with twelve edits each: `python scripts/people_sheet.py docs/people-1.webp FACES/london/005_neutral_front.jpg ...`
 
-Only of people who may be shown (docs/responsible-use.md), and who were kept out of training (configs/kept-back.txt).
+Only of people who may be shown (docs/responsible-use.md), and who were kept out of training (docs/kept-back.txt).
 """
 
 import argparse

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from discontrolface.baselines import register_stages
 from discontrolface.baselines.rig_method import RigMethod, rig_method
+from discontrolface.common.configs import PACKAGED
 from discontrolface.common.errors import UserError
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.editor import Editor
@@ -30,7 +31,7 @@ from discontrolface.training.objective import build, empty
 from discontrolface.training.pairs import make_block
 from discontrolface.training.train import train
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = PACKAGED
 register_stages()
 TINY = TrainConfig(stage="diffusionrig", network="debug", steps=10, batch=4, lr=4e-3, ema=0.9, mask_patch=4, snapshot_maps=MAPS)
 

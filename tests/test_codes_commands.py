@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from discontrolface.cli.app import app
+from discontrolface.common.configs import PACKAGED
 from discontrolface.common.example import example_photo
 from discontrolface.common.provenance import read_provenance
 from discontrolface.diffusion.attributes import AttributeDirections
@@ -20,7 +21,6 @@ from discontrolface.nets.latent import MLPSkipNet
 from discontrolface.training.latent import LatentTraining, train_latent
 from discontrolface.weights.official import CELEBA_ATTRIBUTES
 
-ROOT = Path(__file__).parents[1]
 PHOTO = example_photo()
 
 
@@ -44,7 +44,7 @@ def latent(preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`train latent` at its smallest."""
     out: Path = tmp_path_factory.mktemp("latent")
     config = out / "latent.yaml"
-    config.write_text((ROOT / "configs" / "latent_debug.yaml").read_text().replace("portraits: 8", "portraits: 3"))
+    config.write_text((PACKAGED / "latent_debug.yaml").read_text().replace("portraits: 8", "portraits: 3"))
     result = run("train", "latent", "--config", config, "--preset", preset, "-o", out / "run")
     assert result.exit_code == 0, result.output
     assert "3 codes of 16 numbers" in result.output

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from discontrolface.common.configs import PACKAGED
 from discontrolface.common.errors import UserError
 from discontrolface.common.example import example_photo
 from discontrolface.common.pixels import to_float
@@ -26,8 +27,6 @@ from discontrolface.editing.personalize import OPEN_ONE_SHOT, PAPER_ONE_SHOT, On
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.presets import debug_config
-
-ROOT = Path(__file__).parents[1]
 
 
 def make_preset(folder: Path, seed: int, maps: tuple[str, ...] = OPEN_MAPS, gate: str = "visibility") -> Path:
@@ -67,8 +66,8 @@ def own_loss(editor: Editor, person: Person, control: ExpFaceNet) -> float:
 
 
 def test_configs_are_the_constants() -> None:
-    assert load_one_shot(ROOT / "configs" / "oneshot_paper.yaml") == PAPER_ONE_SHOT
-    assert load_one_shot(ROOT / "configs" / "oneshot_open.yaml") == OPEN_ONE_SHOT
+    assert load_one_shot(PACKAGED / "oneshot_paper.yaml") == PAPER_ONE_SHOT
+    assert load_one_shot(PACKAGED / "oneshot_open.yaml") == OPEN_ONE_SHOT
     assert (PAPER_ONE_SHOT.lr, PAPER_ONE_SHOT.batch, PAPER_ONE_SHOT.iterations) == (1e-5, 4, 1500)
 
 

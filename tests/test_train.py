@@ -18,7 +18,8 @@ import torch
 from helpers.blocks import make_blocks
 
 from discontrolface.baselines import register_stages
-from discontrolface.common.configs import load_dataclass
+from discontrolface.cli.train import network_folder
+from discontrolface.common.configs import PACKAGED, load_dataclass
 from discontrolface.common.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
@@ -28,12 +29,13 @@ from discontrolface.training.draws import draw
 from discontrolface.training.log import read_log
 from discontrolface.training.state import load_state, save_state
 from discontrolface.training.train import learning_rate, train
+from discontrolface.weights.manifest import preset_folder
 
 TINY = TrainConfig(
     stage="diffae", network="debug", steps=24, batch=4, lr=1e-3, warmup=4, final_lr=0.1, ema=0.9, mask_patch=8, mask_share=0.5,
     colour_jitter=0.1, checkpoint_minutes=0,
 )  # fmt: skip
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = PACKAGED
 register_stages()
 
 
@@ -311,6 +313,22 @@ def test_bad_configs_are_one_sentence(tmp_path: Path, text: str, message: str) -
         load_config(tmp_path / "c.yaml")
     with pytest.raises(UserError, match="no training config"):
         load_config(tmp_path / "missing.yaml")
+    with pytest.raises(UserError, match=r"give a YAML file, or one of the package's by name: .*debug, .*paper_expfacenet"):
+        load_config(Path("unheard-of"))
+
+
+def test_the_packages_own_configs_and_networks_go_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In any folder; a file of the user's goes before."""
+    monkeypatch.chdir(tmp_path)
+    assert load_config(Path("paper_expfacenet")).batch == 32  # the paper's
+    assert network_folder(Path("open"), "diffae", None) == preset_folder("open") / "diffae"
+    assert (preset_folder("open") / "diffae" / "config.json").is_file()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "paper_expfacenet").write_text("batch: 3")
+    assert load_config(Path("paper_expfacenet")).batch == 3
+    assert network_folder(Path("open"), "diffae", None) == Path("open")
+    assert network_folder(Path("elsewhere"), "diffae", None) == Path("elsewhere")
+    assert network_folder(None, "diffae", None) is None
 
 
 def test_unknown_devices_are_one_sentence(blocks: Path, tmp_path: Path) -> None:

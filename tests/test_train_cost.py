@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
+from discontrolface.common.configs import PACKAGED
 from discontrolface.common.errors import UserError
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.presets import debug_config
@@ -13,7 +14,7 @@ from discontrolface.training.config import TrainConfig, load_config
 from discontrolface.training.cost import count, describe
 from discontrolface.training.run import Sitting, run_training, stage_config
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = PACKAGED
 
 
 def test_the_papers_numbers() -> None:

@@ -17,7 +17,7 @@ register_stages()
 
 def train(
     stage: Annotated[str, typer.Argument(help=f"{', '.join(STAGES)}, latent or oneshot.")],
-    config: Annotated[Path, typer.Option(help="A YAML file, see configs/.")],
+    config: Annotated[Path, typer.Option(help="A YAML file, or one of the package's by name (a wrong name lists them).")],
     data: Annotated[
         Path | None, typer.Option(help="A folder of pairs, or of shards (`prepare`), or ALBUM.zip; for latent also of aligned crops.")
     ] = None,
@@ -25,8 +25,12 @@ def train(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where all goes; to resume, run the same command. [default: runs/CONFIG]")
     ] = None,
-    backbone: Annotated[Path | None, typer.Option(help="The trained backbone's folder, for expfacenet and latent.")] = None,
-    start_from: Annotated[Path | None, typer.Option(help="Weights of an earlier run of the same network to start with.")] = None,
+    backbone: Annotated[
+        Path | None, typer.Option(help="For expfacenet and latent: the trained backbone's folder, or a preset's name: open.")
+    ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Weights of an earlier run of the same network to start with, or a preset's name: open.")
+    ] = None,
     photo: Annotated[Path | None, typer.Option(help="The photo, for oneshot.")] = None,
     preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open",
     device: Annotated[str | None, typer.Option(help="cpu, or a device by its PyTorch name. [default: what accelerate finds]")] = None,
@@ -59,6 +63,8 @@ def train(
             import torch
 
             torch.set_num_threads(threads)
+        backbone = network_folder(backbone, "diffae", assets_dir)
+        start_from = network_folder(start_from, "diffae" if stage == "diffae" else "exp_facenet", assets_dir)
         if stage == "oneshot":
             from discontrolface.training.oneshot import run_one_shot
 
@@ -78,3 +84,12 @@ def train(
             sitting = Sitting(workers, pictures, stop_after, on_device, import_state, export_state, end_after)
             weights = run_training(stage, config, data, output, backbone, start_from, device, sitting, say, assets_dir)
             say(f"weights in {weights}")
+
+
+def network_folder(given: Path | None, part: str, assets: Path | None) -> Path | None:
+    """A folder of weights as it was given, or a preset's by the preset's name."""
+    if given is None or given.exists() or str(given) not in ("open", "paper"):
+        return given
+    from discontrolface.weights.manifest import preset_folder
+
+    return preset_folder(str(given), assets) / part

@@ -1,22 +1,38 @@
-"""Frozen dataclasses from YAML files."""
+"""Frozen dataclasses from YAML files, the package's own among them by name."""
 
 from __future__ import annotations
 
 import dataclasses
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 from discontrolface.common.errors import UserError
 
 Config = TypeVar("Config")
+PACKAGED = Path(
+    str(files("discontrolface") / "assets" / "configs")
+)  # those that our weights were trained with, the paper's, and small ones
+
+
+def config_file(given: Path) -> Path:
+    """A file, or the package's config of this name (without an ending). UserError that lists the names."""
+    if given.is_file():
+        return given
+    packaged = {path.stem: path for path in sorted(PACKAGED.glob("*.yaml"))}
+    if str(given) not in packaged:
+        raise UserError(f"no training config at {given}; give a YAML file, or one of the package's by name: {', '.join(packaged)}")
+    return packaged[str(given)]
 
 
 def load_dataclass(path: Path, defaults: Config) -> Config:
-    """A frozen dataclass from a YAML file of its fields; what the file leaves out is as in `defaults`. Errors as `load_config`."""
+    """A frozen dataclass from a YAML file of its fields (as `config_file` takes it); what the file leaves out is as in `defaults`.
+
+    Errors as `load_config`.
+    """
     import yaml
 
-    if not path.is_file():
-        raise UserError(f"no training config at {path}")
+    path = config_file(path)
     try:
         values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
