@@ -27,7 +27,7 @@ from discontrolface.training.cost import count
 from discontrolface.training.dataset import PairDataset, StepData
 from discontrolface.training.draws import draw
 from discontrolface.training.log import read_log
-from discontrolface.training.run import Sitting, run_training
+from discontrolface.training.run import Sitting, picture_size, run_training
 from discontrolface.training.state import load_state
 from discontrolface.training.train import train
 from discontrolface.weights.autoencoders import load_autoencoder
@@ -233,4 +233,6 @@ def test_what_the_configs_refuse(blocks: Path, tmp_path: Path) -> None:
     for name in ("latent", "latent512", "latent1024"):
         with torch.device("meta"):
             model = make_backbone(CONFIGS[name]())
-        assert model.space.size * model.autoencoder.stride == model.image_size
+        assert model.space.size * model.autoencoder.stride == model.image_size == picture_size(TrainConfig(network=name))
+    for name in ("autoencoder", "autoencoder-large", "autoencoder-debug"):
+        assert picture_size(TrainConfig(network=name)) == make_autoencoder(CONFIGS[name]()).image_size == CONFIGS[name]()["image_size"]
