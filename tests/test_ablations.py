@@ -35,7 +35,7 @@ from discontrolface.reports.content import IntervalPlot, Plot
 from discontrolface.reports.pictures import small_jpeg
 
 PHOTO = example_photo()
-ON_PAIRS = tuple(name for name in ablations.NAMES if name != "detail")
+ON_PAIRS = tuple(name for name in ablations.NAMES if name not in ("detail", "space"))
 
 
 def run(*arguments: str | Path) -> Result:
@@ -105,6 +105,7 @@ def test_all_of_them_by_one_command(tiny: Path, tmp_path: Path) -> None:
         assert f"ablations/{name}.jpg" in text
         assert record["settings"]["versions"]["torch"] == torch.__version__
     assert "**Not measured:**\n\n- detail: `ablate detail` compares" in text
+    assert "- space: `ablate space` compares this preset with others; give them" in text
     assert "too few to conclude" in text
     assert "agrees" not in text.replace("`agrees", "")  # from one pair nothing is concluded
     changed = json.loads((out / "maps.json").read_text())["items"]["1000000 editing"]["variants"]

@@ -22,7 +22,7 @@ def ablate(
     name: Annotated[
         str,
         typer.Argument(
-            help="start, detail, masking, oneshot, maps, patch, face-only, steps, several with commas, or all (that the preset can show)."
+            help="start, detail, masking, oneshot, maps, patch, face-only, steps, space, several with commas, or all (that the preset can show)."
         ),
     ],
     output: Annotated[
@@ -36,9 +36,12 @@ def ablate(
     quick: Annotated[bool, typer.Option("--quick", help="The smallest sizes: shows that it works, and nothing else.")] = False,
     weights: Annotated[
         list[str] | None,
-        typer.Option(help="For maps: another trained Exp-FaceNet of this backbone (may be given again).", metavar="NAME=FOLDER"),
+        typer.Option(
+            help="For maps: another trained Exp-FaceNet of this backbone; for space: another preset, a folder or a name (may be given again).",
+            metavar="NAME=FOLDER",
+        ),
     ] = None,
-    preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open",
+    preset: Annotated[str, typer.Option(help="'open', 'paper', 'latent', or a folder with other weights.")] = "open",
     assets_dir: AssetsOption = None,
     device: DeviceOption = "cpu",
     report: Annotated[Path | None, typer.Option(help="Also write one HTML page.", metavar="FILE.html")] = None,
@@ -48,12 +51,12 @@ def ablate(
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure what matters: X_T, detail vector, masking, one-shot fine-tuning, snapshot maps, patches, steps."""
+    """Measure what matters: X_T, detail vector, masking, one-shot fine-tuning, snapshot maps, patches, steps, pixels or latents."""
     with plain_errors():
         from discontrolface.common.text_files import check_text_output
         from discontrolface.editing.editor import Editor
         from discontrolface.evaluation.ablation_page import Entry, ablation_report, write_page
-        from discontrolface.evaluation.ablation_run import checked_experiment, load_controls, run_ablation
+        from discontrolface.evaluation.ablation_run import TAKE_WEIGHTS, checked_experiment, load_controls, load_presets, run_ablation
         from discontrolface.evaluation.ablations import NAMES, experiment
         from discontrolface.reports import check_installed, write_html
 
@@ -63,10 +66,13 @@ def ablate(
         for path, ending in ((report, ".html"), (page, ".md")):
             if path is not None:
                 check_text_output(path, overwrite, ending)
-        folders = parse_folders("--weights", weights or [])
+        folders = parse_folders("--weights", weights or [], known=("open", "paper", "latent"))
         editor = Editor.load(preset, device, assets=assets_dir)
         people = [editor.read(p) for p in photo or []]
-        controls = load_controls(folders, editor)
+        takers = ["maps"] if name == "all" else [each for each in names if each in TAKE_WEIGHTS]
+        if folders and len(takers) > 1:
+            raise UserError("--weights are networks for maps and presets for space; run these two one after the other")
+        others = (load_presets if takers == ["space"] else load_controls)(folders, editor)
         given: dict[str, Any] = {
             "--photo": photo,
             "--pairs": pairs,
@@ -78,8 +84,8 @@ def ablate(
         given |= {"--preset": preset if preset != "open" else None, "--device": device if device != "cpu" else None, "-o": output}
         entries: list[Entry] = []
         for each in names:
-            fewer = given if each == "maps" or len(names) == 1 else {**given, "--weights": None}
-            own = controls if fewer is given else {}
+            fewer = given if each in takers or len(names) == 1 else {**given, "--weights": None}
+            own = others if fewer is given else {}
             command = command_of(each, fewer)
             try:
                 checked_experiment(each, editor, sizes, people, own)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from discontrolface.cli.common import plain_errors, say
+from discontrolface.cli.common import OverwriteOption, plain_errors, say
 from discontrolface.cli.source import AssetsOption
 from discontrolface.common.errors import UserError
 
@@ -54,6 +54,38 @@ def import_files(
         say("the paper preset is complete" if not missing else f"the paper preset still lacks {len(missing)}: see `discontrolface assets`")
         if refused:
             raise typer.Exit(2)
+
+
+@assets_app.command("latent")
+def latent(
+    preset: Annotated[str, typer.Option(help="The preset on pixels that it is made from: 'open' or a folder.")] = "open",
+    autoencoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of an autoencoder (`train autoencoder`, AutoencoderTiny, AutoencoderKL), or its name on the hub. [default: ours, untrained]"
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="[default: where `--preset latent` looks for it]")] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Make the latent preset: the networks of another one on the latents of an autoencoder, for pictures of twice its size. Takes seconds."""
+    with plain_errors():
+        from discontrolface.common.example import example_photo
+        from discontrolface.common.folders import latent_folder
+        from discontrolface.common.images import load_photo
+        from discontrolface.common.pixels import to_float
+        from discontrolface.common.tensors import to_network
+        from discontrolface.weights.autoencoders import find_autoencoder
+        from discontrolface.weights.latent_preset import make_latent_preset
+        from discontrolface.weights.manifest import preset_folder
+
+        folder = output or latent_folder()
+        if folder.exists() and not overwrite:
+            raise UserError(f"{folder} exists; give --overwrite, or another -o")
+        found = None if autoencoder is None else find_autoencoder(autoencoder)
+        picture = to_network(to_float(load_photo(example_photo()).filled))
+        made = make_latent_preset(preset_folder(preset), folder, found, picture)
+        say(f"wrote {made}; edit with --preset {'latent' if output is None else made}")
 
 
 def print_open() -> None:

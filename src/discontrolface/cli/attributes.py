@@ -23,7 +23,7 @@ from discontrolface.cli.source import AssetsOption
 attributes_app = typer.Typer(
     help="Attributes on z_sem: train directions from labelled pictures, move a photo along them.", no_args_is_help=True
 )
-PresetOption = Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights; only the backbone is used.")]
+PresetOption = Annotated[str, typer.Option(help="'open', 'paper', 'latent', or a folder with other weights; only the backbone is used.")]
 
 
 @attributes_app.command("train")

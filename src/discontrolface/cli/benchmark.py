@@ -33,7 +33,7 @@ def benchmark(
     full_size: Annotated[
         bool, typer.Option("--full-size", help="Also one forward of the paper's networks, random weights (4 GB of memory).")
     ] = False,
-    preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open",
+    preset: Annotated[str, typer.Option(help="'open', 'paper', 'latent', or a folder with other weights.")] = "open",
     photo: Annotated[Path | None, typer.Option(help="The photo to work on. [default: a drawn portrait, the same everywhere]")] = None,
     device: DeviceOption = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads. [default: PyTorch's]", min=1)] = None,

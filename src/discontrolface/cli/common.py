@@ -122,14 +122,15 @@ def parse_numbers(text: str | None, what: str, count: int) -> tuple[float, ...] 
     return numbers
 
 
-def parse_folders(option: str, given: list[str], files: bool = False) -> dict[str, Path]:
-    """`NAME=FOLDER`, each, as a dict. UserError for another form, a name twice, and folders that are not there. files: a file will do as well."""
+def parse_folders(option: str, given: list[str], files: bool = False, known: Sequence[str] = ()) -> dict[str, Path]:
+    """`NAME=FOLDER`, each, as a dict. UserError for another form, a name twice, and folders that are not there. files: a file will do as well.
+    known: words that will do too."""
     folders: dict[str, Path] = {}
     for text in given:
         name, equals, folder = text.partition("=")
         if not (name and equals and folder) or name in folders:
             raise UserError(f"{option} {text!r} is not of the form NAME=FOLDER, each name once")
-        if not (Path(folder).is_dir() or (files and Path(folder).is_file())):
+        if not (Path(folder).is_dir() or (files and Path(folder).is_file()) or folder in known):
             raise UserError(f"{option} {name}: {folder} is not a folder; give one that `train` wrote")
         folders[name] = Path(folder)
     return folders

@@ -96,7 +96,7 @@ def evaluate(
             metavar="NAME=PATH",
         ),
     ] = None,
-    preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open",
+    preset: Annotated[str, typer.Option(help="'open', 'paper', 'latent', or a folder with other weights.")] = "open",
     assets_dir: AssetsOption = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps. [default: the preset's]")] = None,
     strength: Annotated[float | None, typer.Option(help="Of the draft. [default: the preset's]")] = None,

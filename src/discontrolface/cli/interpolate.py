@@ -33,7 +33,9 @@ def interpolate(
     steps: Annotated[int, typer.Option(help="Denoising steps of every frame.", min=1)] = 20,
     inversion_steps: InversionStepsOption = 250,
     seed: Annotated[int, typer.Option(help="Of the noise, without --start inverted.")] = 0,
-    preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights; only the backbone is used.")] = "open",
+    preset: Annotated[
+        str, typer.Option(help="'open', 'paper', 'latent', or a folder with other weights; only the backbone is used.")
+    ] = "open",
     assets_dir: AssetsOption = None,
     device: DeviceOption = "cpu",
     overwrite: OverwriteOption = False,

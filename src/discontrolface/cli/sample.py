@@ -26,7 +26,9 @@ def sample(
             "wrote. [default: the preset's folder latent/; the open preset has none, its backbone alone draws no faces]"
         ),
     ] = None,
-    preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights; only the backbone is used.")] = "open",
+    preset: Annotated[
+        str, typer.Option(help="'open', 'paper', 'latent', or a folder with other weights; only the backbone is used.")
+    ] = "open",
     assets_dir: AssetsOption = None,
     device: DeviceOption = "cpu",
     overwrite: OverwriteOption = False,

@@ -27,7 +27,7 @@ AssetsOption = Annotated[
 class Source:
     """Which face, and with what it is read."""
 
-    preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open"
+    preset: Annotated[str, typer.Option(help="'open', 'paper', 'latent', or a folder with other weights.")] = "open"
     head: Annotated[str | None, typer.Option(help="Head model: open or flame. [default: the preset's]")] = None
     detail: Annotated[
         bool, typer.Option("--detail/--no-detail", help="With FLAME: control wrinkles too (the paper), or not (its ablation).")

@@ -26,7 +26,7 @@ def studio(
         typer.Option(help="User and password that everybody has to give.", metavar="USER:PASSWORD", envvar=AUTH),
     ] = None,
     hostname: Annotated[list[str] | None, typer.Option(help="Another name that the page is opened by. May be repeated.")] = None,
-    preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open",
+    preset: Annotated[str, typer.Option(help="'open', 'paper', 'latent', or a folder with other weights.")] = "open",
     assets_dir: AssetsOption = None,
     device: DeviceOption = "cpu",
     cache_dir: CacheOption = None,

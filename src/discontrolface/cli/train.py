@@ -32,7 +32,7 @@ def train(
         Path | None, typer.Option(help="Weights of an earlier run of the same network to start with, or a preset's name: open.")
     ] = None,
     photo: Annotated[Path | None, typer.Option(help="The photo, for oneshot.")] = None,
-    preset: Annotated[str, typer.Option(help="'open', 'paper', or a folder with other weights.")] = "open",
+    preset: Annotated[str, typer.Option(help="'open', 'paper', 'latent', or a folder with other weights.")] = "open",
     device: Annotated[str | None, typer.Option(help="cpu, or a device by its PyTorch name. [default: what accelerate finds]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     workers: Annotated[

@@ -26,25 +26,28 @@ from discontrolface.common.files import write_atomically
 from discontrolface.common.pixels import to_uint8
 from discontrolface.common.tensors import from_network
 from discontrolface.diffusion.settings import Sampling
+from discontrolface.editing.detail import down, up
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import weights_id
 from discontrolface.editing.personalize import OneShot, Subject, fine_tune
-from discontrolface.editing.pipeline import denoise
+from discontrolface.editing.pipeline import Networks, denoise, prepare
 from discontrolface.editing.sheet import contact_sheet
 from discontrolface.evaluation.ablation_items import PHOTO_EDITS, Array, Item, pair_items, photo_items
 from discontrolface.evaluation.ablation_page import section_markdown
 from discontrolface.evaluation.ablation_reading import Readings, item_estimates
 from discontrolface.evaluation.ablation_tables import section_of, summary_of
-from discontrolface.evaluation.ablations import EDITING, FULL, RECONSTRUCTION, Experiment, Sizes, Variant, experiment
+from discontrolface.evaluation.ablations import EDITING, FULL, RECONSTRUCTION, THIS_PRESET, Experiment, Sizes, Variant, experiment
 from discontrolface.face.geometry import DetailGeometry
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.reports.content import Picture, Section
 from discontrolface.synthetic.anatomy import HEAD
 from discontrolface.synthetic.portraits import HELD_OUT
 from discontrolface.weights.control_head import check_control_head
-from discontrolface.weights.preset import load_network
+from discontrolface.weights.manifest import preset_folder
+from discontrolface.weights.preset import Preset, load_network, load_preset
 
+TAKE_WEIGHTS = ("maps", "space")  # experiments that compare other weights
 SEED = 0  # of edits of photos; a pair's own seed makes its noise
 TILE = 224  # pixels of a picture in the grid
 
@@ -52,7 +55,7 @@ Progress = Callable[[int, int], None]  # (edits done, of)
 
 
 class Maker:
-    """Makes the pictures: the preset's networks, other control networks by name, and those fine-tuned on the last item's source."""
+    """Makes the pictures: the preset's networks, other control networks or presets by name, and those fine-tuned on the last item's source."""
 
     def __init__(self, editor: Editor, sizes: Sizes, weights: Mapping[str, Any]) -> None:
         self.editor, self.sizes, self.weights = editor, sizes, weights
@@ -70,7 +73,9 @@ class Maker:
         return replace(usual, **{name: value for name, value in given.items() if value is not None})
 
     def item_for(self, item: Item, variant: Variant) -> Item:
-        """The item with the control image that this variant sees."""
+        """The item with the control image that this variant sees; of another preset it is prepared when it is made."""
+        if variant.preset:
+            return item
         geometry = item.person.geometry if variant.detail else item.person.geometry.coarse()
         maps = tuple(self.control(item, variant).config["snapshot_maps"])
         return item if geometry is item.person.geometry and maps == self.maps else item.controlled(geometry, maps)
@@ -104,11 +109,18 @@ class Maker:
 
     def make(self, item: Item, variant: Variant) -> tuple[Array, float]:
         """The networks' whole picture (S, S, 3) in [0, 1], and the seconds that the denoising took."""
-        networks = replace(self.editor.networks, control=self.control(item, variant))
-        edit = self.item_for(item, variant).edit.without(variant.without)
+        preset: Preset = self.weights[variant.preset] if variant.preset else self.editor.preset
+        usual = preset.sampling if variant.own_sampling else self.sampling
+        if variant.preset:
+            networks = Networks(preset.model, preset.control, self.editor.device, self.editor.networks.head)
+            edit = prepare(item.person, item.edit.target, networks.size, networks.maps, item.edit.seed)
+        else:
+            networks = replace(self.editor.networks, control=self.control(item, variant))
+            edit = self.item_for(item, variant).edit.without(variant.without)
         begin = time.perf_counter()
-        picture = denoise(networks, [edit], variant.sampled(self.sampling))
-        return from_network(picture), time.perf_counter() - begin
+        picture = from_network(denoise(networks, [edit], variant.sampled(usual)))
+        seconds = time.perf_counter() - begin
+        return (picture if len(picture) == item.size else (down if len(picture) > item.size else up)(picture, item.size)), seconds
 
 
 def fits(variant: Variant, editor: Editor) -> bool:
@@ -120,9 +132,15 @@ def fits(variant: Variant, editor: Editor) -> bool:
 
 def checked_experiment(name: str, editor: Editor, sizes: Sizes, people: Sequence[Person], weights: Mapping[str, Any]) -> Experiment:
     """The experiment with the variants that this preset can show. UserError that says what is needed if it cannot be run at all."""
-    plan = experiment(name, sizes, tuple(weights) if name == "maps" else ())
-    if weights and name != "maps":
-        raise UserError(f"--weights {', '.join(weights)} are compared by `ablate maps`, not by `ablate {name}`; leave them out")
+    plan = experiment(name, sizes, tuple(weights) if name in TAKE_WEIGHTS else ())
+    if weights and name not in TAKE_WEIGHTS:
+        raise UserError(
+            f"--weights {', '.join(weights)} are compared by `ablate maps` and `ablate space`, not by `ablate {name}`; leave them out"
+        )
+    if name == "space" and not weights:
+        raise UserError(
+            "`ablate space` compares this preset with others; give them with --weights NAME=PRESET, a folder or a preset's name"
+        )
     head = editor.reader.geometry.head.name
     if plan.on_photos:
         if head == HEAD:
@@ -148,6 +166,21 @@ def checked_experiment(name: str, editor: Editor, sizes: Sizes, people: Sequence
     return replace(plan, variants=variants, claims=claims)
 
 
+def load_presets(given: Mapping[str, Path], editor: Editor) -> dict[str, Any]:
+    """Other presets, by folder or name, that are controlled by the same head model. UserError for one that is not."""
+    presets: dict[str, Any] = {}
+    for name, folder in given.items():
+        if name == THIS_PRESET:
+            raise UserError(f"--weights {name}={folder}: that name is the preset's own; choose another")
+        preset = load_preset(preset_folder(str(folder)), editor.device)
+        if preset.head != editor.preset.head:
+            raise UserError(
+                f"--weights {name}: {folder} is controlled by the head model {preset.head!r}, this preset by {editor.preset.head!r}"
+            )
+        presets[name] = preset
+    return presets
+
+
 def load_controls(given: Mapping[str, Path], editor: Editor) -> dict[str, Any]:
     """Other trained Exp-FaceNets: folders of the network itself, or of a preset. UserError for one that is not for this backbone."""
     controls: dict[str, Any] = {}
@@ -171,7 +204,10 @@ def settings_of(plan: Experiment, maker: Maker, people: Sequence[Person]) -> dic
     given: dict[str, Any] = {
         "preset": editor.preset.name,
         "weights": editor.base_id,
-        "other weights": {name: weights_id(network) for name, network in maker.weights.items()},
+        "other weights": {
+            name: weights_id(other.model, other.control) if isinstance(other, Preset) else weights_id(other)
+            for name, other in maker.weights.items()
+        },
         "steps": maker.sizes.steps,
         "variants": {v.name: repr(v) for v in plan.variants},
         "tasks": list(plan.tasks),
@@ -181,6 +217,8 @@ def settings_of(plan: Experiment, maker: Maker, people: Sequence[Person]) -> dic
         "device": editor.device,
         "versions": {name: version(name) for name in ("discontrolface", "torch", "numpy")} | {"python": platform.python_version()},
     }
+    if any(v.own_sampling for v in plan.variants):
+        given["samplings"] = {name: repr(preset.sampling) for name, preset in {THIS_PRESET: editor.preset, **maker.weights}.items()}
     if any(v.sampled(maker.sampling).start == "draft" for v in plan.variants):
         given["steps from the draft"] = maker.sampling.refinement
         given["strength of the draft"] = maker.sampling.strength
@@ -318,7 +356,8 @@ def run_ablation(
     output: Path,  # a folder; created if it does not exist
     sizes: Sizes = FULL,
     people: Sequence[Person] = (),  # photos for the picture; for `detail` also for the figures
-    weights: Mapping[str, Any] | None = None,  # other Exp-FaceNets for `maps`, see load_controls
+    weights: Mapping[str, Any]
+    | None = None,  # other Exp-FaceNets for `maps`, see load_controls; other presets for `space`, see load_presets
     overwrite: bool = False,  # replace what other settings or another program left there; a record of the same settings is carried on
     progress: Progress | None = None,
 ) -> Section:

@@ -13,7 +13,8 @@ from discontrolface.common.errors import UserError
 from discontrolface.diffusion.settings import Sampling
 
 EDITING, RECONSTRUCTION = "editing", "reconstruction"  # another look against a known truth; the source's own parameters against the source
-NAMES = ("start", "detail", "masking", "oneshot", "maps", "patch", "face-only", "steps")
+THIS_PRESET = "this preset"
+NAMES = ("start", "detail", "masking", "oneshot", "maps", "patch", "face-only", "steps", "space")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Variant:
     without: tuple[str, ...] = ()  # snapshot maps that are set to zero
     iterations: int = 0  # of one-shot fine-tuning on the source beforehand
     weights: str = ""  # of another Exp-FaceNet, by its name in the run
+    preset: str = ""  # another preset, by its name in the run
+    own_sampling: bool = False  # sampled as its preset is, and not from noise
     detail: bool = True  # False: FLAME without the detail vector
 
     def sampled(self, usual: Sampling) -> Sampling:
@@ -128,7 +131,7 @@ LEGEND = (
 
 
 def experiment(name: str, sizes: Sizes, weights: Sequence[str] = ()) -> Experiment:
-    """An experiment by its name. weights: names of other Exp-FaceNets, for `maps`. UserError for a name that is not known."""
+    """An experiment by its name. weights: names of other Exp-FaceNets, for `maps`, or of presets, for `space`. UserError for an unknown name."""
     makers = {
         "start": start,
         "detail": detail,
@@ -138,6 +141,7 @@ def experiment(name: str, sizes: Sizes, weights: Sequence[str] = ()) -> Experime
         "patch": patch,
         "face-only": face_only,
         "steps": lambda: steps(sizes.steps),
+        "space": lambda: space(weights),
     }
     if name not in makers:
         raise UserError(f"there is no ablation {name!r}; choose one of {', '.join(NAMES)}, or all")
@@ -327,4 +331,21 @@ def steps(usual: int) -> Experiment:
         note="One step of either solver is the same prediction, at t = 999. N steps begin at t = 1000 (N - 1) / N, as the official code's: two at "
         "t = 500, where pure noise does not belong, which would explain why two are worse than one. "
         "Seconds: of one edit on this machine, whatever else it was doing.",
+    )
+
+
+def space(presets: Sequence[str]) -> Experiment:
+    """The paper's future work: denoise pixels, or the latents of an autoencoder?"""
+    return Experiment(
+        "space",
+        "Pixels or latents",
+        "The paper names a second network beside the U-Net and diffusion on pixels as what keeps its pictures small. What do the latents of an "
+        "autoencoder change in quality and time?",
+        (Variant(THIS_PRESET, own_sampling=True), *(Variant(name, preset=name, own_sampling=True) for name in presets)),
+        THIS_PRESET,
+        (RECONSTRUCTION, EDITING),
+        ("psnr", "ssim", "mse", "hidden_mse", "detail", "landmarks", "control", "seconds"),
+        note="Each preset denoises as its preset.json says, at its own size; its picture is brought to this preset's size and compared there. "
+        "Seconds: the denoising of one edit on this machine, the autoencoder's work in it, whatever else the machine was doing. "
+        "Presets that were trained otherwise differ in more than their space.",
     )

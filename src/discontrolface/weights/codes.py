@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.folders import default_folder
+from discontrolface.common.folders import default_folder, latent_folder
 from discontrolface.diffusion.attributes import AttributeDirections
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.latent import MLPSkipNet
@@ -22,7 +22,7 @@ BRING = (
 
 def codes_folder(preset: str | Path, assets: str | Path | None = None) -> Path:
     """A preset's folder, of which only the backbone has to be there. assets: of imported files, for "paper"; None: the user's."""
-    known = {"open": open_folder(), "paper": default_folder() if assets is None else Path(assets)}
+    known = {"open": open_folder(), "paper": default_folder() if assets is None else Path(assets), "latent": latent_folder()}
     folder = known.get(str(preset), Path(preset))
     if not (folder / "diffae" / CONFIG).is_file():
         way = "import the official last.ckpt with `discontrolface assets import`" if str(preset) == "paper" else "train it or copy it there"

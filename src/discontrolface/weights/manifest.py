@@ -1,8 +1,9 @@
 """What a preset says of itself, without its networks (reading a photo needs none): where it lies, its head model, its size, preset.json.
 
-preset.json      {"name", "head", "start", "strength", "steps"}, and "temperature", "one_shot" and "personalize", which may be left out
+preset.json      {"name", "head", "start", "strength", "steps"}; "temperature", "mask_patch" (pixels), "one_shot" and "personalize" may be left out
 
-"open" is the folder in the package, "paper" the folder of imported assets (assets.py), anything else a folder of the user's.
+"open" is the folder in the package, "paper" the folder of imported assets (assets.py), "latent" that of the latent preset (latent_preset.py),
+anything else a folder of the user's.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.folders import default_folder
+from discontrolface.common.folders import default_folder, latent_folder
 from discontrolface.face.heads.registry import head_names
 from discontrolface.weights.asset_table import PAPER_HEAD
 from discontrolface.weights.assets import paper_missing
@@ -27,12 +28,15 @@ def open_folder() -> Path:
 
 
 def preset_folder(preset: str | Path, assets: str | Path | None = None) -> Path:
-    """Where a preset lies: "open", "paper", or a folder.
+    """Where a preset lies: "open", "paper", "latent", or a folder.
 
-    assets: the folder of imported assets, for "paper"; None: the user's. Raises UserError that lists every asset the paper preset lacks.
+    assets: the folder of imported assets, for "paper"; None: the user's. Raises UserError that lists every asset the paper preset lacks, or says how
+    the latent preset is made.
     """
     if preset == "open":
         return open_folder()
+    if preset == "latent":
+        return made_latent_folder()
     if preset != "paper":
         return Path(preset)
     folder = default_folder() if assets is None else Path(assets)
@@ -42,9 +46,21 @@ def preset_folder(preset: str | Path, assets: str | Path | None = None) -> Path:
     return folder
 
 
+def made_latent_folder() -> Path:
+    """The latent preset's folder. UserError that says how it is made where it is not there."""
+    folder = latent_folder()
+    if not (folder / "preset.json").is_file():
+        raise UserError(
+            f"the latent preset is not in {folder}: its weights do not come with the package; make it from the open preset with "
+            "`discontrolface assets latent`, or train it (docs/latent.md) and give its folder"
+        )
+    return folder
+
+
 def preset_head(preset: str | Path) -> str:
     """The head model of a preset, without looking for its networks."""
-    return {"open": "open", "paper": PAPER_HEAD}.get(str(preset)) or str(read_description(Path(preset))["head"])
+    known = {"open": "open", "paper": PAPER_HEAD}
+    return known.get(str(preset)) or str(read_description(made_latent_folder() if preset == "latent" else Path(preset))["head"])
 
 
 def preset_size(preset: str | Path, assets: str | Path | None = None) -> int:
@@ -53,7 +69,7 @@ def preset_size(preset: str | Path, assets: str | Path | None = None) -> int:
     assets: as in `preset_folder`. Raises UserError for a description that cannot be read.
     """
     paper = default_folder() if assets is None else Path(assets)
-    folder = {"open": open_folder(), "paper": paper}.get(str(preset), Path(preset))
+    folder = {"open": open_folder(), "paper": paper, "latent": latent_folder()}.get(str(preset), Path(preset))
     config = folder / "diffae" / "config.json"
     if not config.is_file():
         return USUAL_SIZE

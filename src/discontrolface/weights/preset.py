@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from discontrolface.common.errors import UserError
+from discontrolface.diffusion.masking import PATCH
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.nets.backbone import Backbone, backbone_class
 from discontrolface.nets.exp_facenet import ExpFaceNet
@@ -43,6 +44,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         values["personalize"] = checked_flag(read.get("personalize", True))
         chosen: dict[str, Any] = {"start": str(read["start"]), "strength": float(read["strength"]), "steps": int(read["steps"])}
         chosen["temperature"] = float(read.get("temperature", 1.0))
+        chosen["mask_patch"] = int(read.get("mask_patch", PATCH))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{manifest} is not a preset's description ({error})") from error
     try:
