@@ -26,10 +26,10 @@ def train(
         Path | None, typer.Option("-o", "--output", help="Where all goes; to resume, run the same command. [default: runs/CONFIG]")
     ] = None,
     backbone: Annotated[
-        Path | None, typer.Option(help="For expfacenet and latent: the trained backbone's folder, or a preset's name: open.")
+        Path | None, typer.Option(help="For expfacenet and latent: the trained backbone's folder, or a preset's name: open, latent.")
     ] = None,
     start_from: Annotated[
-        Path | None, typer.Option(help="Weights of an earlier run of the same network to start with, or a preset's name: open.")
+        Path | None, typer.Option(help="Weights of an earlier run of the same network to start with, or a preset's name: open, latent.")
     ] = None,
     photo: Annotated[Path | None, typer.Option(help="The photo, for oneshot.")] = None,
     preset: Annotated[str, typer.Option(help="'open', 'paper', 'latent', or a folder with other weights.")] = "open",
@@ -88,7 +88,7 @@ def train(
 
 def network_folder(given: Path | None, part: str, assets: Path | None) -> Path | None:
     """A folder of weights as it was given, or a preset's by the preset's name."""
-    if given is None or given.exists() or str(given) not in ("open", "paper"):
+    if given is None or given.exists() or str(given) not in ("open", "paper", "latent"):
         return given
     from discontrolface.weights.manifest import preset_folder
 
