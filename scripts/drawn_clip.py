@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from discontrolface.editing.animate import sampling_of_frames
 from discontrolface.editing.editor import Editor
 from discontrolface.evaluation.drawn_clip import draw_clip, measure_clip
 
@@ -24,7 +25,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--preset", default="open")
-    parser.add_argument("--start", default=None, help="the preset's unless given")
+    parser.add_argument("--start", default=None, help="one prediction from noise unless given")
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--sheet", type=Path, default=None, help="a picture: clip, result and truth below one another")
     given = parser.parse_args()
@@ -35,7 +36,7 @@ def main() -> None:
         if done % 10 == 0 or done == total:
             print(f"{what}: {done} of {total}", file=sys.stderr)
 
-    sampling = editor.preset.sampling.with_choices({"start": given.start, "steps": given.steps})
+    sampling = sampling_of_frames(editor.preset.sampling).with_choices({"start": given.start, "steps": given.steps})
     figures, made = measure_clip(editor, clip, sampling, told)
     print(json.dumps(figures.as_dict(), indent=1))
     if given.sheet is not None:

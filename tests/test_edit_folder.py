@@ -1,5 +1,6 @@
 """A folder of photos: the same edit of all, one bad file never stops it, and the same command goes on."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -68,6 +69,20 @@ def test_two_processes_make_the_pictures_of_one(folder: Path, tmp_path: Path) ->
     assert np.abs(pictures[0] - pictures[1]).max() <= 1, "but for the rounding of another number of threads"
 
 
+@pytest.mark.heavy
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed (extra `ray`)")
+def test_ray_makes_the_pictures_of_one_process(folder: Path, tmp_path: Path) -> None:
+    common = ["--preset", tmp_path / "preset", "--expression", "smile=0.2", "--no-personal", "-q", "--processes", "1"]
+    for engine in ("local", "ray"):
+        code, said = run("edit", folder, "-o", tmp_path / engine, *common, "--engine", engine)
+        assert code == 0, said
+        report = json.loads((tmp_path / engine / "report.json").read_text())
+        assert report["edited"] == 3
+        assert report["left_out"].keys() == {"broken.jpg", "wall.png"}
+    pictures = [np.asarray(Image.open(tmp_path / engine / "below" / "c.png").convert("RGB")).astype(int) for engine in ("local", "ray")]
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1, "but for the rounding of another number of threads"
+
+
 def test_what_is_for_one_photo_is_refused(folder: Path, tmp_path: Path) -> None:
     common = ["edit", folder, "--preset", tmp_path / "preset", "--yaw", "8"]
     for wrong, said in (
@@ -75,6 +90,7 @@ def test_what_is_for_one_photo_is_refused(folder: Path, tmp_path: Path) -> None:
         (["-o", folder], "must be another folder"),
         (["-o", folder / "a.png"], "must be another folder"),
         (["-o", tmp_path / "out", "--expression", "smiel=1"], "smiel"),
+        (["-o", tmp_path / "out", "--engine", "spark"], "local, ray"),
     ):
         code, output = run(*common, *wrong)
         assert code in (1, 2), wrong

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
 from discontrolface.common.example import example_photo
-from discontrolface.editing.animate import Kept, animate
+from discontrolface.editing import animate as moving
+from discontrolface.editing.animate import animate, kept_frames
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.performance import Driving, Performance, driven, load_performance, save_performance
 from discontrolface.face.heads.registry import find_head
@@ -124,24 +125,29 @@ def test_a_stopped_animation_goes_on_where_it_was(performer: Performance, tmp_pa
     person = editor.read(PHOTO)
     targets = list(driven(person.parameters, performer, Driving()))[:10]
     asked: list[int] = []
-    usual = editor.edit_many
+    usual = moving.denoise
 
-    def counted(person, targets, **choices):  # type: ignore[no-untyped-def]
-        asked.append(len(targets))
-        return usual(person, targets, **choices)
+    def counted(networks, edits, sampling):  # type: ignore[no-untyped-def]
+        asked.append(len(edits))
+        return usual(networks, edits, sampling)
 
-    monkeypatch.setattr(editor, "edit_many", counted)
+    monkeypatch.setattr(moving, "denoise", counted)
     sampling = editor.preset.sampling
-    kept = Kept.of(tmp_path / "out.mp4", editor, person, targets, sampling)
-    first = [next(frames) for frames in [animate(editor, person, targets, sampling, kept)] for _ in range(3)]
-    assert sum(asked) == 8, "a batch was made before it was stopped"
+    kept = kept_frames(tmp_path / "out.mp4", editor, person, targets, sampling)
+    frames = animate(editor, person, targets, sampling, kept)
+    first = [next(frames) for _ in range(3)]
+    frames.close()
     kept.path(2).write_bytes(b"cut off")
+    asked.clear()
     whole = list(animate(editor, person, targets, sampling, kept))
-    assert asked == [8, 8, 2], "the frames before a damaged one are made again: the state between frames follows from them"
+    assert asked == [8, 2], "the frames before a damaged one are made again: the state between frames follows from them"
     assert all(np.array_equal(a, b) for a, b in zip(first, whole, strict=False))
-    outside = ~usual(person, targets[:1])[0].mask
-    assert all(np.array_equal(frame[outside], person.photo.array[outside]) for frame in whole[:1])
-    other = Kept.of(tmp_path / "out.mp4", editor, person, targets[:5], sampling)
+    asked.clear()
+    assert all(np.array_equal(a, b) for a, b in zip(whole, animate(editor, person, targets, sampling, kept), strict=True))
+    assert not asked, "all are kept"
+    outside = ~editor.edit(person, targets[0], sampling=sampling).mask
+    assert np.array_equal(whole[0][outside], person.photo.array[outside])
+    other = kept_frames(tmp_path / "out.mp4", editor, person, targets[:5], sampling)
     assert other.folder != kept.folder, "another plan has another folder"
     kept.remove()
     assert not kept.folder.exists()

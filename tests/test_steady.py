@@ -8,8 +8,11 @@ from helpers.networks import write_tiny_preset
 from numpy.typing import NDArray
 
 from discontrolface.common.example import example_photo
-from discontrolface.editing.animate import STATE, Kept, animate
-from discontrolface.editing.editor import BATCH, Editor
+from discontrolface.common.tensors import from_network
+from discontrolface.editing.animate import BATCH, animate, kept_frames
+from discontrolface.editing.editor import Editor
+from discontrolface.editing.kept import STATE
+from discontrolface.editing.pipeline import denoise, finished, prepare
 from discontrolface.editing.steady import MOVED, STILL, Steady, Steadying, newness
 
 SIZE = 64
@@ -95,14 +98,14 @@ def test_a_run_that_goes_on_gives_the_bits_of_one_that_was_not_stopped(editor: E
     targets = [person.parameters.edit(yaw=person.parameters.yaw + 0.4 * (k % 5)) for k in range(2 * BATCH + 1)]
     sampling = editor.preset.sampling
     whole = list(animate(editor, person, targets, sampling))
-    kept = Kept.of(tmp_path / "out.mp4", editor, person, targets, sampling)
+    kept = kept_frames(tmp_path / "out.mp4", editor, person, targets, sampling)
     frames = animate(editor, person, targets, sampling, kept)
     for _ in range(BATCH + 1):  # one frame of the second batch
         next(frames)
     frames.close()
     for k in range(len(targets)):  # killed between a batch's frames and its state: as if frames of the next batch were there already
         if not kept.path(k).exists():
-            kept.write(k, np.zeros_like(whole[0]))
+            kept.write(k, np.zeros_like(whole[0]), person.photo.array)
             break
     again = list(animate(editor, person, targets, sampling, kept))
     assert all(np.array_equal(a, b) for a, b in zip(whole, again, strict=True))
@@ -117,9 +120,21 @@ def test_frames_that_do_not_move_differ_less(editor: Editor) -> None:
     person = editor.read(example_photo())
     own = person.parameters
     targets = [own.edit(yaw=own.yaw + 6 + 0.001 * (k % 2)) for k in range(4)]
-    crops = [editor.edit_many(person, targets)[k].composite.edited for k in (0, 1)]
-    assert np.abs(crops[0] - crops[1]).max() > 1e-6, "by themselves these frames differ"
-    still = [result.composite.edited for result in editor.edit_many(person, targets, between=Steadying())]
-    differences = [np.abs(still[0] - other).mean() for other in still[1:]]
-    free = np.abs(crops[0] - crops[1]).mean()
-    assert max(differences) < free
+    edits = [prepare(person, target, editor.size, editor.networks.maps) for target in targets]
+    pictures = denoise(editor.networks, edits, editor.preset.sampling)
+    free, still = (
+        [finished(e, from_network(p[None]))[0] for e, p in zip(edits, made, strict=True)]
+        for made in (pictures, Steadying()(edits, pictures))
+    )
+    assert np.abs(free[0] - free[1]).max() > 1e-6, "by themselves these frames differ"
+    assert max(np.abs(still[0] - other).mean() for other in still[1:]) < np.abs(free[0] - free[1]).mean()
+
+
+def test_several_batches_at_a_time_give_the_bits_of_one(editor: Editor) -> None:
+    person = editor.read(example_photo())
+    targets = [person.parameters.edit(yaw=person.parameters.yaw + k % 7) for k in range(3 * BATCH - 2)]
+    told: list[int] = []
+    one = list(animate(editor, person, targets, editor.preset.sampling))
+    three = list(animate(editor, person, targets, editor.preset.sampling, progress=lambda done, total: told.append(done), workers=3))
+    assert all(np.array_equal(a, b) for a, b in zip(one, three, strict=True))
+    assert told == list(range(1, len(targets) + 1))

@@ -53,9 +53,10 @@ def animate(
     Stopped, the same command goes on where it was.
     """
     with plain_errors():
+        from discontrolface.common.parallel import cores, single_thread
         from discontrolface.common.video import check_ending
-        from discontrolface.editing.animate import Kept
         from discontrolface.editing.animate import animate as frames_of
+        from discontrolface.editing.animate import kept_frames, sampling_of_frames
         from discontrolface.editing.performance import Driving, driven, save_performance
 
         check_ending(output)
@@ -73,10 +74,11 @@ def animate(
         editor = source.editor(folder, device, cache_dir, reader)
         if personalize:
             person = run_personalize(editor, person, 0, quiet)
-        chosen = editor.preset.sampling.with_choices(sampling.choices())
-        kept = Kept.of(output, editor, person, targets, chosen)
+        chosen = sampling_of_frames(editor.preset.sampling).with_choices(sampling.choices())
+        kept = kept_frames(output, editor, person, targets, chosen)
+        single_thread()  # every core has batches of its own
         with progress_bar("animating", quiet) as update:
-            frames = frames_of(editor, person, targets, chosen, kept, update)
+            frames = frames_of(editor, person, targets, chosen, kept, update, cores())
             sound = drive if drive.suffix.lower() != ".jsonl" else None
             write_marked(output, frames, performance.rate, sound, overwrite, editor.base_id)
         kept.remove()
@@ -85,6 +87,7 @@ def animate(
 
 def performed(reader: Reader, drive: Path, quiet: bool) -> Performance:
     """What is to be done, from a file of parameters or read of a clip."""
+    from discontrolface.common.parallel import cores
     from discontrolface.common.video import clip_frames, clip_info
     from discontrolface.editing.performance import load_performance, read_performance
 
@@ -94,7 +97,7 @@ def performed(reader: Reader, drive: Path, quiet: bool) -> Performance:
     expected = round(float(info.rate) * (info.seconds or 0)) or 1
     with progress_bar("reading the clip", quiet) as update:
         performance = read_performance(
-            reader, clip_frames(drive), info.rate, str(drive), lambda done: update(min(done, expected), expected)
+            reader, clip_frames(drive), info.rate, str(drive), lambda done: update(min(done, expected), expected), cores()
         )
     lost = sum(frame is None for frame in performance.frames)
     if lost:

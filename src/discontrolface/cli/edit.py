@@ -58,6 +58,7 @@ def edit(
         bool, typer.Option("--strict", help="Refuse a face whose reading is not to be trusted, instead of a warning.")
     ] = False,
     processes: Annotated[int | None, typer.Option(help="With a folder: processes. [default: one a core]")] = None,
+    engine: Annotated[str, typer.Option(help="With a folder: local, or ray (a cluster: see docs/scale.md).")] = "local",
     device: DeviceOption = "cpu",
     cache_dir: CacheOption = None,
     overwrite: OverwriteOption = False,
@@ -80,9 +81,10 @@ def edit(
         }
         if is_clip(photo):
             still = {"--personalize": personal.personalize or "", "--edit": faces.edit, "--edits": faces.edits, "--strict": strict}
+            still |= {"--engine": "" if engine == "local" else engine, "--processes": processes}
             edit_clip(photo, output, controls, source, sampling, device, cache_dir, overwrite, quiet, single | still)
         elif photo.is_dir():
-            edit_folder(photo, output, options, cores() if processes is None else processes, quiet, single)
+            edit_folder(photo, output, options, engine, cores() if processes is None else processes, quiet, single)
         else:
             edit_photo(photo, output, options, save_parameters, sheet, quiet)
 

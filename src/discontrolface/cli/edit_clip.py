@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,6 @@ from discontrolface.cli.trust import check_confidence
 from discontrolface.common.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from discontrolface.cli.controls import Controls
     from discontrolface.cli.sampling import SamplingOptions
     from discontrolface.cli.source import Source
@@ -37,9 +34,11 @@ def edit_clip(
     unused: Mapping[str, Any],  # options of `edit` that are for photos: {option: what was given}
 ) -> None:
     """Edit a clip. What is asked is added to every frame's own parameters; the sound is kept; stopped, the same command goes on."""
+    from discontrolface.common.parallel import cores, single_thread
     from discontrolface.common.video import clip_frames, clip_info
-    from discontrolface.editing.animate import Kept
+    from discontrolface.editing.animate import sampling_of_frames
     from discontrolface.editing.clip import edit_clip as frames_of
+    from discontrolface.editing.kept import Kept
 
     check(clip, output, controls, source, overwrite, unused)
     values = controls.checked_values(amounts=True)
@@ -49,12 +48,12 @@ def edit_clip(
     check_confidence({controls.named[part]: other for part, other in read.items()}.items(), strict=False)
     others = {part: other.parameters for part, other in read.items()}
     editor = source.editor(source.folder(), device, cache_dir, reader)
-    chosen = editor.preset.sampling.with_choices(sampling.choices())
+    chosen = sampling_of_frames(editor.preset.sampling).with_choices(sampling.choices())
     plan = hashlib.sha256(repr((clip.resolve(), clip.stat().st_size, clip.stat().st_mtime_ns, values, editor.base_id, chosen)).encode())
     for part, other in sorted(others.items()):
         plan.update(f"{part} {other.to_json()}".encode())
     kept = Kept.named(output, plan.hexdigest())
-    kept.make()
+    single_thread()  # every core has frames of its own
     expected, without = round(float(info.rate) * (info.seconds or 0)) or 1, 0
 
     def change(face: FaceParameters) -> FaceParameters:
@@ -64,19 +63,14 @@ def edit_clip(
             face = face.take_from(other, part)
         return with_added(face, values)
 
-    def made() -> Iterator[NDArray[np.uint8]]:
-        for number, frame in enumerate(frames_of(editor, clip_frames(clip), str(clip), change, chosen, kept.read, told)):
-            if not kept.path(number).exists():
-                kept.write(number, frame)
-            yield frame
-
     def told(done: int, seen: bool) -> None:
         nonlocal without
         without += not seen
         update(min(done, expected), expected)
 
     with progress_bar("editing", quiet) as update:
-        write_marked(output, made(), info.rate, clip, overwrite, editor.base_id)
+        frames = frames_of(editor, clip_frames(clip), str(clip), change, chosen, kept, told, cores())
+        write_marked(output, frames, info.rate, clip, overwrite, editor.base_id)
     kept.remove()
     if without:
         say(f"no face found in {without} frames of {clip}; they stay as they are", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from discontrolface.cli.edit_photo import EditOptions, named, run_edit, targets_
 from discontrolface.cli.source import Source
 from discontrolface.cli.trust import check_confidence
 from discontrolface.common.errors import UserError
+from discontrolface.common.parallel import ENGINES, run_on_ray, run_pool
 
 if TYPE_CHECKING:
     from discontrolface.editing.editor import Editor
@@ -34,10 +35,12 @@ class FolderJob:
     options: EditOptions
 
 
-def edit_folder(folder: Path, output: Path, options: EditOptions, processes: int, quiet: bool, unused: Mapping[str, Any]) -> None:
+def edit_folder(
+    folder: Path, output: Path, options: EditOptions, engine: str, processes: int, quiet: bool, unused: Mapping[str, Any]
+) -> None:
     """Every photo below a folder into another folder, by the same relative names. One that cannot be edited is left out, and the report says why;
     a result that is there is kept, so that the same command goes on after a stop."""
-    check(folder, output, options, unused)
+    check(folder, output, options, engine, unused)
     jobs = [FolderJob(photo, result_path(photo, folder, output), options) for photo in photos_below(folder, output)]
     if not jobs:
         raise UserError(f"no photos in {folder}; give a folder with pictures")
@@ -46,7 +49,7 @@ def edit_folder(folder: Path, output: Path, options: EditOptions, processes: int
     left_out: dict[str, str] = {}
     counts: Counter[str] = Counter()
     with progress_bar("editing", quiet) as update:
-        for done, (job, said) in enumerate(results(jobs, processes), 1):
+        for done, (job, said) in enumerate(results(jobs, engine, processes), 1):
             if said in (EDITED, KEPT):
                 counts[said] += 1
             else:
@@ -58,11 +61,13 @@ def edit_folder(folder: Path, output: Path, options: EditOptions, processes: int
         raise typer.Exit(1)
 
 
-def check(folder: Path, output: Path, options: EditOptions, unused: Mapping[str, Any]) -> None:
+def check(folder: Path, output: Path, options: EditOptions, engine: str, unused: Mapping[str, Any]) -> None:
     """Before the work. UserError for options that are for one photo, and for a folder that cannot be."""
     given = [f"{option} {value}" for option, value in unused.items() if value]
     if given:
         raise UserError(f"{folder} is a folder, and {given[0]} is for one photo; leave it out")
+    if engine not in ENGINES:
+        raise UserError(f"engine {engine!r} is not known; choose one of {', '.join(ENGINES)}")
     if output.is_file() or output.resolve() == folder.resolve():
         raise UserError(f"{output} must be another folder than {folder}, and no file; choose another --output")
     options.controls.checked_values()
@@ -99,20 +104,17 @@ def apart(job: FolderJob) -> FolderJob:
     return replace(job, output=job.output.with_name(f"{job.photo.name}{job.output.suffix}"))
 
 
-def results(jobs: list[FolderJob], processes: int) -> Any:
+def results(jobs: list[FolderJob], engine: str, processes: int) -> Iterator[tuple[FolderJob, str]]:
     """(job, what `edit_one` says) as they get done."""
-    from discontrolface.common.parallel import run_pool
-
-    if processes < 2 or len(jobs) < 2:
+    if engine == "local" and (processes < 2 or len(jobs) < 2):
         for job in jobs:
             yield job, edit_one(job)
         return
     waiting = {job.photo for job in jobs}
-    for job, said in run_pool(jobs, processes, edit_one):
-        if said is None:
-            break
-        waiting.discard(job.photo)
-        yield job, said
+    for job, said in (run_pool if engine == "local" else run_on_ray)(jobs, processes, edit_one):
+        if said is not None:
+            waiting.discard(job.photo)
+            yield job, said
     for job in jobs:
         if job.photo in waiting:
             yield job, "a process of this run died before or while it was edited; run the same command again"

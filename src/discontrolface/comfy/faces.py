@@ -19,7 +19,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.images import Photo
 from discontrolface.diffusion.masking import SCHEDULES
 from discontrolface.diffusion.settings import STARTS
-from discontrolface.editing.animate import animate
+from discontrolface.editing.animate import animate, sampling_of_frames
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.performance import PARTS, Driving, driven, read_performance
 from discontrolface.editing.person import Person
@@ -203,6 +203,6 @@ class Animate:
         performance = read_performance(editor.reader, (to_array(frame) for frame in frames), rate, "frames", report)
         face = (controls or Plan()).apply(person.parameters)
         targets = list(driven(face, performance, driving))
-        sampling = editor.preset.sampling.with_choices({"seed": seed})
+        sampling = sampling_of_frames(editor.preset.sampling).with_choices({"seed": seed})
         moved = animate(editor, person, targets, sampling, progress=lambda done, total: report(len(frames) + done))
         return (torch.cat([to_image(picture) for picture in moved]),)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Final, TypeVar
+
+from discontrolface.common.errors import UserError
 
 AnyJob = TypeVar("AnyJob")
 Result = TypeVar("Result")
+ENGINES: Final = ("local", "ray")  # that spread jobs over processes
 
 
 def cores() -> int:
@@ -24,6 +28,23 @@ def map_threads(make: Callable[[AnyJob], Result], jobs: Sequence[AnyJob]) -> lis
         return [make(job) for job in jobs]
     with ThreadPoolExecutor(min(cores(), len(jobs))) as pool:
         return list(pool.map(make, jobs))
+
+
+def map_ordered(make: Callable[[AnyJob], Result], jobs: Iterable[AnyJob], workers: int) -> Iterator[Result]:
+    """The results in order, as `map` gives them, by threads that are at most `workers` + 1 jobs ahead: memory does not grow with their number."""
+    if workers < 2:
+        yield from map(make, jobs)
+        return
+    pool, ahead = ThreadPoolExecutor(workers), deque[Future[Result]]()
+    try:
+        for job in jobs:
+            ahead.append(pool.submit(make, job))
+            if len(ahead) > workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def single_thread() -> None:
@@ -47,3 +68,34 @@ def run_pool(jobs: Sequence[AnyJob], processes: int, make: Callable[[AnyJob], Re
         except BaseException:  # also Ctrl-C while waiting: what has not begun is not done first
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def run_on_ray(jobs: Sequence[AnyJob], processes: int, make: Callable[[AnyJob], Result]) -> Iterator[tuple[AnyJob, Result | None]]:
+    """`run_pool` by Ray (extra `ray`), on the cluster that RAY_ADDRESS names or on this machine; a process that dies takes its own job only.
+
+    Files that jobs name must be the same on all machines. UserError where Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise UserError("engine 'ray' needs Ray: pip install 'discontrolface[ray]', or use --engine local") from None
+
+    def alone(job: AnyJob) -> Result:
+        single_thread()
+        return make(job)
+
+    if not ray.is_initialized():
+        ray.init(num_cpus=None if os.environ.get("RAY_ADDRESS") else processes, include_dashboard=False, log_to_driver=False)
+    task = ray.remote(num_cpus=1, max_retries=0)(alone)
+    at_once = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    waiting, running = deque(jobs), {}
+    while waiting or running:
+        while waiting and len(running) < at_once:
+            job = waiting.popleft()
+            running[task.remote(job)] = job
+        (ready, *_), _ = ray.wait(list(running))
+        job = running.pop(ready)
+        try:
+            yield job, ray.get(ready)
+        except ray.exceptions.RayError:
+            yield job, None

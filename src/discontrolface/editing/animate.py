@@ -1,88 +1,51 @@
 """A photo that moves: one edit a frame, all with the same noise and masks, in the photo's own frame.
 
-Frames are kept in a folder beside the result until it is whole, each written whole or not at all: a run that was stopped goes on where it was.
+    draw (warp, snapshot, networks)  ->  steady (`editing/steady.py`)  ->  paste (back into the photo, kept)
+
+A batch of frames is drawn, or pasted, by one thread; several batches at a time, so that every core has work of its own and none waits within a
+batch for another. The rule between frames goes through the batches in order.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
+import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from torch import Tensor
 
-from discontrolface.common.errors import UserError
-from discontrolface.common.files import replacing
 from discontrolface.diffusion.settings import Sampling
-from discontrolface.editing.editor import BATCH, Editor
+from discontrolface.editing.editor import Editor
+from discontrolface.editing.kept import Frame, Kept
 from discontrolface.editing.person import Person
+from discontrolface.editing.pipeline import Networks, PreparedEdit, composite, denoise, prepare
 from discontrolface.editing.steady import Steady, Steadying
 from discontrolface.face.parameters import FaceParameters
+from discontrolface.render.covered import COVERED, lips_move
 
-STATE = "state.npz"
+BATCH: Final = 8  # frames that the networks draw at once
+_log = logging.getLogger(__name__)
+Drawn = tuple[list[PreparedEdit], Tensor]
 
 
-@dataclass(frozen=True)
-class Kept:
-    """The folder of the frames that are done; of one plan only."""
+def sampling_of_frames(sampling: Sampling) -> Sampling:
+    """A preset's way of denoising, for frames: a prediction is not refined, which would double the time of the networks (docs/decisions.md)."""
+    return replace(sampling, start="noise", steps=1, strength=Sampling.strength) if sampling.start == "predicted" else sampling
 
-    folder: Path
 
-    @classmethod
-    def of(cls, output: Path, editor: Editor, person: Person, targets: Sequence[FaceParameters], sampling: Sampling) -> Kept:
-        """Beside the result; the name follows from everything that the frames follow from."""
-        plan = hashlib.sha256(repr((person.photo.sha256, editor.base_id, person.personal is not None, sampling)).encode())
-        plan.update(np.round(person.crop.photo_to_crop, 4).tobytes())
-        for target in targets:
-            plan.update(target.to_json().encode())
-        return cls.named(output, plan.hexdigest())
-
-    @classmethod
-    def named(cls, output: Path, plan: str) -> Kept:
-        """Beside the result. plan: a digest of all that the frames follow from."""
-        return cls(output.with_name(f".{output.name[:80]}.{plan[:16]}.frames"))
-
-    def path(self, frame: int) -> Path:
-        """Where a frame is kept."""
-        return self.folder / f"{frame:06d}.png"
-
-    def read(self, frame: int) -> NDArray[np.uint8] | None:
-        """(H, W, 3), None if it is not there or damaged."""
-        try:
-            with Image.open(self.path(frame), formats=("PNG",)) as picture:
-                return np.asarray(picture.convert("RGB"))
-        except (OSError, ValueError, SyntaxError):
-            return None
-
-    def write(self, frame: int, picture: NDArray[np.uint8]) -> None:
-        """Whole or not at all."""
-        with replacing(self.path(frame), "a frame") as file:
-            Image.fromarray(picture).save(file, format="PNG", compress_level=1)
-
-    def state(self) -> Steady:
-        """The temporal rule after the last whole batch that is kept."""
-        return Steady.load(self.folder / STATE)
-
-    def write_batch(self, first: int, pictures: Sequence[NDArray[np.uint8]], state: Steady) -> None:
-        """Frames that follow one another, and then the state after them: where it is there, they are."""
-        for number, picture in enumerate(pictures, first):
-            self.write(number, picture)
-        state.save(self.folder / STATE)
-
-    def make(self) -> None:
-        """UserError if it cannot be."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot make the folder {self.folder}: {error.strerror}; choose another --output") from error
-
-    def remove(self) -> None:
-        """When the result is whole."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+def kept_frames(output: Path, editor: Editor, person: Person, targets: Sequence[FaceParameters], sampling: Sampling) -> Kept:
+    """Where the frames of this animation are kept; the name follows from everything that they follow from."""
+    plan = hashlib.sha256(repr((person.photo.sha256, editor.base_id, person.personal is not None, sampling)).encode())
+    plan.update(np.round(person.crop.photo_to_crop, 4).tobytes())
+    for target in targets:
+        plan.update(target.to_json().encode())
+    return Kept.named(output, plan.hexdigest())
 
 
 def animate(
@@ -92,36 +55,100 @@ def animate(
     sampling: Sampling,
     kept: Kept | None = None,  # None: nothing is kept
     progress: Callable[[int, int], None] | None = None,  # told (frames done, of); it may raise `Cancelled`
-) -> Iterator[NDArray[np.uint8]]:
+    workers: int = 1,  # batches at a time; several pay where PyTorch computes on one thread each (`common/parallel.py`)
+) -> Iterator[Frame]:
     """The photo (H, W, 3) at each target. What is outside an edit's mask is the photo to the bit in every frame; inside, what does not move stays
     still (`editing/steady.py`).
 
     Batches are the same in every run, and the state between them is kept with the frames: a run that goes on gives the bits of one that was not
     stopped.
     """
-    rule = Steadying(Steady() if kept is None else kept.state())
+    warn_of_covered_mouth(person, targets)
+    source, total, done = person.photo.array, len(targets), 0
+
+    def told(frame: Frame) -> Frame:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+        return frame
+
+    state = Steady()
     if kept is not None:
         kept.make()
+        state = kept.state()
+        while done < state.frames and (frame := kept.read(done, source)) is not None:
+            yield told(frame)
+        if done < state.frames:  # a kept frame is damaged: the state before it is made again
+            state = Steady()
+    making = Making(editor.networks_of(person), person, targets, sampling, kept)
+    for number, frame in enumerate(making.frames(state, workers), state.frames):
+        if number >= done:
+            yield told(frame)
 
-    def batch(first: int) -> list[NDArray[np.uint8]]:
-        chosen = targets[first : first + BATCH]
-        results = editor.edit_many(person, chosen, sampling=sampling, between=rule)
-        pictures = [np.asarray(result.image.convert("RGB")) for result in results]
-        if kept is not None:
-            kept.write_batch(first, pictures, rule.state)
-        return pictures
 
-    for first in range(0, len(targets), BATCH):
-        numbers = range(first, min(first + BATCH, len(targets)))
-        ready = [] if kept is None or rule.state.frames < numbers.stop else [kept.read(k) for k in numbers]
-        frames = [frame for frame in ready if frame is not None]
-        if len(frames) < len(numbers):
-            if rule.state.frames != first:  # a kept frame is damaged: the state before it is made again
-                rule.state = Steady()
-                for earlier in range(0, first, BATCH):
-                    batch(earlier)
-            frames = batch(first)
-        for k, frame in zip(numbers, frames, strict=True):
-            if progress is not None:
-                progress(k + 1, len(targets))
-            yield frame
+def warn_of_covered_mouth(person: Person, targets: Sequence[FaceParameters]) -> None:
+    """Once, if something is before the mouth and a target moves the lips."""
+    if person.covered <= COVERED:
+        return
+    own, geometry = person.own_view, person.geometry
+    if any(lips_move(own.vertices, geometry.view(target).vertices, geometry.rig) for target in targets):
+        share = 100 * person.covered
+        _log.warning(
+            "%s: something is before the mouth (%.0f %% of the lips have no colour of lips); it moves along", person.photo.path.name, share
+        )
+
+
+@dataclass(frozen=True)
+class Making:
+    """What frames are made of."""
+
+    networks: Networks
+    person: Person
+    targets: Sequence[FaceParameters]
+    sampling: Sampling
+    kept: Kept | None
+
+    def frames(self, state: Steady, workers: int) -> Iterator[Frame]:
+        """The frames that follow a state of the rule, in order."""
+        rule, firsts = Steadying(state), iter(range(state.frames, len(self.targets), BATCH))
+        drawn: deque[Future[Drawn]] = deque()
+        pasted: deque[tuple[Steady, Future[list[Frame]]]] = deque()
+        pool = ThreadPoolExecutor(workers)
+
+        def draw_another() -> None:
+            if (first := next(firsts, None)) is not None:
+                drawn.append(pool.submit(self.drawn, first))
+
+        try:
+            for _ in range(workers + 1):
+                draw_another()
+            while drawn or pasted:
+                if drawn and len(pasted) <= workers:
+                    first = rule.state.frames
+                    edits, pictures = drawn.popleft().result()
+                    steadied = rule(edits, pictures)
+                    pasted.append((rule.state, pool.submit(self.pasted, first, edits, steadied)))
+                    draw_another()
+                    continue
+                after, future = pasted.popleft()
+                frames = future.result()
+                if self.kept is not None:
+                    self.kept.save_state(after)
+                yield from frames
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def drawn(self, first: int) -> Drawn:
+        """A batch from its first frame's number: edits, and the networks' pictures (B, 3, S, S)."""
+        chosen, networks = self.targets[first : first + BATCH], self.networks
+        edits = [prepare(self.person, target, networks.size, networks.maps, self.sampling.seed) for target in chosen]
+        return edits, denoise(networks, edits, self.sampling)
+
+    def pasted(self, first: int, edits: Sequence[PreparedEdit], pictures: Tensor) -> list[Frame]:
+        """The pictures back in the photo, each (H, W, 3); kept."""
+        frames = [composite(edit, picture[None]).image[..., :3] for edit, picture in zip(edits, pictures, strict=True)]
+        if self.kept is not None:
+            for number, frame in enumerate(frames, first):
+                self.kept.write(number, frame, self.person.photo.array)
+        return frames

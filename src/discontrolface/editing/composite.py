@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from discontrolface.common.pixels import resize_planes, to_float
+from discontrolface.common.pixels import channel_mean, resize_planes, to_float
 from discontrolface.face.crop import Crop
-from discontrolface.geometry.affine import apply_affine
+from discontrolface.render.blur import gaussian
 from discontrolface.render.carry import VISIBLE, Filled, Place, Planes, carry_over, moved_by
 from discontrolface.render.smoothstep import smoothstep
 
@@ -39,10 +39,11 @@ BRIGHTEST, DARK = 2.0, 0.05  # gains lie from 1 / BRIGHTEST to BRIGHTEST; DARK i
 @dataclass(frozen=True)
 class Motion:
     """Where the edit took the photo's pixels from. flow: (S, S, 2) pixels of the crop, x right, y down: the edit shows at p what the crop showed at
-    p + flow. shown: (S, S) in [0, 1], how far it does."""
+    p + flow. shown: (S, S) in [0, 1], how far it does. carried: (S, S, C), the crop at p + flow (`moved_by`), if computed before."""
 
     flow: NDArray[np.float32]
     shown: NDArray[np.float32]
+    carried: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ def paste_back(
         flow, keep = np.zeros((size, size, 2), np.float32), _kept_in_place(source, edited)
     else:
         flow, keep = _in_photo(motion.flow, at_size), np.clip(motion.shown, 0, 1)
-        keep = keep * _comes_from_photo(motion.flow, at_size, photo.shape)
-        source = moved_by(source, motion.flow)
+        keep = keep * _comes_from_photo(flow, at_size, photo.shape)
+        source = moved_by(source, motion.flow) if motion.carried is None else motion.carried
         keep = keep * _gain(edited, source)
     planes = np.concatenate([edited - seam, source, keep[..., None], flow, feathered[..., None]], axis=-1)
     matrix = at_size.photo_to_crop
@@ -130,23 +131,23 @@ def _in_photo(flow: NDArray[np.float32], crop: Crop) -> NDArray[np.float32]:
 
 
 def _comes_from_photo(flow: NDArray[np.float32], crop: Crop, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """(S, S) 1 where a motion leads to a place well within the photo, 0 where it leads beyond its border."""
-    size = crop.size
-    centres = (np.arange(size) + 0.5).astype(np.float32)
-    where = apply_affine(crop.crop_to_photo, np.stack(np.meshgrid(centres, centres), axis=-1) + flow)
-    within = np.minimum(where, np.array([shape[1], shape[0]]) - where).min(axis=-1) * crop.scale
-    return np.asarray(np.clip(within - 1, 0, 1), dtype=np.float32)
+    """(S, S) 1 where a motion (S, S, 2) in pixels of the photo leads to a place well within it, 0 where it leads beyond its border."""
+    centres, matrix = np.arange(crop.size) + 0.5, crop.crop_to_photo
+    least = np.full(flow.shape[:2], np.inf, np.float32)
+    for axis, length in enumerate((shape[1], shape[0])):
+        along, down = matrix[axis, 0] * centres + matrix[axis, 2], matrix[axis, 1] * centres
+        where = flow[..., axis] + (along[None, :] + down[:, None]).astype(np.float32)
+        np.minimum(least, np.minimum(where, length - where), out=least)
+    return np.clip(least * np.float32(crop.scale) - 1, 0, 1)
 
 
 def _gain(edited: NDArray[np.float32], moved: NDArray[np.float32]) -> NDArray[np.float32]:
     """(S, S): how many times brighter the edit is than the photo that it shows, on a local mean."""
-    from scipy.ndimage import gaussian_filter
-
     size = len(edited)
     work = min(size, WORK_SIZE)
-    both = resize_planes(np.stack([edited.mean(axis=-1), moved.mean(axis=-1)], axis=-1), work, Image.Resampling.BOX)
-    new, old = (gaussian_filter(both[..., k], GAIN_RADIUS * work) for k in (0, 1))
-    ratio = np.clip((new + DARK) / (old + DARK), 1 / BRIGHTEST, BRIGHTEST)
+    both = resize_planes(np.stack([channel_mean(edited), channel_mean(moved)], axis=-1), work, Image.Resampling.BOX)
+    near = gaussian(both, GAIN_RADIUS * work) + DARK
+    ratio = np.clip(near[..., 0] / near[..., 1], 1 / BRIGHTEST, BRIGHTEST)
     return np.clip(resize_planes(ratio[..., None], size, Image.Resampling.BILINEAR)[..., 0], 1 / BRIGHTEST, BRIGHTEST)
 
 
@@ -154,7 +155,7 @@ def _blend_maps(
     source: NDArray[np.float32], edited: NDArray[np.float32], mask: NDArray[np.float32], beyond: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Feathered mask (S, S) and seam (S, S, C) as in the head of this file. beyond: (S, S), not in the photo."""
-    from scipy.ndimage import distance_transform_edt, gaussian_filter
+    from scipy.ndimage import distance_transform_edt
 
     size, channels = mask.shape[0], source.shape[2]
     work = min(size, WORK_SIZE)
@@ -166,11 +167,11 @@ def _blend_maps(
 
     reach = SEAM_REACH * work
     band = (inside & ~absent & (distance <= max(FEATHER * work, 2))).astype(np.float32)
-    weight = gaussian_filter(band, reach)
-    mean = np.stack([gaussian_filter(band * change[..., c], reach) for c in range(channels)], axis=-1)
-    mean = mean / np.maximum(weight, 1e-4)[..., None]
+    squares = (change**2).sum(axis=-1, keepdims=True)
+    near = gaussian(band[..., None] * np.concatenate([change, squares, np.ones_like(squares)], axis=-1), reach)
+    near = near / np.maximum(near[..., -1:], 1e-4)
+    mean, square = near[..., :channels], near[..., channels]
     # Only what the border agrees on is colour; where something moved across it, the changes there have both signs and cancel.
-    square = gaussian_filter(band * (change**2).sum(axis=-1), reach) / np.maximum(weight, 1e-4)
     agreement = (mean**2).sum(axis=-1) / (square + 1e-5)
     seam = mean * (np.clip(agreement, 0, 1) * np.exp(-0.5 * (distance / reach) ** 2))[..., None]
 
@@ -181,13 +182,11 @@ def _blend_maps(
 def _kept_in_place(source: NDArray[np.float32], edited: NDArray[np.float32]) -> NDArray[np.float32]:
     """(S, S), keep of an edit without a motion: a smooth change (light, tone) leaves the detail in its place, one with edges of its own has moved
     something."""
-    from scipy.ndimage import gaussian_filter
-
     size = len(source)
     work = min(size, WORK_SIZE)
     change = resize_planes(edited - source, work, Image.Resampling.BOX)
-    smooth = np.stack([gaussian_filter(change[..., c], 0.02 * work) for c in range(change.shape[-1])], axis=-1)
-    moved = gaussian_filter(np.abs(change - smooth).mean(axis=-1), 0.01 * work)
+    smooth = gaussian(change, 0.02 * work)
+    moved = gaussian(channel_mean(np.abs(change - smooth)), 0.01 * work)
     keep = 1 - smoothstep((moved - KEEP_BELOW) / (DROP_ABOVE - KEEP_BELOW))
     return resize_planes(keep[..., None], size, Image.Resampling.BILINEAR)[..., 0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -76,7 +76,8 @@ class Composite:
         source = to_uint8(from_srgb(to_float(crop.image), native.profile, channels))
         edited = from_srgb(self.edited, native.profile, channels)
         values = native.values if native.alpha is None else filled(native.values, native.alpha)
-        return paste_back(values, edited, Crop(source, crop.photo_to_crop, values), self.changed, self.motion).over(native.values)
+        motion = replace(self.motion, carried=None)  # that is of sRGB
+        return paste_back(values, edited, Crop(source, crop.photo_to_crop, values), self.changed, motion).over(native.values)
 
     def native_lines(self) -> Lines | None:
         """To be written in the photo's own profile and depth; None for a photo of 8-bit sRGB. Pixels outside the mask are the photo's, to the bit."""

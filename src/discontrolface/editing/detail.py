@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from discontrolface.common.pixels import resize_planes
+from discontrolface.common.pixels import channel_mean, resize_planes
+from discontrolface.render.blur import gaussian
 from discontrolface.render.smoothstep import smoothstep
 
 AGREE_BELOW, DISAGREE_ABOVE = 0.06, 0.2  # |edited - preview| at low resolution up to which the detail is trusted, from which it is not
@@ -70,20 +71,16 @@ def sharpened(edited: NDArray[np.floating], preview: NDArray[np.floating], shown
 
     A network that is not sure of a pixel predicts a softer picture than the photo. An edit that equals the preview is returned as it is.
     """
-    from scipy.ndimage import gaussian_filter
-
     sigma = FINEST_BAND * len(edited)
     difference = np.asarray(preview - edited, np.float32)
-    band = difference - gaussian_filter(difference, (sigma, sigma, 0))
+    band = difference - gaussian(difference, sigma)
     weight = agreement(edited, preview, len(edited)) * np.clip(shown, 0, 1)
     return np.clip(edited + weight[..., None] * band, 0, 1).astype(np.float32)
 
 
 def agreement(edited: NDArray[np.floating], preview: NDArray[np.floating], size: int) -> NDArray[np.float32]:
     """(size, size) in [0, 1]: how far an edit shows what the preview shows, both (s, s, 3)."""
-    from scipy.ndimage import gaussian_filter
-
-    difference = gaussian_filter(np.abs(edited - preview).mean(axis=-1), AGREEMENT_RADIUS * len(edited))
+    difference = gaussian(channel_mean(np.abs(edited - preview)), AGREEMENT_RADIUS * len(edited))
     trust = np.clip((DISAGREE_ABOVE - difference) / (DISAGREE_ABOVE - AGREE_BELOW), 0, 1)
     return np.clip(resize_planes(trust[..., None], size, Image.Resampling.BILINEAR)[..., 0], 0, 1)
 
@@ -93,22 +90,18 @@ def shown_again(preview: NDArray[np.float32], moved: NDArray[np.float32]) -> NDA
 
     Another light is no difference: only edges count, relative to the local mean. What was painted, mirrored or drawn behind an opening has others.
     """
-    from scipy.ndimage import gaussian_filter
-
     size = len(preview)
     work = min(size, WORK_SIZE)
     both = resize_planes(np.concatenate([preview, moved], axis=-1), work, Image.Resampling.BOX)
-    around = np.stack([gaussian_filter(both[..., c], LIGHT_RADIUS * work) for c in range(6)], axis=-1)
+    around = gaussian(both, LIGHT_RADIUS * work)
     relit = both[..., 3:] * (around[..., :3] + DARK) / (around[..., 3:] + DARK)
-    difference = gaussian_filter(np.abs(both[..., :3] - relit).mean(axis=-1), AGREEMENT_RADIUS * work)
+    difference = gaussian(channel_mean(np.abs(both[..., :3] - relit)), AGREEMENT_RADIUS * work)
     same = np.clip((OTHER_ABOVE - difference) / (OTHER_ABOVE - SAME_BELOW), 0, 1)
     return np.clip(resize_planes(same[..., None], size, Image.Resampling.BILINEAR)[..., 0], 0, 1)
 
 
 def legible(flow: NDArray[np.float32]) -> NDArray[np.float32]:
     """(S, S) in [0, 1]: how far a motion (S, S, 2), in pixels, leaves fine texture a texture: it neither smears nor crowds it, nor folds."""
-    from scipy.ndimage import gaussian_filter
-
     size = len(flow)
     (xy, xx), (yy, yx) = np.gradient(flow[..., 0]), np.gradient(flow[..., 1])
     xx, yy = xx + 1, yy + 1
@@ -116,5 +109,5 @@ def legible(flow: NDArray[np.float32]) -> NDArray[np.float32]:
     root = np.sqrt(np.maximum(total * total - 4 * determinant * determinant, 0))
     least, most = np.sqrt(np.maximum(total - root, 0) / 2), np.sqrt((total + root) / 2)  # singular values of the map p -> p + flow
     fine = smoothstep((least - SMEARED) / (STRETCHED - SMEARED)) * smoothstep((CROWDED - most) / (CROWDED - SHRUNK)) * (determinant > 0)
-    small = gaussian_filter(resize_planes(fine[..., None], min(size, WORK_SIZE), Image.Resampling.BOX)[..., 0], 1.0)
+    small = gaussian(resize_planes(fine[..., None], min(size, WORK_SIZE), Image.Resampling.BOX)[..., 0], 1.0)
     return np.clip(resize_planes(small[..., None], size, Image.Resampling.BILINEAR)[..., 0], 0, 1)

@@ -45,7 +45,6 @@ from discontrolface.weights.manifest import preset_folder
 from discontrolface.weights.preset import Preset, load_preset
 
 _log = logging.getLogger(__name__)
-Between = Callable[[Sequence[PreparedEdit], torch.Tensor], torch.Tensor]
 BATCH = 8  # edits that `edit_many` denoises at once
 
 
@@ -219,13 +218,9 @@ class Editor:
         targets: Sequence[FaceParameters],
         callback: Callable[[Step], None] | None = None,  # told every denoising step of every batch
         sampling: Sampling | None = None,  # as in `edit`
-        between: Between | None = None,
         **choices: Unpack[SamplingChoices],
     ) -> list[EditResult]:
-        """Several edits of one photo, in batches through the networks. Each picture is that of `edit` but for rounding (1e-5).
-
-        between: makes of every batch's edits and pictures (B, 3, S, S), in order, those that go into the photo (`editing/steady.py`).
-        """
+        """Several edits of one photo, in batches through the networks. Each picture is that of `edit` but for rounding (1e-5)."""
         chosen = (sampling or self.preset.sampling).with_choices(choices)
         networks = self.networks_of(person)
         results: list[EditResult] = []
@@ -233,8 +228,6 @@ class Editor:
             batch = targets[first : first + BATCH]
             edits = map_threads(lambda target: prepare(person, target, self.size, networks.maps, chosen.seed), batch)
             pictures = denoise(networks, edits, chosen, callback)
-            if between is not None:
-                pictures = between(edits, pictures)
             jobs = list(zip(edits, pictures, strict=True))
             results += map_threads(lambda job: self._result(job[0], job[1][None], chosen), jobs)
         return results

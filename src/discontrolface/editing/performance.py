@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomically
 from discontrolface.common.images import Photo
+from discontrolface.common.parallel import map_ordered
 from discontrolface.editing.reading import Reader
 from discontrolface.face.layout import EYE_LEFT, EYE_RIGHT, GLOBAL, JAW, NECK
 from discontrolface.face.parameters import FaceParameters
@@ -64,17 +65,27 @@ class Driving:
 
 
 def read_performance(
-    reader: Reader, pictures: Iterable[NDArray[np.uint8]], rate: Fraction, name: str, progress: Callable[[int], None] | None = None
+    reader: Reader,
+    pictures: Iterable[NDArray[np.uint8]],
+    rate: Fraction,
+    name: str,
+    progress: Callable[[int], None] | None = None,
+    workers: int = 1,
 ) -> Performance:
-    """Read every picture (H, W, 3) by itself. name: what errors call it; progress: told how many are done."""
-    frames: list[FaceParameters | None] = []
-    for number, picture in enumerate(pictures):
+    """Read every picture (H, W, 3) by itself. name: what errors call it; progress: told how many are done; workers: pictures at a time."""
+
+    def read(job: tuple[int, NDArray[np.uint8]]) -> FaceParameters | None:
+        number, picture = job
         try:
-            frames.append(reader.read(Photo.of(picture, Path(f"{name}, frame {number}"))).parameters)
+            return reader.read(Photo.of(picture, Path(f"{name}, frame {number}"))).parameters
         except UserError:  # no face, or one that cannot be read: the frames beside it stand in
-            frames.append(None)
+            return None
+
+    frames: list[FaceParameters | None] = []
+    for face in map_ordered(read, enumerate(pictures), workers):
+        frames.append(face)
         if progress is not None:
-            progress(number + 1)
+            progress(len(frames))
     return Performance(tuple(frames), rate)
 
 

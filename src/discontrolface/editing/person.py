@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from discontrolface import render  # its names load when they are used: reading needs no preview
 from discontrolface.common.errors import UserError
@@ -21,7 +23,7 @@ from discontrolface.face.appearance import appearance
 from discontrolface.face.confidence import Confidence, rate
 from discontrolface.face.crop import Crop
 from discontrolface.face.fit import FitReport
-from discontrolface.face.geometry import Geometry
+from discontrolface.face.geometry import Geometry, SourceLook
 from discontrolface.face.heads.contract import FaceReading
 from discontrolface.face.landmarks import Landmarks
 from discontrolface.face.parameters import FaceParameters
@@ -79,6 +81,16 @@ class Person:
     def own_view(self) -> View:
         """The head as it is in the photo."""
         return self.geometry.view(self.parameters)
+
+    @cached_property
+    def own_normals(self) -> Tensor:
+        """(1, 3, S, S): the normals of the head as it is in the photo, at the size of the crop."""
+        return self.geometry.snapshot(self.parameters, self.crop.size, ("normals",)).image
+
+    def look(self, size: int, maps: Sequence[str]) -> SourceLook:
+        """What an edit starts from, on a crop of `size` pixels, as far as these maps ask for it."""
+        known = size == self.crop.size and "source_normals" in maps
+        return SourceLook(to_float(self.crop.resize(size).image), self.parameters, self.own_normals if known else None)
 
     @cached_property
     def fine_crop(self) -> Crop:

@@ -108,9 +108,9 @@ def prepare(person: Person, target: FaceParameters, size: int, maps: Sequence[st
     view = geometry.view(target, vertices)
     fine = person.warp(view)
     preview = fine if person.fine_crop.size == size else person.warp(view, size)
-    picture = to_float(person.crop.resize(size).image)  # (S, S, 3)
-    snapshot = geometry.snapshot(target, size, maps, preview, vertices, SourceLook(picture, person.parameters))
-    return PreparedEdit(person, target, seed, to_network(picture), preview, fine, snapshot)
+    look = person.look(size, maps)
+    snapshot = geometry.snapshot(target, size, maps, preview, vertices, look)
+    return PreparedEdit(person, target, seed, to_network(look.picture), preview, fine, snapshot)
 
 
 @torch.no_grad()
@@ -120,7 +120,7 @@ def denoise(
     """The networks' pictures of a batch of edits: (B, 3, S, S) in about [-1, 1].
 
     Noise and masks of an edit follow from its own seed, so that it does not matter what else is in the batch. Edits of one photo with one seed share
-    noise, masks and the code of the masked crop.
+    noise, masks and the code of the masked crop, and at a first step from noise what the backbone makes of them.
     """
     for edit in edits:
         networks.check(edit.snapshot.spec)
@@ -139,7 +139,6 @@ def denoise(
     condition = EditCondition(
         model, networks.control, crop, snapshot, used.predictions, used.masking, generators, used.mask_patch, region=region
     )
-    noise = noise.expand(len(edits), -1, -1, -1)
     run: dict[str, Any] = {"steps": used.steps, "solver": used.solver}
     if used.start == "draft":
         draft = model.to_space(stacked([to_network(edit.preview.image) for edit in edits]).to(device))
@@ -148,7 +147,7 @@ def denoise(
         x0 = predicted_then_refined(model, noise, condition, generators, used, callback)
     else:
         x0 = sample(model, noise, condition=condition, callback=callback, **run)
-    return model.from_space(x0)
+    return model.from_space(x0.expand(len(edits), -1, -1, -1))
 
 
 def predicted_then_refined(
@@ -243,11 +242,12 @@ def composite(edit: PreparedEdit, picture: Tensor) -> Composite:
 def finished(edit: PreparedEdit, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], Motion]:
     """A network's picture (s, s, 3) at the size of the fine crop, with the preview's detail; and where it shows the photo."""
     fine, size = edit.fine, edit.person.fine_crop.size
-    shown = legible(fine.flow) * shown_again(fine.image, moved_by(to_float(edit.person.fine_crop.image), fine.flow))
+    carried = moved_by(to_float(edit.person.fine_crop.image), fine.flow)
+    shown = legible(fine.flow) * shown_again(fine.image, carried)
     visible, small = np.maximum(fine.visibility, shown), min(len(picture), size)
     if len(picture) <= size:
         picture = sharpened(picture, down(fine.image, small), down(visible[..., None], small)[..., 0])
     edited = fuse_detail(picture, fine.image, visible)
     if edit.person.toning is not None:
         edited = edit.person.toning.apply(edited)
-    return edited, Motion(fine.flow, shown * agreement(down(picture, small), down(fine.image, small), size))
+    return edited, Motion(fine.flow, shown * agreement(down(picture, small), down(fine.image, small), size), carried)

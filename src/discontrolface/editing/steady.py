@@ -23,6 +23,7 @@ from torch import Tensor
 
 from discontrolface.common.files import write_atomically
 from discontrolface.editing.pipeline import PreparedEdit
+from discontrolface.render.blur import gaussian
 from discontrolface.render.smoothstep import smoothstep
 
 STILL, MOVED = 1.5 / 255, 8 / 255  # difference of previews up to which a pixel stays, from which it is new
@@ -72,17 +73,17 @@ class Steady:
 
 def newness(preview: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
     """(S, S) in [0, 1]: how far a preview (S, S, C) shows something else than the reference."""
-    from scipy.ndimage import gaussian_filter, maximum_filter
+    from scipy.ndimage import maximum_filter
 
     size = len(preview)
     near = 2 * max(1, round(REACH * size)) + 1
-    difference = gaussian_filter(maximum_filter(np.abs(preview - reference).max(axis=-1), near), SOFT * size)
+    difference = gaussian(maximum_filter(np.abs(preview - reference).max(axis=-1), near), SOFT * size)
     return smoothstep((difference - STILL) / (MOVED - STILL)).astype(np.float32)
 
 
 @dataclass
 class Steadying:
-    """`Steady` as a step of `Editor.edit_many`: called with every batch in order, it holds the state after the last."""
+    """`Steady` over batches: called with each in order, it holds the state after the last."""
 
     state: Steady = field(default_factory=Steady)
 

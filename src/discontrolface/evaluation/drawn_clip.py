@@ -20,7 +20,7 @@ from discontrolface.common.images import Photo
 from discontrolface.common.pixels import to_uint8
 from discontrolface.common.tensors import to_network
 from discontrolface.diffusion.settings import Sampling
-from discontrolface.editing.animate import animate
+from discontrolface.editing.animate import animate, sampling_of_frames
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.performance import Driving, Performance, driven, filled, read_performance
 from discontrolface.editing.pipeline import composite, prepare
@@ -106,7 +106,7 @@ def shown(face: FaceParameters, known: Curves, k: int) -> FaceParameters:
 def measure_clip(
     editor: Editor, clip: DrawnClip, sampling: Sampling | None = None, progress: Callable[[str, int, int], None] | None = None
 ) -> tuple[ClipFigures, Frames]:
-    """The figures, and the frames that were made. sampling: None for the preset's. progress: told (what is done, how many, of)."""
+    """The figures, and the frames that were made. sampling: None for that of `animate`. progress: told (what is done, how many, of)."""
     count = len(clip.acted)
 
     def told(what: str) -> Callable[[int], None]:
@@ -116,7 +116,9 @@ def measure_clip(
     person = editor.read(Photo.of(clip.portrait, Path("portrait.png")))
     targets = list(driven(person.parameters, read, Driving()))
     moved = told("frames made")
-    made = list(animate(editor, person, targets, sampling or editor.preset.sampling, progress=lambda done, total: moved(done)))
+    made = list(
+        animate(editor, person, targets, sampling or sampling_of_frames(editor.preset.sampling), progress=lambda done, total: moved(done))
+    )
     warps = []
     for target in targets:
         edit = prepare(person, target, editor.size, editor.networks.maps)

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 
 class SourceLook(NamedTuple):
-    """The picture that an edit starts from, (S, S, 3) in [0, 1], and its face parameters."""
+    """The picture that an edit starts from, (S, S, 3) in [0, 1], and its face parameters; normals: (1, 3, S, S) of that head, if drawn before."""
 
     picture: NDArray[np.float32]
     parameters: FaceParameters
+    normals: torch.Tensor | None = None
 
 
 class Surface(NamedTuple):
@@ -99,7 +100,8 @@ class Geometry:
         if source is not None and "source" in maps:
             given["source"] = to_network(source.picture)
         if source is not None and "source_normals" in maps:
-            given["source_normals"] = self.snapshot(source.parameters, size, ("normals",)).image
+            drawn = source.normals
+            given["source_normals"] = self.snapshot(source.parameters, size, ("normals",)).image if drawn is None else drawn
         return given
 
     @torch.no_grad()

@@ -111,7 +111,11 @@ class UNet(nn.Module):
         collect: dict[int, Tensor] | None = None,  # receives the output of every decoder block that ran, by its number
         deep: DeepFeatures | None = None,  # reuse of the deep part; None: compute everything
     ) -> Tensor:
-        """The trunk from after the stem to before the output convolution: (B,C,G,G) -> (B,C,G,G)."""
+        """The trunk from after the stem to before the output convolution: (B,C,G,G) -> (B,C,G,G).
+
+        With h, t and z of one sample and `added` of B, what does not depend on `added` (the way down, the middle, the first decoder block) is computed
+        once for all: edits of one photo share them at the first step.
+        """
         time, z = self.conditions(t, z)
         n = self.blocks_per_level
         shallow = self.levels if deep is None else deep.depth  # levels computed at every step
@@ -133,7 +137,10 @@ class UNet(nn.Module):
                 continue
             if deep is not None and not reuse and k == first:
                 deep.stored = h
-            h = run_block(block, self.gradient_checkpointing, torch.cat([h, skips.pop()], dim=1), time, z)
+            skip = skips.pop()
+            if len(skip) < len(h):
+                skip = skip.expand(len(h), -1, -1, -1)
+            h = run_block(block, self.gradient_checkpointing, torch.cat([h, skip], dim=1), time, z)
             feature = None if added is None else added[k]
             if feature is not None:
                 h = h + feature

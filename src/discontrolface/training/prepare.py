@@ -20,7 +20,7 @@ from typing import Any
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing, write_atomically
 from discontrolface.common.images import encode_picture as encode
-from discontrolface.common.parallel import run_pool, single_thread
+from discontrolface.common.parallel import ENGINES, run_pool, single_thread
 from discontrolface.training.samples import SampleSettings, SkippedError, photo_samples
 from discontrolface.training.shards import ShardDataset, write_index, write_shard
 
@@ -29,7 +29,6 @@ DEATHS = 3  # of the process at one file, until it is left out
 SHEET = 48  # samples on the contact sheet
 MARKED_BYTES = 2**16  # of the beginning and of the end of a photo, for its fingerprint
 COMPARED = 64  # photos whose fingerprints are compared when a run goes on
-ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
