@@ -122,10 +122,8 @@ def test_frames_that_do_not_move_differ_less(editor: Editor) -> None:
     targets = [own.edit(yaw=own.yaw + 6 + 0.001 * (k % 2)) for k in range(4)]
     edits = [prepare(person, target, editor.size, editor.networks.maps) for target in targets]
     pictures = denoise(editor.networks, edits, editor.preset.sampling)
-    free, still = (
-        [finished(e, from_network(p[None]))[0] for e, p in zip(edits, made, strict=True)]
-        for made in (pictures, Steadying()(edits, pictures))
-    )
+    both = (pictures, Steadying()(edits, pictures))
+    free, still = ([finished(edit, from_network(p[None]))[0] for edit, p in zip(edits, drawn, strict=True)] for drawn in both)
     assert np.abs(free[0] - free[1]).max() > 1e-6, "by themselves these frames differ"
     assert max(np.abs(still[0] - other).mean() for other in still[1:]) < np.abs(free[0] - free[1]).mean()
 

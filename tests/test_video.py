@@ -115,3 +115,47 @@ def test_a_playlist_may_not_name_an_address(tmp_path: Path) -> None:
     playlist.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n")
     with pytest.raises(UserError, match=r"list\.mp4"):
         list(clip_frames(playlist))
+
+
+def test_a_folder_of_frames_is_exact_and_marked_and_spares_other_files(tmp_path: Path) -> None:
+    frames = [picture(k) for k in range(3)]
+    write_clip(tmp_path / "frames", iter(frames), RATE, {"comment": "edited"})
+    for k, frame in enumerate(frames):
+        with Image.open(tmp_path / "frames" / f"{k:06d}.png") as image:
+            assert np.array_equal(np.asarray(image), frame)
+            assert image.info["comment"] == "edited"
+    with pytest.raises(UserError, match="exists"):
+        write_clip(tmp_path / "frames", iter(frames), RATE, {})
+    write_clip(tmp_path / "frames", iter(frames[:2]), RATE, {}, overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["000000.png", "000001.png"]
+    (tmp_path / "frames" / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="no folder of frames"):
+        write_clip(tmp_path / "frames", iter(frames), RATE, {}, overwrite=True)
+    assert (tmp_path / "frames" / "mine.txt").exists()
+    with pytest.raises(UserError, match="no frame"):
+        write_clip(tmp_path / "none", iter(()), RATE, {})
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_uneven_rate_keeps_its_times(tmp_path: Path) -> None:
+    """Twelve frames at 25 a second, then six that last four times as long: what is shown at a time is what the clip shows then."""
+    path = tmp_path / "uneven.mkv"
+    times = [0.04 * k for k in range(12)] + [0.48 + 0.16 * k for k in range(6)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "4"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for k, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 + 12 * k, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = round(1000 * time), Fraction(1, 1000)
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    rate = float(clip_info(path).rate)
+    shown = [round((frame.mean() - 20) / 12) for frame in clip_frames(path)]
+    assert len(shown) / rate == pytest.approx(1.36, abs=0.2)
+    assert rate < 20, "so a frame of the fast part is left out now and then"
+    for n, k in enumerate(shown):
+        assert times[k] <= (n + 0.5) / rate + 1e-3
+        assert k == 17 or times[k + 1] >= (n + 0.5) / rate - 1e-3

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 def animate(
     photo: PhotoArgument,
     drive: Annotated[Path, typer.Option(help="The clip that shows what to do, or a file of parameters (.jsonl).")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The moving picture: .mp4, .webm, .mkv, .mov or .gif.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The moving picture: .mp4, .webm, .mkv, .mov or .gif; no ending: a folder of PNG frames.")
+    ],
     source: Source,
     sampling: SamplingOptions,
     parts: Annotated[str, typer.Option(help="What is taken of the clip: expression, pose, gaze.")] = "expression,pose,gaze",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +14,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import replacing
+from discontrolface.common.files import replace_folder, replacing
 
 Frame = NDArray[np.uint8]  # (H, W, 3), sRGB
 
@@ -37,6 +39,8 @@ MAX_FRAMES: Final = 36_000  # whatever a header says of the rate
 MAX_PIXELS: Final = 9_000_000  # of a frame: 4096 x 2160
 CODECS: Final = {".mp4": ("libx264", "aac"), ".mov": ("libx264", "aac"), ".mkv": ("libx264", "aac"), ".webm": ("libvpx-vp9", "libopus")}
 ENDINGS: Final = (*CODECS, ".gif")
+FRAME_NAME: Final = re.compile(r"\d{6}\.png")  # in a folder of frames
+FASTEST: Final = 240  # frames a second, whatever a header says
 QUALITY: Final = {"libx264": {"crf": "16", "preset": "medium"}, "libvpx-vp9": {"crf": "24", "b:v": "0", "row-mt": "1"}}
 
 
@@ -87,8 +91,8 @@ def opened(path: Path) -> Iterator[tuple[Any, Any, ClipInfo]]:
         seconds = None if container.duration is None else container.duration / av.time_base
         if seconds is not None and seconds > MAX_SECONDS:
             raise UserError(f"{path} is {seconds:.0f} s long, more than the limit of {MAX_SECONDS:.0f} s; cut it first")
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        yield container, stream, ClipInfo(path, Fraction(rate), (width, height), seconds, bool(container.streams.audio))
+        rate = min(Fraction(stream.average_rate or stream.guessed_rate or 25), Fraction(FASTEST))
+        yield container, stream, ClipInfo(path, rate, (width, height), seconds, bool(container.streams.audio))
 
 
 def clip_info(path: Path) -> ClipInfo:
@@ -98,30 +102,53 @@ def clip_info(path: Path) -> ClipInfo:
 
 
 def clip_frames(path: Path) -> Iterator[Frame]:
-    """Every frame in order, upright. UserError when the clip is damaged or has too many frames."""
+    """Every frame in order, upright, at the constant rate of `clip_info`. UserError when the clip is damaged or has too many frames."""
     av = library()
-    with opened(path) as (container, stream, _):
+    with opened(path) as (container, stream, info):
         count = 0
         try:
-            for frame in container.decode(stream):
-                count += 1
+            for frame, shown in _at_even_times(container.decode(stream), info.rate):
+                count += shown
                 if count > MAX_FRAMES or frame.width * frame.height > MAX_PIXELS:
                     raise UserError(
                         f"{path} has more than {MAX_FRAMES} frames, or frames of more than {MAX_PIXELS / 1e6:g} megapixels; cut it first"
                     )
                 picture = frame.to_ndarray(format="rgb24")
                 turns = round(-getattr(frame, "rotation", 0) / 90) % 4  # degrees that a player turns the picture by, anticlockwise
-                yield np.ascontiguousarray(np.rot90(picture, -turns)) if turns else picture
+                picture = np.ascontiguousarray(np.rot90(picture, -turns)) if turns else picture
+                yield from [picture] * shown
         except av.FFmpegError as error:
             raise UserError(f"{path} is damaged after frame {count} ({error}); try to export it again") from error
     if count == 0:
         raise UserError(f"{path} holds no frame")
 
 
+def _at_even_times(frames: Iterable[Any], rate: Fraction) -> Iterator[tuple[Any, int]]:
+    """(frame, how often it is shown) at a constant rate, by the frames' own times: a pause repeats a frame, a burst leaves some out.
+
+    A frame without a time, or one that does not grow, follows the one before.
+    """
+    held, place, start, before = None, 0, None, None
+    for frame in frames:
+        time, following = frame.time, place + 1
+        if time is not None and start is None:
+            start = time - place / float(rate)
+        if time is not None and before is not None and before < time < start + MAX_SECONDS:
+            following = round((time - start) * float(rate))
+        if held is not None and following > place:
+            yield held, following - place
+        held, place = frame, following if held is not None else 0
+        before = time
+    if held is not None:
+        yield held, 1
+
+
 def check_ending(path: Path) -> None:
-    """UserError for an ending that `write_clip` does not know."""
-    if path.suffix.lower() not in ENDINGS:
-        raise UserError(f"{path} does not end in one of {', '.join(ENDINGS)}; give it one of these")
+    """UserError for an ending that `write_clip` does not know, and for a folder with other files."""
+    if path.suffix and path.suffix.lower() not in ENDINGS:
+        raise UserError(f"{path} does not end in one of {', '.join(ENDINGS)}; give it one of these, or none for a folder of frames")
+    if not path.suffix and path.exists() and not (path.is_dir() and all(FRAME_NAME.fullmatch(file.name) for file in path.iterdir())):
+        raise UserError(f"{path} exists and is no folder of frames; choose another name for the folder")
 
 
 def write_clip(
@@ -132,8 +159,12 @@ def write_clip(
     sound_of: Path | None = None,  # a clip whose sound goes in, cut where the pictures end
     overwrite: bool = False,
 ) -> None:
-    """Write a clip, whole or not at all. An odd side is padded by one pixel (4:2:0). UserError for an unknown ending and a name that is taken."""
+    """Write a clip, whole or not at all; without an ending: a folder of frames. An odd side is padded by one pixel (4:2:0). UserError for an
+    unknown ending and a name that is taken."""
     check_ending(path)
+    if not path.suffix:
+        _write_frames(path, frames, about, overwrite)
+        return
     if path.suffix.lower() == ".gif":
         _write_gif(path, frames, rate, about, overwrite)
         return
@@ -200,3 +231,21 @@ def _write_gif(path: Path, frames: Iterable[Frame], rate: Fraction, about: Mappi
         pictures[0].save(
             file, format="GIF", save_all=True, append_images=pictures[1:], duration=max(20, round(1000 / rate)), loop=0, comment=comment
         )
+
+
+def _write_frames(path: Path, frames: Iterable[Frame], about: Mapping[str, str], overwrite: bool) -> None:
+    """PNG files 000000.png, 000001.png, ... with what is said about them."""
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} exists; choose another name or allow overwriting with --overwrite")
+    said = PngInfo()
+    for name, value in about.items():
+        said.add_text(name, value)
+
+    def write(folder: Path) -> None:
+        count = 0
+        for count, frame in enumerate(frames, 1):
+            Image.fromarray(frame).save(folder / f"{count - 1:06d}.png", pnginfo=said, compress_level=3)
+        if not count:
+            raise UserError("there is no frame to write")
+
+    replace_folder(write, path, "the frames")

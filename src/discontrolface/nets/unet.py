@@ -113,8 +113,8 @@ class UNet(nn.Module):
     ) -> Tensor:
         """The trunk from after the stem to before the output convolution: (B,C,G,G) -> (B,C,G,G).
 
-        With h, t and z of one sample and `added` of B, what does not depend on `added` (the way down, the middle, the first decoder block) is computed
-        once for all: edits of one photo share them at the first step.
+        With h, t and z of one sample and `added` of B, what does not depend on `added` (the way down, the middle, the first decoder block)
+        is computed once for all: edits of one photo share them at the first step.
         """
         time, z = self.conditions(t, z)
         n = self.blocks_per_level
