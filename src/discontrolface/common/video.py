@@ -107,7 +107,7 @@ def clip_frames(path: Path) -> Iterator[Frame]:
     with opened(path) as (container, stream, info):
         count = 0
         try:
-            for frame, shown in _at_even_times(container.decode(stream), info.rate):
+            for frame, shown in at_even_times(container.decode(stream), info.rate):
                 count += shown
                 if count > MAX_FRAMES or frame.width * frame.height > MAX_PIXELS:
                     raise UserError(
@@ -123,7 +123,7 @@ def clip_frames(path: Path) -> Iterator[Frame]:
         raise UserError(f"{path} holds no frame")
 
 
-def _at_even_times(frames: Iterable[Any], rate: Fraction) -> Iterator[tuple[Any, int]]:
+def at_even_times(frames: Iterable[Any], rate: Fraction) -> Iterator[tuple[Any, int]]:
     """(frame, how often it is shown) at a constant rate, by the frames' own times: a pause repeats a frame, a burst leaves some out.
 
     A frame without a time, or one that does not grow, follows the one before.
