@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import pytest
 import torch
 from helpers.networks import write_tiny_preset
 from PIL import Image
+from typer.testing import CliRunner
 
+from discontrolface.cli.app import app
 from discontrolface.comfy.controls import AS_IT_IS, CONTROL_NODES
 from discontrolface.comfy.plan import Plan
 from discontrolface.common.errors import UserError
 from discontrolface.common.example import example_photo
+from discontrolface.common.video import clip_frames, clip_info, write_clip
 from discontrolface.face.controls import CONTROLS
 from discontrolface.face.heads.registry import find_head
 from discontrolface.face.parameters import FaceParameters
@@ -170,6 +174,56 @@ def test_animate_takes_a_batch(nodes: dict[str, Any], workflows: dict[str, Any])
         nodes["DisControlFaceRead"]().run(editor, frames, 0)
     with pytest.raises(UserError, match="face 7 is not there"):
         nodes["DisControlFaceRead"]().run(editor, photo, 7)
+
+
+def command_line(workflow: dict[str, Any], *arguments: object) -> None:
+    preset = workflow["1"]["inputs"]["preset"]
+    done = CliRunner().invoke(app, [*(str(argument) for argument in arguments), "--preset", preset, "-q"])
+    assert done.exit_code == 0, done.output
+
+
+def test_an_edit_is_the_command_lines(nodes: dict[str, Any], workflows: dict[str, Any], tmp_path: Path) -> None:
+    image, *_ = execute(workflows["smile_and_turn"], {**nodes, "LoadImage": LoadImage}, "5")
+    asked = ["--expression", "smile=0.8", "--yaw", "12", "--no-personal"]
+    command_line(workflows["smile_and_turn"], "edit", PHOTO, *asked, "-o", tmp_path / "edited.png")
+    with Image.open(tmp_path / "edited.png") as edited:
+        assert np.array_equal(np.asarray(edited), np.rint(image[0].numpy() * 255))
+
+
+def test_a_moving_photo_is_the_command_lines(nodes: dict[str, Any], workflows: dict[str, Any], tmp_path: Path) -> None:
+    """The whole workflow, with stand-ins for ComfyUI's own nodes that read clips."""
+    pytest.importorskip("av", reason="extra `video` is not installed")
+    with Image.open(PHOTO) as photo:
+        turns = [np.asarray(photo.convert("RGB").rotate(angle)) for angle in (0, 4, 8)]
+    write_clip(tmp_path / "clip.mp4", turns, Fraction(25), {})
+
+    class LoadVideo(LoadImage):
+        RETURN_TYPES = ("VIDEO",)
+
+        @classmethod
+        def INPUT_TYPES(cls) -> dict[str, Any]:
+            return {"required": {"file": ("STRING", {})}}
+
+        def run(self, file: str) -> tuple[Any]:  # type: ignore[override]
+            return (tmp_path / file,)
+
+    class GetVideoComponents(LoadImage):
+        RETURN_TYPES = ("IMAGE", "AUDIO", "FLOAT")
+
+        @classmethod
+        def INPUT_TYPES(cls) -> dict[str, Any]:
+            return {"required": {"video": ("VIDEO", {})}}
+
+        def run(self, video: Path) -> tuple[Any, ...]:  # type: ignore[override]
+            return torch.from_numpy(np.stack(list(clip_frames(video)))).float() / 255, None, float(clip_info(video).rate)
+
+    built_in = {"LoadImage": LoadImage, "LoadVideo": LoadVideo, "GetVideoComponents": GetVideoComponents}
+    (moved,) = execute(workflows["animate"], {**nodes, **built_in}, "6")
+    command_line(workflows["animate"], "animate", PHOTO, "--drive", tmp_path / "clip.mp4", "-o", tmp_path / "frames")
+    for k, frame in enumerate(moved):
+        with Image.open(tmp_path / "frames" / f"{k:06d}.png") as made:
+            assert np.abs(np.asarray(made) - np.rint(frame.numpy() * 255)).max() <= 1, "but for the rounding of another number of threads"
+    assert not torch.equal(moved[0], moved[2])
 
 
 def test_plans_do_not_change(face: FaceParameters) -> None:

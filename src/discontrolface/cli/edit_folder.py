@@ -41,6 +41,8 @@ def edit_folder(
     """Every photo below a folder into another folder, by the same relative names. One that cannot be edited is left out, and the report says why;
     a result that is there is kept, so that the same command goes on after a stop."""
     check(folder, output, options, engine, unused)
+    if engine == "ray":
+        folder, output = folder.resolve(), output.resolve()  # its processes may begin in another folder
     jobs = [FolderJob(photo, result_path(photo, folder, output), options) for photo in photos_below(folder, output)]
     if not jobs:
         raise UserError(f"no photos in {folder}; give a folder with pictures")
