@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from discontrolface.common.parallel import cores, single_thread
 from discontrolface.editing.animate import sampling_of_frames
 from discontrolface.editing.editor import Editor
 from discontrolface.evaluation.drawn_clip import draw_clip, measure_clip
@@ -29,15 +30,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--sheet", type=Path, default=None, help="a picture: clip, result and truth below one another")
     given = parser.parse_args()
+    single_thread()
     editor = Editor.load(given.preset, cache=None)
-    clip = draw_clip(given.frames, given.size)
+    clip = draw_clip(given.frames, given.size, workers=cores())
 
     def told(what: str, done: int, total: int) -> None:
         if done % 10 == 0 or done == total:
             print(f"{what}: {done} of {total}", file=sys.stderr)
 
     sampling = sampling_of_frames(editor.preset.sampling).with_choices({"start": given.start, "steps": given.steps})
-    figures, made = measure_clip(editor, clip, sampling, told)
+    figures, made = measure_clip(editor, clip, sampling, told, cores())
     print(json.dumps(figures.as_dict(), indent=1))
     if given.sheet is not None:
         chosen = range(0, given.frames, max(1, given.frames // 8))

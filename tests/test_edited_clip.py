@@ -1,4 +1,4 @@
-"""The rule between the frames of an edited clip: a change that flickers stands still, one that moves arrives, and outside the mask a frame is the clip's."""
+"""The rule between frames of an edited clip: a change that flickers stands still, one that moves arrives; outside the mask is the clip."""
 
 from collections.abc import Iterator
 from pathlib import Path

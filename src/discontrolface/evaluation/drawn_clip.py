@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from discontrolface.common.images import Photo
+from discontrolface.common.parallel import map_ordered
 from discontrolface.common.pixels import to_uint8
 from discontrolface.common.tensors import to_network
 from discontrolface.diffusion.settings import Sampling
@@ -77,19 +78,23 @@ def curves(frames: int) -> Curves:
     }
 
 
-def draw_clip(frames: int = 60, size: int = 256, performer: int = HELD_OUT + 11, follower: int = HELD_OUT + 3) -> DrawnClip:
-    """performer, follower: seeds of two people."""
-    known, acted, truth, walls = curves(frames), [], [], []
+def draw_clip(
+    frames: int = 60, size: int = 256, performer: int = HELD_OUT + 11, follower: int = HELD_OUT + 3, workers: int = 1
+) -> DrawnClip:
+    """performer, follower: seeds of two people. workers: frames at a time."""
+    known = curves(frames)
     acting, following = (make_scene(seed) for seed in (performer, follower))
     first, second = neutral(acting), neutral(following)
     performance = Performance(tuple(shown(first, known, k) for k in range(frames)), RATE)
     portrait = to_uint8(render_scene(following, second, size).image)
-    for face, true in zip(filled(performance.frames), driven(second, performance, Driving(smoothing=0.0)), strict=True):
-        acted.append(to_uint8(render_scene(acting, face, size).image))
-        drawn = render_scene(following, true, size)
-        truth.append(to_uint8(drawn.image))
-        walls.append(drawn.masks["background"] > 0.999)
-    return DrawnClip(known, acted, portrait, truth, np.logical_and.reduce(walls))
+
+    def drawn(job: tuple[FaceParameters, FaceParameters]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]:
+        true = render_scene(following, job[1], size)
+        return to_uint8(render_scene(acting, job[0], size).image), to_uint8(true.image), true.masks["background"] > 0.999
+
+    faces = zip(filled(performance.frames), driven(second, performance, Driving(smoothing=0.0)), strict=True)
+    acted, truth, walls = zip(*map_ordered(drawn, faces, workers), strict=True)
+    return DrawnClip(known, list(acted), portrait, list(truth), np.logical_and.reduce(walls))
 
 
 def neutral(scene: Scene) -> FaceParameters:
@@ -104,31 +109,39 @@ def shown(face: FaceParameters, known: Curves, k: int) -> FaceParameters:
 
 
 def measure_clip(
-    editor: Editor, clip: DrawnClip, sampling: Sampling | None = None, progress: Callable[[str, int, int], None] | None = None
+    editor: Editor,
+    clip: DrawnClip,
+    sampling: Sampling | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    workers: int = 1,
 ) -> tuple[ClipFigures, Frames]:
-    """The figures, and the frames that were made. sampling: None for that of `animate`. progress: told (what is done, how many, of)."""
+    """The figures, and the frames that were made. sampling: None for that of `animate`. progress: told (what is done, how many, of). workers: as
+    `animate` takes them."""
     count = len(clip.acted)
 
     def told(what: str) -> Callable[[int], None]:
         return lambda done: None if progress is None else progress(what, done, count)
 
-    read = read_performance(editor.reader, clip.acted, RATE, "clip", told("clip read"))
+    def performance(frames: Frames, what: str) -> Performance:
+        return read_performance(editor.reader, frames, RATE, what, told(f"{what} read"), workers)
+
+    read = performance(clip.acted, "clip")
     person = editor.read(Photo.of(clip.portrait, Path("portrait.png")))
     targets = list(driven(person.parameters, read, Driving()))
     moved = told("frames made")
     made = list(
         animate(editor, person, targets, sampling or sampling_of_frames(editor.preset.sampling), progress=lambda done, total: moved(done))
     )
-    warps = []
-    for target in targets:
+
+    def warped(target: FaceParameters) -> NDArray[np.uint8]:
         edit = prepare(person, target, editor.size, editor.networks.maps)
-        warps.append(composite(edit, to_network(edit.preview.image)).image)
-    again = read_performance(editor.reader, made, RATE, "result", told("result read"))
-    best = read_performance(editor.reader, clip.truth, RATE, "truth", told("truth read"))
+        return composite(edit, to_network(edit.preview.image)).image
+
+    warps = list(map_ordered(warped, targets, workers))
     figures = ClipFigures(
-        correlations(clip.curves, again),
+        correlations(clip.curves, performance(made, "result")),
         correlations(clip.curves, read),
-        correlations(clip.curves, best),
+        correlations(clip.curves, performance(clip.truth, "truth")),
         flicker(made, clip.wall),
         mean_psnr(made, clip.truth),
         mean_psnr(warps, clip.truth),
