@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.video import at_even_times, clip_frames, clip_info, is_clip, write_clip
+from discontrolface.common.video import at_even_times, check_length, clip_frames, clip_info, is_clip, write_clip
 
 av = pytest.importorskip("av", reason="extra `video` is not installed")
 RATE = Fraction(25)
@@ -136,6 +136,27 @@ def test_a_folder_of_frames_is_exact_and_marked_and_spares_other_files(tmp_path:
     with pytest.raises(UserError, match="no frame"):
         write_clip(tmp_path / "none", iter(()), RATE, {})
     assert not (tmp_path / "none").exists()
+
+
+def test_a_long_gif_is_refused_before_the_work(tmp_path: Path) -> None:
+    check_length(tmp_path / "a.mp4", 15_000)
+    check_length(tmp_path / "a.gif", 100)
+    with pytest.raises(UserError, match=r"a\.gif would have 15000 frames"):
+        check_length(tmp_path / "a.gif", 15_000)
+
+
+def test_ten_bits_and_a_single_frame(tmp_path: Path) -> None:
+    path = tmp_path / "ten.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        for packet in (
+            *stream.encode(av.VideoFrame.from_ndarray(picture(3), format="rgb24").reformat(format="yuv420p10le")),
+            *stream.encode(),
+        ):
+            container.mux(packet)
+    (frame,) = clip_frames(path)
+    assert np.abs(frame.astype(float) - picture(3)).mean() < 6
 
 
 def test_an_uneven_rate_keeps_its_times(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def animate(
     """
     with plain_errors():
         from discontrolface.common.parallel import cores, single_thread
-        from discontrolface.common.video import check_ending
+        from discontrolface.common.video import check_ending, check_length
         from discontrolface.editing.animate import animate as frames_of
         from discontrolface.editing.animate import kept_frames, sampling_of_frames
         from discontrolface.editing.performance import Driving, driven, save_performance
@@ -73,6 +73,7 @@ def animate(
         if save_parameters is not None:
             save_performance(performance, save_parameters, overwrite)
         targets = list(driven(person.parameters, performance, driving))
+        check_length(output, len(targets))
         editor = source.editor(folder, device, cache_dir, reader)
         if personalize:
             person = run_personalize(editor, person, 0, quiet)

@@ -35,7 +35,7 @@ def edit_clip(
 ) -> None:
     """Edit a clip. What is asked is added to every frame's own parameters; the sound is kept; stopped, the same command goes on."""
     from discontrolface.common.parallel import cores, single_thread
-    from discontrolface.common.video import clip_frames, clip_info
+    from discontrolface.common.video import check_length, clip_frames, clip_info
     from discontrolface.editing.animate import sampling_of_frames
     from discontrolface.editing.clip import edit_clip as frames_of
     from discontrolface.editing.kept import Kept
@@ -43,6 +43,8 @@ def edit_clip(
     check(clip, output, controls, source, overwrite, unused)
     values = controls.checked_values(amounts=True)
     info = clip_info(clip)
+    expected, without = round(float(info.rate) * (info.seconds or 0)) or 1, 0
+    check_length(output, expected)
     reader = source.reader(device)
     read = controls.others(reader)
     check_confidence({controls.named[part]: other for part, other in read.items()}.items(), strict=False)
@@ -54,7 +56,6 @@ def edit_clip(
         plan.update(f"{part} {other.to_json()}".encode())
     kept = Kept.named(output, plan.hexdigest())
     single_thread()  # every core has frames of its own
-    expected, without = round(float(info.rate) * (info.seconds or 0)) or 1, 0
 
     def change(face: FaceParameters) -> FaceParameters:
         from discontrolface.face.added import with_added

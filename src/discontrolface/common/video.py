@@ -40,6 +40,7 @@ MAX_PIXELS: Final = 9_000_000  # of a frame: 4096 x 2160
 CODECS: Final = {".mp4": ("libx264", "aac"), ".mov": ("libx264", "aac"), ".mkv": ("libx264", "aac"), ".webm": ("libvpx-vp9", "libopus")}
 ENDINGS: Final = (*CODECS, ".gif")
 FRAME_NAME: Final = re.compile(r"\d{6}\.png")  # in a folder of frames
+GIF_FRAMES: Final = 1500  # Pillow holds all frames of a GIF in memory
 FASTEST: Final = 240  # frames a second, whatever a header says
 QUALITY: Final = {"libx264": {"crf": "16", "preset": "medium"}, "libvpx-vp9": {"crf": "24", "b:v": "0", "row-mt": "1"}}
 
@@ -149,6 +150,12 @@ def check_ending(path: Path) -> None:
         raise UserError(f"{path} does not end in one of {', '.join(ENDINGS)}; give it one of these, or none for a folder of frames")
     if not path.suffix and path.exists() and not (path.is_dir() and all(FRAME_NAME.fullmatch(file.name) for file in path.iterdir())):
         raise UserError(f"{path} exists and is no folder of frames; choose another name for the folder")
+
+
+def check_length(path: Path, frames: int) -> None:
+    """UserError for a GIF of too many frames."""
+    if path.suffix.lower() == ".gif" and frames > GIF_FRAMES:
+        raise UserError(f"{path} would have {frames} frames, and a GIF may have {GIF_FRAMES}; write .mp4 or .webm, or cut the clip first")
 
 
 def write_clip(

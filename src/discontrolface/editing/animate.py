@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -82,9 +83,10 @@ def animate(
         if done < state.frames:  # a kept frame is damaged: the state before it is made again
             state = Steady()
     making = Making(editor.networks_of(person), person, targets, sampling, kept)
-    for number, frame in enumerate(making.frames(state, workers), state.frames):
-        if number >= done:
-            yield told(frame)
+    with closing(making.frames(state, workers)) as frames:
+        for number, frame in enumerate(frames, state.frames):
+            if number >= done:
+                yield told(frame)
 
 
 def warn_of_covered_mouth(person: Person, targets: Sequence[FaceParameters]) -> None:
@@ -109,7 +111,7 @@ class Making:
     sampling: Sampling
     kept: Kept | None
 
-    def frames(self, state: Steady, workers: int) -> Iterator[Frame]:
+    def frames(self, state: Steady, workers: int) -> Generator[Frame]:
         """The frames that follow a state of the rule, in order."""
         rule, firsts = Steadying(state), iter(range(state.frames, len(self.targets), BATCH))
         drawn: deque[Future[Drawn]] = deque()
