@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from discontrolface.common.errors import UserError
 
@@ -88,7 +88,8 @@ def run_on_ray(jobs: Sequence[AnyJob], processes: int, make: Callable[[AnyJob], 
         ray.init(num_cpus=None if os.environ.get("RAY_ADDRESS") else processes, include_dashboard=False, log_to_driver=False)
     task = ray.remote(num_cpus=1, max_retries=0)(alone)
     at_once = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    waiting, running = deque(jobs), {}
+    waiting = deque(jobs)
+    running: dict[Any, AnyJob] = {}  # by Ray's references
     while waiting or running:
         while waiting and len(running) < at_once:
             job = waiting.popleft()

@@ -129,12 +129,14 @@ def at_even_times(frames: Iterable[Any], rate: Fraction) -> Iterator[tuple[Any, 
 
     A frame without a time, or one that does not grow, follows the one before.
     """
-    held, place, start, before = None, 0, None, None
+    held, place = None, 0
+    start: float | None = None
+    before: float | None = None
     for frame in frames:
         time, following = frame.time, place + 1
         if time is not None and start is None:
             start = time - place / float(rate)
-        if time is not None and before is not None and before < time < start + MAX_SECONDS:
+        if time is not None and start is not None and before is not None and before < time < start + MAX_SECONDS:
             following = round((time - start) * float(rate))
         if held is not None and following > place:
             yield held, following - place

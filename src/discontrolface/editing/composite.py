@@ -169,7 +169,7 @@ def _blend_maps(
     band = (inside & ~absent & (distance <= max(FEATHER * work, 2))).astype(np.float32)
     squares = (change**2).sum(axis=-1, keepdims=True)
     near = gaussian(band[..., None] * np.concatenate([change, squares, np.ones_like(squares)], axis=-1), reach)
-    near = near / np.maximum(near[..., -1:], 1e-4)
+    near /= np.maximum(near[..., -1:], 1e-4).copy()
     mean, square = near[..., :channels], near[..., channels]
     # Only what the border agrees on is colour; where something moved across it, the changes there have both signs and cancel.
     agreement = (mean**2).sum(axis=-1) / (square + 1e-5)
