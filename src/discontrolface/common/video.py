@@ -140,7 +140,7 @@ def at_even_times(frames: Iterable[Any], rate: Fraction) -> Iterator[tuple[Any, 
             following = round((time - start) * float(rate))
         if held is not None and following > place:
             yield held, following - place
-        held, place = frame, following if held is not None else 0
+        held, place = frame, max(place, following) if held is not None else 0
         before = time
     if held is not None:
         yield held, 1
