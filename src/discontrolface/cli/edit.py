@@ -81,8 +81,8 @@ def edit(
         }
         if is_clip(photo):
             still = {"--personalize": personal.personalize or "", "--edit": faces.edit, "--edits": faces.edits, "--strict": strict}
-            still |= {"--engine": "" if engine == "local" else engine, "--processes": processes}
-            edit_clip(photo, output, controls, source, sampling, device, cache_dir, overwrite, quiet, single | still)
+            many = {"--engine": "" if engine == "local" else engine, "--processes": processes}
+            edit_clip(photo, output, controls, source, sampling, device, cache_dir, overwrite, quiet, single | still | many)
         elif photo.is_dir():
             edit_folder(photo, output, options, engine, cores() if processes is None else processes, quiet, single)
         else:
