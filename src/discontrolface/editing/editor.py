@@ -32,7 +32,7 @@ from discontrolface.common.snapshot_spec import SnapshotSpec
 from discontrolface.diffusion.sampling import Step
 from discontrolface.diffusion.settings import Sampling, SamplingChoices
 from discontrolface.editing.composited import Composite, save_edited
-from discontrolface.editing.group import FaceEdit, GroupResult
+from discontrolface.editing.group import MANY, FaceEdit, GroupResult
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalNetworks, PersonalWeights, weights_id
 from discontrolface.editing.personal_cache import PersonalCache
@@ -252,6 +252,8 @@ class Editor:
         for number, (person, target) in enumerate(zip(people, targets, strict=True)):
             told = None if callback is None else partial(callback, number)
             result = self.edit(person, target, told, sampling, **choices)
+            if len(people) > MANY:
+                person.sources.clear()
             edits.append(FaceEdit(person, target, result.composite, result.preview))
             record = record or result.record
             box, confidence = [round(v) for v in person.landmarks.box], result.record["confidence"]

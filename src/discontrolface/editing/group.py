@@ -28,6 +28,7 @@ from discontrolface.editing.composited import Composite, save_edited
 from discontrolface.editing.person import Person
 from discontrolface.face.parameters import FaceParameters
 
+MANY: Final = 16  # faces; where more are edited, what previews read of the photo is not kept for each
 TAU: Final = 0.06  # width of the border between two edits / size of a face
 
 
