@@ -35,7 +35,14 @@ SPACES: dict[str, dict[str, Any]] = {"pixels": open_diffae_config() | {"image_si
 def networks(space: str) -> tuple[Any, Any]:
     """Backbone and control network with new weights."""
     model: Any = make_backbone(SPACES[space])
-    control: Any = ExpFaceNet.from_backbone(model, snapshot_maps=MAPS, preview_gate="visibility", preview_correction=True, source_gate=True)
+    control: Any = ExpFaceNet.from_backbone(
+        model,
+        snapshot_maps=MAPS,
+        preview_gate="visibility",
+        preview_correction=True,
+        source_gate=True,
+        stem_shrink=2 if space == "latents" else 1,  # as `assets latent` makes it
+    )
     return tuple(net.to(memory_format=torch.channels_last).eval().requires_grad_(False) for net in (model, control))
 
 

@@ -101,7 +101,7 @@ def test_the_strided_stem_and_the_preview_in_latents() -> None:
         torch.testing.assert_close(reading.stem, control.unet.stem(h) + control.space_stem(latents))
         torch.testing.assert_close(reading.preview, latents)
     assert control.unet.stem.in_channels == 8
-    with pytest.raises(UserError, match="too often"):
+    with pytest.raises(UserError, match="too much for 4 pixels"):
         ExpFaceNet.from_backbone(model, stem_widths=(4, 4, 4))
     with pytest.raises(UserError, match="needs the snapshot map 'preview'"):
         ExpFaceNet.from_backbone(model, preview_in_space=True)

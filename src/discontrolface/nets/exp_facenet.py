@@ -68,6 +68,9 @@ class ExpFaceNet(Network):
     visibility. With "zero" the system still starts as the backbone, bit for bit. `preview_correction` adds a second output, zero at the start:
     what is to be added to the preview, so that a pixel can keep the photo's texture and still change its light. `source_gate` adds a gate of the
     same kind, zero at the start, for the source at its own place: what stands still (the background behind a head that turns) is copied too.
+
+    Beside a backbone that denoises latents: `stem_shrink` averages the snapshot first, `stem_widths` brings it to the grid by convolutions that halve
+    it, and `preview_in_space` also shows the preview (and the source, where it is among the maps) as the backbone's space holds them.
     """
 
     __call__: Callable[..., Control]
@@ -94,6 +97,7 @@ class ExpFaceNet(Network):
         space_channels: int = 3,  # of what the backbone denoises
         space_size: int | None = None,  # its height and width; None: image_size
         stem_widths: Sequence[int] = (),  # of convolutions that each halve the snapshot before the input layer; (): patches alone
+        stem_shrink: int = 1,  # the input layer sees the snapshot averaged over squares of so many pixels; gates and preview: as it is
         preview_in_space: bool = False,  # the input layer also sees the preview (and the source) in the backbone's space
     ) -> None:
         super().__init__()
@@ -124,10 +128,11 @@ class ExpFaceNet(Network):
         )
         self.space_stride = image_size // (space_size or image_size)  # pixels of the picture in one of the space, a side
         self.space_patch = patch // self.space_stride  # pixel shuffle from the grid to the space
-        self.snapshot_patch = patch // 2 ** len(stem_widths)  # pixel unshuffle before the first convolution on a snapshot
-        if self.snapshot_patch * 2 ** len(stem_widths) != patch:
+        halved = stem_shrink * 2 ** len(stem_widths)
+        self.stem_shrink, self.snapshot_patch = stem_shrink, patch // halved  # pixel unshuffle before the first convolution on a snapshot
+        if self.snapshot_patch * halved != patch:
             raise UserError(
-                f"stem_widths {tuple(stem_widths)} halve {len(stem_widths)} times: too often for {patch} pixels a side of the grid."
+                f"stem_shrink {stem_shrink} and stem_widths {tuple(stem_widths)}: too much for {patch} pixels a side of the grid."
             )
         if preview_in_space and "preview" not in self.spec:
             raise UserError("preview_in_space needs the snapshot map 'preview'; add it to snapshot_maps.")
@@ -165,6 +170,7 @@ class ExpFaceNet(Network):
         control_blocks: Sequence[int] | None = None,
         head: str = "open",
         stem_widths: Sequence[int] = (),
+        stem_shrink: int = 1,
         preview_in_space: bool = False,
     ) -> "ExpFaceNet":
         """A control network of the backbone's shape whose trunk starts as a copy of the backbone's, on the backbone's device and dtype."""
@@ -196,6 +202,7 @@ class ExpFaceNet(Network):
             space_channels=space.channels,
             space_size=space.size,
             stem_widths=tuple(stem_widths),
+            stem_shrink=stem_shrink,
             preview_in_space=preview_in_space,
         )
         for part in ("time_embed", "down", "middle", "up"):
@@ -206,7 +213,8 @@ class ExpFaceNet(Network):
     def read(self, snapshot: Tensor, backbone: Backbone) -> SnapshotReading:
         """The input layer on the snapshot (B,S,H,W), and its preview in the backbone's space. Both do not depend on the step: compute them once."""
         p = self.snapshot_patch
-        stem = self.unet.stem(self.snapshot_stem(F.pixel_unshuffle(snapshot, p) if p > 1 else snapshot))  # (B,C,G,G)
+        maps = F.avg_pool2d(snapshot, self.stem_shrink) if self.stem_shrink > 1 else snapshot
+        stem = self.unet.stem(self.snapshot_stem(F.pixel_unshuffle(maps, p) if p > 1 else maps))  # (B,C,G,G)
         mixed = () if self.preview_gate == "none" else ("preview", *(("source",) if self.config["source_gate"] else ()))
         held = {m: backbone.to_space(snapshot[:, self.spec.slice(m)]) for m in dict.fromkeys((*self.shown_in_space, *mixed))}  # (B,C,h,w)
         if self.shown_in_space:

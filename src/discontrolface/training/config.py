@@ -42,6 +42,7 @@ class TrainConfig:
     preview_correction: bool = False  # the same
     source_gate: bool = False  # the same
     stem_widths: tuple[int, ...] = ()  # the same
+    stem_shrink: int = 1  # the same
     preview_in_space: bool = False  # the same
     grad_clip: float = 1.0  # norm
     colour_jitter: float = 0.0  # standard deviation of a per-channel gain on the pictures (log scale)
@@ -81,7 +82,7 @@ class TrainConfig:
             if getattr(self, name) not in known:
                 raise UserError(f"{name} {getattr(self, name)!r} is not known; choose one of {', '.join(known)}")
         object.__setattr__(self, "snapshot_maps", check_maps(self.snapshot_maps))
-        for name in ("steps", "batch", "accumulate", "mask_patch", "pool", "pool_first"):
+        for name in ("steps", "batch", "accumulate", "mask_patch", "pool", "pool_first", "stem_shrink"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("ema", "mask_low", "mask_high", "mask_share", "first_share", "own_share"):

@@ -153,6 +153,7 @@ def new_control(model: Backbone, config: TrainConfig) -> ExpFaceNet:
         preview_correction=config.preview_correction,
         source_gate=config.source_gate,
         stem_widths=config.stem_widths,
+        stem_shrink=config.stem_shrink,
         preview_in_space=config.preview_in_space,
     )
 

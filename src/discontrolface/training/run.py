@@ -125,7 +125,8 @@ def describe(source: Source, config: TrainConfig) -> str:
         return f"pairs made from {source.path} meanwhile"
     left_out: dict[str, str] = getattr(source, "left_out", {})
     without = "".join(f"; {name} is left out: {why}" for name, why in left_out.items())
-    return f"{len(source)} {'pairs' if config.pairs == 'synthetic' else 'photos'}{without}"
+    what = "pictures" if config.stage == "autoencoder" else "pairs" if config.pairs == "synthetic" else "photos"
+    return f"{len(source)} {what}{without}"
 
 
 def silent(text: str) -> None:

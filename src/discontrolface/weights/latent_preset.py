@@ -102,7 +102,7 @@ def latent_backbone(model: DiffAE, autoencoder: Any, pictures: Sequence[Tensor])
 def latent_control(control: ExpFaceNet, backbone: LatentDiffAE, between: Translation) -> ExpFaceNet:
     """The control network beside it."""
     config: Any = control.config
-    if config.stem_widths or config.preview_in_space:
+    if config.stem_widths or config.stem_shrink > 1 or config.preview_in_space:
         raise UserError("the preset's control network is one on latents already; give one on pixels")
     latent = ExpFaceNet.from_backbone(
         backbone,
@@ -112,13 +112,9 @@ def latent_control(control: ExpFaceNet, backbone: LatentDiffAE, between: Transla
         preview_correction=config.preview_correction,
         source_gate=config.source_gate,
         control_blocks=config.control_blocks,
+        stem_shrink=backbone.image_size // config.image_size,
     )
     state = control.state_dict()
-    shrink = latent.patch // control.patch
-    weight = state["unet.stem.weight"]  # (W,S p^2,3,3)
-    fine = weight.unflatten(1, (-1, control.patch, control.patch))  # (W,S,p,p,3,3)
-    fine = fine.repeat_interleave(shrink, 2).repeat_interleave(shrink, 3) / shrink**2  # a patch of the mean of k x k pixels
-    state["unet.stem.weight"] = fine.flatten(1, 3)
     for name in LAST:
         if f"{name}.weight" not in state:
             continue
