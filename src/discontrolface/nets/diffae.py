@@ -52,18 +52,7 @@ class DiffAE(Network):
         self.encoder = SemanticEncoder(
             channels, grid, z_channels, encoder_channels, encoder_mult, encoder_res_blocks, attention_resolutions, num_heads
         )
-        shape = UNetShape(
-            grid=grid,
-            channels=model_channels,
-            mult=tuple(channel_mult),
-            res_blocks=num_res_blocks,
-            attention_resolutions=tuple(attention_resolutions),
-            heads=num_heads,
-            embed_channels=embed_channels,
-            z_channels=z_channels,
-            dropout=dropout,
-        )
-        self.unet = UNet(channels, channels, shape)
+        self.unet = UNet(channels, channels, UNetShape.of(self.config))
 
     def to_space(self, picture: Tensor) -> Tensor:
         """The picture itself: Diff-AE denoises pixels."""

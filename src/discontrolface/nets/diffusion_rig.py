@@ -62,18 +62,7 @@ class DiffusionRig(Network):
         if image_size % smallest:
             raise UserError(f"image_size {image_size} cannot be halved often enough: choose a multiple of {smallest} or fewer levels.")
         self.encoder = ResNet(encoder, z_channels, encoder_width)
-        shape = UNetShape(
-            grid=image_size // patch,
-            channels=model_channels,
-            mult=tuple(channel_mult),
-            res_blocks=num_res_blocks,
-            attention_resolutions=tuple(attention_resolutions),
-            heads=num_heads,
-            embed_channels=embed_channels,
-            z_channels=z_channels,
-            dropout=dropout,
-        )
-        self.unet = UNet((3 + BUFFERS) * patch**2, (6 if learned_variance else 3) * patch**2, shape, z_shift=True)
+        self.unet = UNet((3 + BUFFERS) * patch**2, (6 if learned_variance else 3) * patch**2, UNetShape.of(self.config), z_shift=True)
 
     @classmethod
     def sized_as(cls, network: Mapping[str, Any], head: str) -> "DiffusionRig":

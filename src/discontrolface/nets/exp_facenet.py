@@ -115,17 +115,6 @@ class ExpFaceNet(Network):
         for name in (*needed, *(("source",) if source_gate else ())):
             if name not in self.spec:
                 raise UserError(f"preview_gate {preview_gate!r} or source_gate needs the snapshot map {name!r}; add it to snapshot_maps.")
-        shape = UNetShape(
-            grid=image_size // patch,
-            channels=model_channels,
-            mult=tuple(channel_mult),
-            res_blocks=num_res_blocks,
-            attention_resolutions=tuple(attention_resolutions),
-            heads=num_heads,
-            embed_channels=embed_channels,
-            z_channels=z_channels,
-            dropout=dropout,
-        )
         self.space_stride = image_size // (space_size or image_size)  # pixels of the picture in one of the space, a side
         self.space_patch = patch // self.space_stride  # pixel shuffle from the grid to the space
         halved = stem_shrink * 2 ** len(stem_widths)
@@ -138,7 +127,7 @@ class ExpFaceNet(Network):
             raise UserError("preview_in_space needs the snapshot map 'preview'; add it to snapshot_maps.")
         widths = (snapshot_channels * self.snapshot_patch**2, *stem_widths)
         self.snapshot_stem = nn.Sequential(*(m for a, b in pairwise(widths) for m in (nn.Conv2d(a, b, 3, 2, 1), nn.SiLU())))
-        self.unet = UNet(widths[-1], None, shape)
+        self.unet = UNet(widths[-1], None, UNetShape.of(self.config))
         zeroed(self.unet.stem)  # so that the copied layers start on the features they know
         self.shown_in_space = tuple(m for m in ("preview", "source") if preview_in_space and m in self.spec)
         if preview_in_space:

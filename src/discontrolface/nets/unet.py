@@ -1,7 +1,8 @@
 """The conditional U-Net that the backbone and Exp-FaceNet share (official `BeatGANsUNetModel`, two conditions)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,21 @@ class UNetShape:
     embed_channels: int  # width of the time embedding
     z_channels: int  # width of z_sem
     dropout: float  # inside the ResBlocks
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "UNetShape":
+        """Of the constructor arguments of a network, which all networks with such a U-Net name alike."""
+        return cls(
+            grid=config["image_size"] // config["patch"],
+            channels=config["model_channels"],
+            mult=tuple(config["channel_mult"]),
+            res_blocks=config["num_res_blocks"],
+            attention_resolutions=tuple(config["attention_resolutions"]),
+            heads=config["num_heads"],
+            embed_channels=config["embed_channels"],
+            z_channels=config["z_channels"],
+            dropout=config["dropout"],
+        )
 
 
 class UNet(nn.Module):
