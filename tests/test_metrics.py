@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter
 
 from discontrolface.common.errors import UserError
 from discontrolface.evaluation import rereading, set_distances
 from discontrolface.evaluation.arcface import PLACES, ArcFace
 from discontrolface.evaluation.inception import Inception
 from discontrolface.evaluation.lpips import Lpips, alexnet
-from discontrolface.evaluation.metrics import truth_estimates
+from discontrolface.evaluation.metrics import reached, truth_estimates
 from discontrolface.evaluation.similarity import MS_SSIM_WEIGHTS, ms_ssim, psnr, ssim
 from discontrolface.evaluation.weights_file import read_state
+from discontrolface.face.crop import cut_square
+from discontrolface.geometry.affine import apply_affine
 from discontrolface.geometry.rotations import head_rotation
 from discontrolface.geometry.similarity import Similarity
 
@@ -375,3 +378,27 @@ def test_what_an_edit_asks_of_a_photo_is_the_change_of_its_parameters() -> None:
     assert unmade["head"] == pytest.approx(10, abs=0.5)
     assert made["head"] < 1.5
     assert made["landmarks"] < unmade["landmarks"] / 4
+
+
+def test_the_crop_reads_no_further_than_the_margin_says() -> None:
+    """A photo changed within a mask, as much as can be, cropped at any angle and scale: nothing differs beyond what `reached` gives."""
+    rng = np.random.default_rng(0)
+    size, differing = 32, 0
+    for _ in range(60):
+        side, fine, angle = int(rng.integers(100, 400)), int(rng.choice([64, 128, 256])), rng.uniform(-np.pi, np.pi)
+        scale = size / (side * rng.uniform(0.5, 1.1))
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = np.c_[turn, size / 2 - turn.sum(1) * side / 2]
+        noise = gaussian_filter(rng.normal(size=(fine, fine)), fine / 8)
+        mask = noise > np.quantile(noise, 0.8)
+        photo = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        column, row = np.meshgrid(np.arange(side) + 0.5, np.arange(side) + 0.5)
+        where = np.floor(apply_affine(matrix * fine / size, np.stack([column, row], -1))).astype(int)
+        inside = ((where >= 0) & (where < fine)).all(-1)
+        inside[inside] = mask[where[inside][:, 1], where[inside][:, 0]]
+        edited = np.where(inside[..., None], np.where(photo < 128, 255, 0), photo).astype(np.uint8)
+        before, after = (cut_square(picture, matrix, size) for picture in (photo, edited))
+        different = (before.image != after.image).any(-1) & ~before.beyond
+        assert not (different & ~reached(mask, size)).any()
+        differing += int(different.sum())
+    assert differing > 60 * 100

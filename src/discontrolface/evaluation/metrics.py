@@ -34,7 +34,7 @@ Face = tuple[NDArray[np.uint8], "Landmarks"]  # a picture and the landmarks in i
 HIDDEN_BELOW = 0.5  # visibility: what the photo did not show
 HIDDEN_SHARE = 0.001  # of the crop; a smaller disoccluded part is not measured
 BEST_PSNR = 100.0  # dB, for equal pictures
-MARGIN = 2  # pixels around the mask that the crop's resampling may touch
+MARGIN = 3  # pixels to all sides, corners too, from which the crop's resampling reads (measured on crops at any angle; 2 are not enough)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def truth_estimates(picture: Array, truth: Array, visibility: Array, mask: Array
 def reached(where: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     """(size, size): pixels of the crop that a region (S, S) of the fine crop can reach through resampling."""
     share = resize_planes(where[..., None].astype(np.float32), size, Image.Resampling.BOX)[..., 0]
-    return np.asarray(binary_dilation(share > 0, iterations=MARGIN))
+    return np.asarray(binary_dilation(share > 0, np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), bool)))
 
 
 def still_region(trial: Trial) -> NDArray[np.bool_]:
@@ -124,8 +124,12 @@ def still_error(picture: NDArray[np.uint8], trial: Trial) -> float | None:
 
 
 def outside_difference(picture: NDArray[np.uint8], trial: Trial) -> int:
-    """Pixels of the crop outside the edit's mask that differ from the photo. 0 is what `Editor.edit` promises."""
-    may_change = reached(trial.edit.fine.mask > 0, trial.edit.size)
+    """Pixels of the crop outside the edit's mask that differ from the photo. 0 is what `Editor.edit` promises.
+
+    What lies beyond the photo's border is none of its pixels: it mirrors the photo and takes its median colour, so it changes with the edit.
+    """
+    crop = trial.edit.person.crop.resize(trial.edit.size)
+    may_change = reached(trial.edit.fine.mask > 0, trial.edit.size) | crop.beyond
     return int((picture != trial.source).any(-1)[~may_change].sum())
 
 
