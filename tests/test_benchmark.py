@@ -8,8 +8,10 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from discontrolface.bench import benchmark as bench
+from discontrolface.bench import peer_stages
 from discontrolface.bench.benchmark import Benchmark, Measured, Plan, from_json, measure, run_benchmark, to_json
 from discontrolface.bench.crowd_stages import SIZES, write_crowd
 from discontrolface.bench.groups import GROUPS, USUAL, group_names
@@ -36,8 +39,10 @@ from discontrolface.common.snapshot_spec import OPEN_MAPS
 from discontrolface.common.usage import peak_growth, process_peak
 from discontrolface.editing.reading import Reader
 from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.diffusion_rig import DiffusionRig
 from discontrolface.nets.exp_facenet import ExpFaceNet
-from discontrolface.nets.presets import debug_config, ffhq256_config
+from discontrolface.nets.gif import GIF
+from discontrolface.nets.presets import debug_config, diffusionrig_debug_config, ffhq256_config
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.cost import count
 
@@ -58,6 +63,24 @@ def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = {"name": "debug", "head": "open", "start": "draft", "strength": 0.5, "steps": 2, "one_shot": {"mask_patch": 4, "warps": 32}}
     (folder / "preset.json").write_text(json.dumps(values))
     return folder
+
+
+# ---- peers
+
+
+def test_stages_of_the_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture and an iteration of the fit of each, here of small networks."""
+    rig = {name: value for name, value in diffusionrig_debug_config().items() if name != "_class_name"}
+    small = {"SIZE": 32, "STEP": 3, "RAYS": {4: (8, 8, 8, 8)}, "EFFORT": Effort(0, 1, 1)}
+    small |= {"GIF": partial(GIF, 6, 8, (8, 8, 8, 8), 2), "DiffusionRig": partial(DiffusionRig, **rig)}
+    for name, value in small.items():
+        monkeypatch.setattr(peer_stages, name, value)
+    work: Any = SimpleNamespace(device="cpu")
+    measured = [measure(stage, Effort(0, 5, 5)) for stage in GROUPS["peers"](work)]
+    assert [m.stage.split(":")[0] for m in measured] == ["GIF", "GIF", "HeadNeRF", "HeadNeRF", "DiffusionRig"]
+    assert all(len(m.times) == 1 and m.operations for m in measured)
+    assert measured[1].operations > measured[0].operations, "forward and backward, and the mean style"
+    assert measured[3].operations > 3 * measured[2].operations, "forward, again for its gradients, and backward"
 
 
 # ---- operations
@@ -259,7 +282,7 @@ def test_a_batch_of_edits_beside_single_ones() -> None:
 
 def test_groups_by_name(preset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert group_names(None) == USUAL
-    assert set(GROUPS) - set(USUAL) == {"full-size", "huge-photo", "crowd"}, "which need 4 and 2 GB, and minutes"
+    assert set(GROUPS) - set(USUAL) == {"full-size", "huge-photo", "crowd", "peers"}, "which need 4 and 2 GB, and minutes"
     assert group_names("cold, read,cold") == ("cold", "read")
 
     def fails(w: object) -> None:

@@ -15,11 +15,12 @@ from discontrolface.bench.network_stages import (
     preset_network_stages,
 )
 from discontrolface.bench.other_stages import cold_stages, head_stages, synthetic_stages
+from discontrolface.bench.peer_stages import peer_stages
 from discontrolface.bench.photo_stages import pasting_stages, preview_stages, reading_stages, render_stages
 from discontrolface.bench.stage import Stage, Workload
 from discontrolface.common.errors import UserError
 
-FULL_SIZE, HUGE, CROWD = "full-size", "huge-photo", "crowd"
+FULL_SIZE, HUGE, CROWD, PEERS = "full-size", "huge-photo", "crowd", "peers"
 
 GROUPS: dict[str, Callable[[Workload], Iterator[Stage]]] = {
     "load": loading_stages,
@@ -36,9 +37,10 @@ GROUPS: dict[str, Callable[[Workload], Iterator[Stage]]] = {
     "cold": cold_stages,
     HUGE: huge_stages,
     CROWD: crowd_stages,
+    PEERS: peer_stages,
     FULL_SIZE: full_size_stages,
 }
-USUAL = tuple(name for name in GROUPS if name not in (FULL_SIZE, HUGE, CROWD))  # gigabytes of memory, or minutes
+USUAL = tuple(name for name in GROUPS if name not in (FULL_SIZE, HUGE, CROWD, PEERS))  # gigabytes of memory, or minutes
 
 
 def group_names(text: str | None) -> tuple[str, ...]:
