@@ -28,6 +28,7 @@ from discontrolface.bench.huge_stages import write_huge
 from discontrolface.bench.machine import Effort, check_device, count_operations, peak_speed, times_ms
 from discontrolface.bench.network_stages import network_stages
 from discontrolface.bench.other_stages import run_command
+from discontrolface.bench.peer_stages import dome
 from discontrolface.bench.report import benchmark_report, memory_verdict, time_verdict
 from discontrolface.bench.stage import NotMeasured, Stage
 from discontrolface.bench.vs_official import in_turn
@@ -71,16 +72,16 @@ def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_stages_of_the_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture and an iteration of the fit of each, here of small networks."""
     rig = {name: value for name, value in diffusionrig_debug_config().items() if name != "_class_name"}
-    small = {"SIZE": 32, "STEP": 3, "RAYS": {4: (8, 8, 8, 8)}, "EFFORT": Effort(0, 1, 1)}
+    small = {"SIZE": 32, "STEP": 3, "RAYS": {4: (8, 8, 8, 8)}, "dome": partial(dome, 12, 15), "EFFORT": Effort(0, 1, 1)}
     small |= {"GIF": partial(GIF, 6, 8, (8, 8, 8, 8), 2), "DiffusionRig": partial(DiffusionRig, **rig)}
     for name, value in small.items():
         monkeypatch.setattr(peer_stages, name, value)
     work: Any = SimpleNamespace(device="cpu")
     measured = [measure(stage, Effort(0, 5, 5)) for stage in GROUPS["peers"](work)]
-    assert [m.stage.split(":")[0] for m in measured] == ["GIF", "GIF", "HeadNeRF", "HeadNeRF", "DiffusionRig"]
+    assert [m.stage.split(":")[0] for m in measured] == ["GIF", "GIF", "HeadNeRF", "HeadNeRF", "HeadNeRF", "DiffusionRig"]
     assert all(len(m.times) == 1 and m.operations for m in measured)
     assert measured[1].operations > measured[0].operations, "forward and backward, and the mean style"
-    assert measured[3].operations > 3 * measured[2].operations, "forward, again for its gradients, and backward"
+    assert measured[4].operations > 3 * measured[3].operations, "forward, again for its gradients, and backward"
 
 
 # ---- operations

@@ -1,7 +1,7 @@
 """The second step of HeadNeRF's fitting: offsets of its codes and of the camera, from the photo.
 
-As the official code (FittingSingleImage.py, Utils/HeadNeRFLossUtils.py): Adam, the same rates, decay, weights and number of iterations. Left out is
-the distance of VGG features, whose weights are others'; squared errors alone make softer pictures.
+As the official code (FittingSingleImage.py, Utils/HeadNeRFLossUtils.py): Adam, the same terms, rates, decay, weights and number of iterations. The
+distance of VGG-16's features needs its file, which the user brings; without it that term is left out, and pictures are softer.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from discontrolface.baselines.headnerf_landmarks import LandmarkFit, euler
-from discontrolface.nets.headnerf import LIGHT, NEUTRAL_LIGHT, HeadImages, HeadNeRF
+from discontrolface.baselines.headnerf_face import FaceFit, euler
+from discontrolface.nets.headnerf import HeadImages, HeadNeRF
 from discontrolface.nets.headnerf_rays import pixel_grid
+from discontrolface.nets.vgg16 import Vgg16
 
 ITERATIONS: Final = 300
 SHAPE_RATE, APPEARANCE_RATE, CAMERA_RATE = 0.015, 0.01, 0.001
@@ -31,10 +32,10 @@ WHITE: Final = 1.0  # the background
 
 @dataclass(frozen=True)
 class HeadFit:
-    """A photo's head: what the landmarks said, and what the photo adds to it. identity (1,100), expression (1,79), appearance (1,127), angles (1,3)
+    """A photo's head: what the face model said, and what HeadNeRF adds to it. identity (1,100), expression (1,79), appearance (1,127), angles (1,3)
     and shift (1,3) of the camera."""
 
-    start: LandmarkFit
+    start: FaceFit
     identity: Tensor
     expression: Tensor
     appearance: Tensor
@@ -42,7 +43,7 @@ class HeadFit:
     shift: Tensor
 
     @classmethod
-    def of(cls, network: HeadNeRF, start: LandmarkFit) -> HeadFit:
+    def of(cls, network: HeadNeRF, start: FaceFit) -> HeadFit:
         """Before the photo was looked at."""
         texture_and_light = int(network.config["appearance_channels"])
         return cls(
@@ -54,16 +55,13 @@ class HeadFit:
             torch.zeros(1, 3),
         )
 
-    def images(self, network: HeadNeRF, seen: LandmarkFit | None = None, light: Tensor | None = None) -> HeadImages:
+    def images(self, network: HeadNeRF, seen: FaceFit | None = None, light: Tensor | None = None) -> HeadImages:
         """The head as the photo shows it, or with another expression and before another camera (`seen`, a fit with the same identity), or with
         something added to its light (1,27)."""
         device = network.renderer.background.device
         posed = self.start if seen is None else seen
         shape = torch.cat([self.start.identity + self.identity, posed.expression + self.expression], 1)
-        base = torch.zeros_like(self.appearance)
-        base[:, -LIGHT : -LIGHT + 3] = NEUTRAL_LIGHT
-        if light is not None:
-            base[:, -LIGHT:] += light
+        base = torch.cat([self.start.texture, self.start.light if light is None else self.start.light + light], 1)
         rotation, place, inverse = posed.camera(network.grid)
         turn = euler(self.angles)
         return network(
@@ -77,7 +75,7 @@ class HeadFit:
 
 
 def fitting_loss(images: HeadImages, photo: Tensor, head: Tensor) -> Tensor:
-    """The official image losses, without VGG: the head as in the photo, white around it, a white background. photo: (1,3,S,S) in [0, 1], head:
+    """The official losses of pixels: the head as in the photo, white around it, a white background. photo: (1,3,S,S) in [0, 1], head:
     (1,1,S,S) bool."""
     picture, outside = images.merge_img, ~head
     of_head = ((picture - photo).square() * head).sum() / (3 * head.sum()).clamp(min=1)
@@ -86,16 +84,28 @@ def fitting_loss(images: HeadImages, photo: Tensor, head: Tensor) -> Tensor:
 
 
 @torch.enable_grad()
-def fit_photo(network: HeadNeRF, start: LandmarkFit, photo: Tensor, head: Tensor, iterations: int = ITERATIONS) -> HeadFit:
-    """photo: (1,3,S,S) in [0, 1], S the network's; head: (1,1,S,S) bool, True on the head with its hair."""
+def fit_photo(
+    network: HeadNeRF,
+    start: FaceFit,
+    photo: Tensor,  # (1,3,S,S) in [0, 1], S the network's
+    head: Tensor,  # (1,1,S,S) bool, True on the head with its hair
+    iterations: int = ITERATIONS,
+    vgg: Vgg16 | None = None,  # None: no distance of features
+) -> HeadFit:
+    """The offsets of a photo."""
     begun = HeadFit.of(network, start)
     free = {name: getattr(begun, name).clone().requires_grad_() for name in SMALL}
     fit = HeadFit(start, **free)
     rates = {"appearance": APPEARANCE_RATE, "angles": CAMERA_RATE, "shift": CAMERA_RATE}
     optimizer = torch.optim.Adam([{"params": [value], "lr": rates.get(name, SHAPE_RATE)} for name, value in free.items()])
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: DECAY ** (step / max(iterations, 1)))
+    with torch.no_grad():
+        features = None if vgg is None else vgg(torch.where(head, photo, WHITE))
     for _ in range(iterations):
-        loss = fitting_loss(fit.images(network), photo, head)
+        images = fit.images(network)
+        loss = fitting_loss(images, photo, head)
+        if vgg is not None and features is not None:
+            loss = loss + vgg.distance(images.merge_img, features)
         for name, weight in SMALL.items():
             loss = loss + weight * free[name].square().mean()
         for value, gradient in zip(free.values(), torch.autograd.grad(loss, list(free.values())), strict=True):

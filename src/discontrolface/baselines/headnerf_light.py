@@ -33,3 +33,11 @@ def to_headnerf_light(light: NDArray[np.floating]) -> Tensor:
     """(9,3) of face parameters -> (1,27), the end of HeadNeRF's appearance code."""
     rows = [light[ours] * (SH_CONSTANTS[ours] / factor) for ours, factor in OFFICIAL]
     return torch.from_numpy(np.stack(rows).reshape(1, -1).astype(np.float32))
+
+
+def from_headnerf_light(code: Tensor) -> Tensor:
+    """The inverse: (1,27) of HeadNeRF -> light (1,9,3) as face parameters have it."""
+    rows: dict[int, Tensor] = {}
+    for row, (ours, factor) in zip(code.unflatten(1, (9, 3)).unbind(1), OFFICIAL, strict=True):
+        rows[ours] = row * (factor / SH_CONSTANTS[ours])
+    return torch.stack([rows[number] for number in range(9)], 1)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import torch
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.baselines.fitted import Fitted
+from discontrolface.baselines.headnerf_face import ALL_STEPS, CAMERA_STEPS, SIZE, fit_face, fit_landmarks
 from discontrolface.baselines.headnerf_fit import ITERATIONS, HeadFit, fit_photo
-from discontrolface.baselines.headnerf_landmarks import SIZE, fit_landmarks
 from discontrolface.baselines.headnerf_light import to_headnerf_light
 from discontrolface.baselines.peer_weights import load_peer, stored
 from discontrolface.editing.method import Method, MethodContext, finished
@@ -25,16 +25,21 @@ from discontrolface.face.landmark_sets import IBUG_68
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.nets.headnerf import HeadNeRF
 from discontrolface.nets.nl3dmm import NL3DMM
-from discontrolface.weights.asset_table import PEER_ASSETS
+from discontrolface.nets.vgg16 import Vgg16
+from discontrolface.weights.asset_table import PEER_ASSETS, PeerAsset
+from discontrolface.weights.assets import list_assets
 from discontrolface.weights.headnerf import import_headnerf
 from discontrolface.weights.nl3dmm import import_nl3dmm
+from discontrolface.weights.vgg16 import import_vgg16
 
-FACE_MODEL: Final = "nl3dmm"  # the key of its asset
+FACE_MODEL, PERCEPTUAL = "nl3dmm", "vgg16"  # keys of assets
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class HeadNerfMethod:
-    """Makes a batch of edits. iterations: of the fit to a photo that was not seen before.
+    """Makes a batch of edits. iterations, face_steps: of the two steps of the fit to a photo that was not seen before. vgg: None: without the
+    perceptual loss.
 
     Its pictures have a white background, as the official ones; what an edit leaves of the photo is around them as with every method.
     """
@@ -43,6 +48,8 @@ class HeadNerfMethod:
     face: NL3DMM
     iterations: int
     device: str = "cpu"
+    vgg: Vgg16 | None = None
+    face_steps: tuple[int, int] = (CAMERA_STEPS, ALL_STEPS)
     fits: Fitted[HeadFit] = field(default_factory=Fitted)
 
     def __call__(self, edits: Sequence[PreparedEdit]) -> list[NDArray[np.uint8]]:
@@ -62,9 +69,12 @@ class HeadNerfMethod:
 
         def run() -> HeadFit:
             size = self.network.image_size
-            start = fit_landmarks(self.face, landmarks(edit.person, edit.person.parameters))
+            start = fit_face(
+                self.face, landmarks(edit.person, edit.person.parameters), _resized((edit.crop + 1) / 2, SIZE), self.face_steps
+            )
             photo, head = _resized((edit.crop + 1) / 2, size), head_mask(edit.person, size)
-            return fit_photo(self.network, start, torch.where(head, photo, 1.0).to(self.device), head.to(self.device), self.iterations)
+            photo, head = torch.where(head, photo, 1.0).to(self.device), head.to(self.device)
+            return fit_photo(self.network, start, photo, head, self.iterations, self.vgg)
 
         return self.fits.of(edit.person, run)
 
@@ -92,19 +102,33 @@ def _resized(pictures: Tensor, size: int) -> Tensor:
 
 
 def headnerf_method(context: MethodContext) -> Method:
-    """HeadNeRF with its official weights; its face model lies beside them, or among the imported assets. UserError if either is missing."""
+    """HeadNeRF with its official weights; its face model and VGG-16 lie beside them, or among the imported assets.
+
+    UserError without weights or face model; without VGG-16 it goes on and says so.
+    """
     path, device = context.weights["headnerf"], context.editor.device
-    asset = next(asset for asset in PEER_ASSETS if asset.key == FACE_MODEL)
-    beside = [
-        path.parent / asset.filename,
-        path.parent / "nl3dmm_net_dict.pth",
-        path.parent.parent / "ConfigModels" / "nl3dmm_net_dict.pth",
-    ]
-    place = next((p for p in beside if p.exists()), None) or stored(asset)
+    face, perceptual = (next(asset for asset in PEER_ASSETS if asset.key == key) for key in (FACE_MODEL, PERCEPTUAL))
+    model = _beside(path, face, "nl3dmm_net_dict.pth", "../ConfigModels/nl3dmm_net_dict.pth") or stored(face)
+    features = _beside(path, perceptual, perceptual.official)
+    if features is None and list_assets(None, (perceptual,))[0].state == "ok":
+        features = stored(perceptual)
+    if features is None:
+        _log.warning(
+            "HeadNeRF is fitted without its perceptual loss, so its pictures are softer than the official ones: get %s from %s, then "
+            "`discontrolface assets import FILE`",
+            perceptual.official,
+            perceptual.source,
+        )
     network = load_peer(path, HeadNeRF, import_headnerf, device)
-    return HeadNerfMethod(network, load_face(place), ITERATIONS, device)
+    vgg = None if features is None else load_peer(features, Vgg16, import_vgg16, device)
+    return HeadNerfMethod(network, load_face(model), ITERATIONS, device, vgg)
+
+
+def _beside(path: Path, asset: PeerAsset, *names: str) -> Path | None:
+    """An asset, or its official file, beside the network's."""
+    return next((place for name in (asset.filename, *names) if (place := path.parent / name).exists()), None)
 
 
 def load_face(path: Path) -> NL3DMM:
-    """The face model of a file or of a folder; on the CPU, where 68 landmarks are quickest."""
+    """The face model of a file or of a folder; on the CPU, where its pictures are drawn."""
     return load_peer(path, NL3DMM, import_nl3dmm)

@@ -27,7 +27,7 @@ def benchmark(
     stages: Annotated[
         str | None,
         typer.Option(
-            help="Only these groups of stages, with commas: see docs/benchmark.md. [default: all but huge-photo, crowd and full-size]"
+            help="Only these groups of stages, with commas: see docs/benchmark.md. [default: all but huge-photo, crowd, peers and full-size]"
         ),
     ] = None,
     full_size: Annotated[

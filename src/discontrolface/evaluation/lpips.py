@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from discontrolface.common.errors import UserError
 from discontrolface.evaluation.weights_file import fill, read_state
+from discontrolface.nets.vgg16 import vgg16
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of pictures in [-1, 1]
 
@@ -27,19 +28,6 @@ def alexnet() -> tuple[nn.Sequential, tuple[int, ...]]:
     for inputs, outputs in ((192, 384), (384, 256), (256, 256)):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
     return nn.Sequential(*layers), (1, 4, 7, 9, 11)
-
-
-def vgg16() -> tuple[nn.Sequential, tuple[int, ...]]:
-    """The convolutions of VGG-16 and after which of them features are taken (the last ReLU of each size)."""
-    layers: list[nn.Module] = []
-    taken, width = [], 3
-    for outputs, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
-        layers += [nn.MaxPool2d(2, 2)] if layers else []
-        for _ in range(count):
-            layers += [nn.Conv2d(width, outputs, 3, padding=1), nn.ReLU()]
-            width = outputs
-        taken.append(len(layers) - 1)
-    return nn.Sequential(*layers), tuple(taken)
 
 
 BACKBONES = {"AlexNet": (alexnet, 11, (64, 192, 384, 256, 256)), "VGG-16": (vgg16, 3, (64, 128, 256, 512, 512))}  # first kernel, widths
