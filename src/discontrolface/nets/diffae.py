@@ -52,7 +52,7 @@ class DiffAE(Network):
         self.encoder = SemanticEncoder(
             channels, grid, z_channels, encoder_channels, encoder_mult, encoder_res_blocks, attention_resolutions, num_heads
         )
-        self.unet = UNet(channels, channels, UNetShape.of(self.config))
+        self.unet = UNet(channels, channels, UNetShape.of(self.config, grid))
 
     def to_space(self, picture: Tensor) -> Tensor:
         """The picture itself: Diff-AE denoises pixels."""

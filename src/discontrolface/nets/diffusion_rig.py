@@ -62,7 +62,12 @@ class DiffusionRig(Network):
         if image_size % smallest:
             raise UserError(f"image_size {image_size} cannot be halved often enough: choose a multiple of {smallest} or fewer levels.")
         self.encoder = ResNet(encoder, z_channels, encoder_width)
-        self.unet = UNet((3 + BUFFERS) * patch**2, (6 if learned_variance else 3) * patch**2, UNetShape.of(self.config), z_shift=True)
+        self.unet = UNet(
+            (3 + BUFFERS) * patch**2,
+            (6 if learned_variance else 3) * patch**2,
+            UNetShape.of(self.config, image_size // patch),
+            z_shift=True,
+        )
 
     @classmethod
     def sized_as(cls, network: Mapping[str, Any], head: str) -> "DiffusionRig":

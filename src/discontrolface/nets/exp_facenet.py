@@ -127,7 +127,7 @@ class ExpFaceNet(Network):
             raise UserError("preview_in_space needs the snapshot map 'preview'; add it to snapshot_maps.")
         widths = (snapshot_channels * self.snapshot_patch**2, *stem_widths)
         self.snapshot_stem = nn.Sequential(*(m for a, b in pairwise(widths) for m in (nn.Conv2d(a, b, 3, 2, 1), nn.SiLU())))
-        self.unet = UNet(widths[-1], None, UNetShape.of(self.config))
+        self.unet = UNet(widths[-1], None, UNetShape.of(self.config, image_size // patch))
         zeroed(self.unet.stem)  # so that the copied layers start on the features they know
         self.shown_in_space = tuple(m for m in ("preview", "source") if preview_in_space and m in self.spec)
         if preview_in_space:

@@ -79,18 +79,7 @@ class LatentDiffAE(Network):
             attention_resolutions,
             num_heads,
         )
-        shape = UNetShape(
-            grid=side // patch,
-            channels=model_channels,
-            mult=tuple(channel_mult),
-            res_blocks=num_res_blocks,
-            attention_resolutions=tuple(attention_resolutions),
-            heads=num_heads,
-            embed_channels=embed_channels,
-            z_channels=z_channels,
-            dropout=dropout,
-        )
-        self.unet = UNet(channels * patch**2, channels * patch**2, shape)
+        self.unet = UNet(channels * patch**2, channels * patch**2, UNetShape.of(self.config, side // patch))
         self.register_buffer("latent_mean", torch.zeros(channels, 1, 1))
         self.register_buffer("latent_spread", torch.ones(channels, 1, 1))
         self.latent_mean: Tensor

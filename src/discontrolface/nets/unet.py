@@ -37,10 +37,10 @@ class UNetShape:
     dropout: float  # inside the ResBlocks
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> "UNetShape":
-        """Of the constructor arguments of a network, which all networks with such a U-Net name alike."""
+    def of(cls, config: Mapping[str, Any], grid: int) -> "UNetShape":
+        """Of the constructor arguments of a network, which all networks with such a U-Net name alike, for a grid of that size."""
         return cls(
-            grid=config["image_size"] // config["patch"],
+            grid=grid,
             channels=config["model_channels"],
             mult=tuple(config["channel_mult"]),
             res_blocks=config["num_res_blocks"],
