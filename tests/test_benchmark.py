@@ -79,9 +79,8 @@ def test_stages_of_the_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     work: Any = SimpleNamespace(device="cpu")
     measured = [measure(stage, Effort(0, 5, 5)) for stage in GROUPS["peers"](work)]
     assert [m.stage.split(":")[0] for m in measured] == ["GIF", "GIF", "HeadNeRF", "HeadNeRF", "HeadNeRF", "DiffusionRig"]
-    assert all(len(m.times) == 1 and m.operations for m in measured)
-    assert measured[1].operations > measured[0].operations, "forward and backward, and the mean style"
-    assert measured[4].operations > 1.5 * measured[3].operations, "forward, again for its gradients, and backward"
+    assert [m.operations is None for m in measured] == [False, True, True, False, True, False], "counted in pictures, not in fits"
+    assert all(len(m.times) == 1 for m in measured)
 
 
 # ---- operations

@@ -61,7 +61,8 @@ def peer_stages(w: Workload) -> Iterator[Stage]:
 
     def stage(name: str, call: Work, fits: bool = False) -> Stage:
         work = call if fits else without_gradients(call)
-        return Stage(name, work, device=w.device, operations=partial(count_operations, work), effort=EFFORT)
+        operations = None if fits else partial(count_operations, work)  # PyTorch's counter does not go with autograd.grad and checkpoints
+        return Stage(name, work, device=w.device, operations=operations, effort=EFFORT)
 
     photo, head = rand(1, 3, SIZE, SIZE), torch.ones(1, 1, SIZE, SIZE, dtype=torch.bool, device=w.device)
     gif = ready(GIF(embedding_count=1))
