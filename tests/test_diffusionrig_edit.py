@@ -145,6 +145,7 @@ def test_all_peers_by_one_command(official_file: Path, store: Path, photos: Path
     """Imported from small files as their authors save them: the same photo, the same targets, one table."""
     for method in (gif_method, headnerf_method):
         monkeypatch.setattr(method, "ITERATIONS", 3)
+    monkeypatch.setattr(headnerf_method, "FACE_STEPS", (3, 3))
     torch.save(gif_file((8, 8, 8, 8)), tmp_path / "294000_1.model")
     torch.save(nerf_file(), tmp_path / "model_Reso32.pth")
     face, _, _ = nl_files(tmp_path)

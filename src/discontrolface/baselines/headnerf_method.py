@@ -33,6 +33,7 @@ from discontrolface.weights.nl3dmm import import_nl3dmm
 from discontrolface.weights.vgg16 import import_vgg16
 
 FACE_MODEL, PERCEPTUAL = "nl3dmm", "vgg16"  # keys of assets
+FACE_STEPS = (CAMERA_STEPS, ALL_STEPS)  # of the first step of a fit
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +50,7 @@ class HeadNerfMethod:
     iterations: int
     device: str = "cpu"
     vgg: Vgg16 | None = None
-    face_steps: tuple[int, int] = (CAMERA_STEPS, ALL_STEPS)
+    face_steps: tuple[int, int] = FACE_STEPS
     fits: Fitted[HeadFit] = field(default_factory=Fitted)
 
     def __call__(self, edits: Sequence[PreparedEdit]) -> list[NDArray[np.uint8]]:
@@ -121,7 +122,7 @@ def headnerf_method(context: MethodContext) -> Method:
         )
     network = load_peer(path, HeadNeRF, import_headnerf, device)
     vgg = None if features is None else load_peer(features, Vgg16, import_vgg16, device)
-    return HeadNerfMethod(network, load_face(model), ITERATIONS, device, vgg)
+    return HeadNerfMethod(network, load_face(model), ITERATIONS, device, vgg, FACE_STEPS)
 
 
 def _beside(path: Path, asset: PeerAsset, *names: str) -> Path | None:
