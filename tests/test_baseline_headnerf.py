@@ -298,7 +298,7 @@ def test_edits_end_to_end(network: HeadNeRF, face: NL3DMM, edit: PreparedEdit, t
 def test_the_face_model_is_read_whole(tmp_path: Path) -> None:
     path, state, points = nl_files(tmp_path)
     model = import_nl3dmm(path)
-    identity, expression, texture = golden_input("nl.a", (2, 11)), golden_input("nl.b", (2, 79)), golden_input("nl.c", (2, 5))
+    identity, expression, texture = golden_input("nl.a", (2, 11)), golden_input("nl.b", (2, 79)), golden_input("nl.c", (2, 13))
     weights = [state[f"decoder_nl3dmm_new.{name}"] for name in ("geo_fc2.weight", "geo_fc2.bias", "geo_fc3.weight", "geo_fc3.bias")]
     hidden = (torch.cat([identity, expression], 1) @ weights[0].T + weights[1]).relu()
     every = (hidden @ weights[2].T + weights[3]).view(2, ROWS, 3) * 0.01
@@ -367,7 +367,7 @@ SPOILED: dict[str, tuple[Callable[[Path, dict[str, Tensor], Points], object], st
         "needs nl3dmm_dict.pkl of ConfigModels.zip",
     ),
     "colours of another shape": (
-        lambda p, s, k: torch.save({**s, "decoder_3dmm.b_tex": torch.ones(5, 9)}, p / "nl3dmm_net_dict.pth"),
+        lambda p, s, k: torch.save({**s, "decoder_3dmm.b_tex": torch.ones(13, 9)}, p / "nl3dmm_net_dict.pth"),
         "do not fit 300 vertices",
     ),
     "cut short": (
@@ -407,4 +407,7 @@ def test_without_its_face_model_the_method_says_so(network: HeadNeRF, tmp_path: 
     network.save_pretrained(tmp_path / "there" / "headnerf")
     context = MethodContext(Editor.load("open"), Sampling(), {"headnerf": tmp_path / "there" / "headnerf"})
     with pytest.raises(UserError, match=r"method 'headnerf' needs the face model of HeadNeRF's codes, which is missing"):
+        headnerf_method(context)
+    NL3DMM(11, 79, 5, 4, vertices=3, triangles=1, candidates=2).save_pretrained(tmp_path / "there" / "nl3dmm")
+    with pytest.raises(UserError, match=r"has 11 identity and 5 texture codes, but the model .* has 11 and 13"):
         headnerf_method(context)

@@ -42,7 +42,7 @@ def nerf_file() -> dict[str, Any]:
 
 
 def nl_files(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
-    """The files of HeadNeRF's face model, small: a strip of 300 vertices, a hidden layer of 8, 5 texture codes; colours in the checkpoint."""
+    """The files of HeadNeRF's face model, small: a strip of 300 vertices, a hidden layer of 8, 13 texture codes; colours in the checkpoint."""
     torch.manual_seed(3)
     prefix, colours = "decoder_nl3dmm_new", "decoder_3dmm"
     state = {
@@ -51,8 +51,8 @@ def nl_files(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
         f"{prefix}.geo_fc3.weight": torch.randn(3 * ROWS, 8),
         f"{prefix}.geo_fc3.bias": torch.randn(3 * ROWS),
         f"{colours}.mu_tex": 128 + torch.randn(1, 3 * ROWS),
-        f"{colours}.b_tex": torch.randn(5, 3 * ROWS),
-        f"{colours}.sig_tex": torch.rand(1, 5),
+        f"{colours}.b_tex": torch.randn(13, 3 * ROWS),
+        f"{colours}.sig_tex": torch.rand(1, 13),
         "tris": torch.zeros(4, 3, dtype=torch.int64),
     }
     random = np.random.default_rng(0)

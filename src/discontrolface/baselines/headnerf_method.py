@@ -18,6 +18,7 @@ from discontrolface.baselines.headnerf_face import ALL_STEPS, CAMERA_STEPS, SIZE
 from discontrolface.baselines.headnerf_fit import ITERATIONS, HeadFit, fit_photo
 from discontrolface.baselines.headnerf_light import to_headnerf_light
 from discontrolface.baselines.peer_weights import load_peer, stored
+from discontrolface.common.errors import UserError
 from discontrolface.editing.method import Method, MethodContext, finished
 from discontrolface.editing.person import Person
 from discontrolface.editing.pipeline import PreparedEdit, stacked
@@ -108,8 +109,8 @@ def headnerf_method(context: MethodContext) -> Method:
     UserError without weights or face model; without VGG-16 it goes on and says so.
     """
     path, device = context.weights["headnerf"], context.editor.device
-    face, perceptual = (next(asset for asset in PEER_ASSETS if asset.key == key) for key in (FACE_MODEL, PERCEPTUAL))
-    model = _beside(path, face, "nl3dmm_net_dict.pth", "../ConfigModels/nl3dmm_net_dict.pth") or stored(face)
+    geometry, perceptual = (next(asset for asset in PEER_ASSETS if asset.key == key) for key in (FACE_MODEL, PERCEPTUAL))
+    model = _beside(path, geometry, "nl3dmm_net_dict.pth", "../ConfigModels/nl3dmm_net_dict.pth") or stored(geometry)
     features = _beside(path, perceptual, perceptual.official)
     if features is None and list_assets(None, (perceptual,))[0].state == "ok":
         features = stored(perceptual)
@@ -120,9 +121,15 @@ def headnerf_method(context: MethodContext) -> Method:
             perceptual.official,
             perceptual.source,
         )
-    network = load_peer(path, HeadNeRF, import_headnerf, device)
+    network, face = load_peer(path, HeadNeRF, import_headnerf, device), load_face(model)
+    own, codes = (face.config["identity"], face.config["texture"]), (network.code_sizes["shape"], network.code_sizes["texture"])
+    if own != codes:
+        raise UserError(
+            f"{model} has {own[0]} identity and {own[1]} texture codes, but the model {path} has {codes[0]} and {codes[1]}; give the files "
+            "that belong together"
+        )
     vgg = None if features is None else load_peer(features, Vgg16, import_vgg16, device)
-    return HeadNerfMethod(network, load_face(model), ITERATIONS, device, vgg, FACE_STEPS)
+    return HeadNerfMethod(network, face, ITERATIONS, device, vgg, FACE_STEPS)
 
 
 def _beside(path: Path, asset: PeerAsset, *names: str) -> Path | None:
