@@ -281,6 +281,10 @@ def test_shipped_configs_are_valid(path: Path) -> None:
         from discontrolface.training.latent import LatentTraining
 
         load_dataclass(path, LatentTraining())
+    elif path.stem == "open_super_resolution":
+        from discontrolface.training.super_resolution import SuperResolutionTraining
+
+        load_dataclass(path, SuperResolutionTraining())
     else:
         load_config(path)
 

@@ -32,6 +32,13 @@ class SamplingOptions:
     ] = None
     masking: Annotated[str | None, typer.Option(help="Masking schedule: A to F, linear, linear-up. [default: linear]")] = None
     solver: Annotated[str | None, typer.Option(help="ddim or dpm++. [default: ddim]")] = None
+    resolution: Annotated[
+        str | None,
+        typer.Option(
+            help="Pixels of the edited square: 256, 512 or 1024; or photo, as many as the photo has there, 1024 at most. "
+            "[default: the preset's; open: photo]"
+        ),
+    ] = None
     seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 0
 
     def choices(self) -> SamplingChoices:
@@ -43,5 +50,6 @@ class SamplingOptions:
             "temperature": self.temperature,
             "masking": self.masking,
             "solver": self.solver,
+            "resolution": self.resolution,
             "seed": self.seed,
         }

@@ -16,10 +16,13 @@ register_stages()
 
 
 def train(
-    stage: Annotated[str, typer.Argument(help=f"{', '.join(STAGES)}, latent or oneshot.")],
+    stage: Annotated[str, typer.Argument(help=f"{', '.join(STAGES)}, super-resolution, latent or oneshot.")],
     config: Annotated[Path, typer.Option(help="A YAML file, or one of the package's by name (a wrong name lists them).")],
     data: Annotated[
-        Path | None, typer.Option(help="A folder of pairs, or of shards (`prepare`), or ALBUM.zip; for latent also of aligned crops.")
+        Path | None,
+        typer.Option(
+            help="A folder of pairs, or of shards (`prepare`), or ALBUM.zip; for latent also of aligned crops; for super-resolution of edits."
+        ),
     ] = None,
     assets_dir: AssetsOption = None,
     output: Annotated[
@@ -57,7 +60,9 @@ def train(
     pictures: Annotated[int, typer.Option(help="Steps between pictures in TensorBoard; 0: no TensorBoard.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
 ) -> None:
-    """Train the backbone, Exp-FaceNet, the latent DPM, or one person's weights. Many processes: `accelerate launch -m discontrolface train ...`."""
+    """Train the backbone, Exp-FaceNet, the super-resolution network, the latent DPM, or one person's weights.
+
+    Many processes: `accelerate launch -m discontrolface train ...`."""
     with plain_errors():
         if threads:
             import torch
@@ -69,6 +74,10 @@ def train(
             from discontrolface.training.oneshot import run_one_shot
 
             say(run_one_shot(config, photo, preset, output, device or "cpu", dry_run, say))
+        elif stage == "super-resolution":
+            from discontrolface.training.super_resolution import run_super_resolution
+
+            say(f"weights in {run_super_resolution(config, data, output, device or 'cpu', stop_after, say)}")
         elif stage == "latent":
             from discontrolface.training.latent import run_latent
 

@@ -16,6 +16,7 @@ STARTS: Final = ("noise", "draft", "predicted", "inverted")
 FROM_PICTURE: Final = ("draft", "predicted")  # starts that take only a share of the steps
 REGIONS: Final = ("crop", "face")
 INVERSIONS: Final = ("auto", "backbone", "control")
+RESOLUTIONS: Final = ("256", "512", "1024", "photo")
 
 
 class SamplingChoices(TypedDict, total=False):
@@ -27,6 +28,7 @@ class SamplingChoices(TypedDict, total=False):
     strength: float | None
     temperature: float | None
     masking: str | float | tuple[float, ...] | list[float] | None
+    resolution: str | int | None
     seed: int | None
 
 
@@ -45,10 +47,14 @@ class Sampling:
     inversion: str = (
         "auto"  # of start "inverted": by the "backbone" alone (the paper), under the photo's own "control", or what the network needs
     )
+    resolution: str | int = (
+        "photo"  # pixels of the square that goes back into the photo, or as many as the photo has there (256 to 1024); a text when checked
+    )
     seed: int = 0  # of noise and masks
 
     def __post_init__(self) -> None:
-        known = (("start", STARTS), ("solver", SOLVERS), ("mask_region", REGIONS), ("inversion", INVERSIONS))
+        object.__setattr__(self, "resolution", str(self.resolution))
+        known = (("start", STARTS), ("solver", SOLVERS), ("mask_region", REGIONS), ("inversion", INVERSIONS), ("resolution", RESOLUTIONS))
         for name, names in known:
             if getattr(self, name) not in names:
                 raise UserError(f"{name} {getattr(self, name)!r} is not known; choose one of {', '.join(names)}")
@@ -57,6 +63,11 @@ class Sampling:
         if not isinstance(self.masking, str | int | float):
             object.__setattr__(self, "masking", tuple(float(ratio) for ratio in self.masking))
         masking_schedule(self.masking, self.predictions)
+
+    @property
+    def fine_size(self) -> int | None:
+        """`resolution` in pixels; None: as many as the photo has there."""
+        return None if self.resolution == "photo" else int(self.resolution)
 
     @property
     def refinement(self) -> int:

@@ -69,7 +69,7 @@ class Composite:
     def native_patch(self) -> Patch | None:
         """What changes of the photo in its own profile and depth; None for a photo of 8-bit sRGB. The photo's own pixels are carried along in their
         own encoding, so colours beyond sRGB move with them; what the edit adds is turned into it."""
-        native, crop = self.person.photo.native, self.person.fine_crop
+        native, crop = self.person.photo.native, self.person.crop.resize(len(self.edited))
         if native is None or native.values.shape[:2] != self.person.photo.array.shape[:2]:
             return None
         channels = native.values.shape[2]
@@ -107,12 +107,12 @@ def save_edited(
     return write_lines(native, path, overwrite, record, background)
 
 
-def moved_alpha(person: Person, view: View, fine: Preview) -> Patch | None:
+def moved_alpha(person: Person, view: View, fine: Preview, crop: Crop) -> Patch | None:
     """What an edit changes of a photo's transparency: it moves with the head. What of the head the photo did not show is as opaque as the face.
 
-    view: the target's head. None for an opaque photo.
+    view: the target's head. crop: the photo's, of the size of `fine`. None for an opaque photo.
     """
-    alpha, crop, rig = person.photo.alpha, person.fine_crop, person.geometry.rig
+    alpha, rig = person.photo.alpha, person.geometry.rig
     if alpha is None:
         return None
     size = crop.size

@@ -40,6 +40,7 @@ from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot, Progress
 from discontrolface.editing.pipeline import Networks, PreparedEdit, composite, denoise, prepare, resolved
 from discontrolface.editing.reading import Box, Reader
 from discontrolface.face.parameters import FaceParameters
+from discontrolface.nets.super_resolution import SuperResolution
 from discontrolface.render.covered import COVERED, lips_move
 from discontrolface.weights.manifest import preset_folder
 from discontrolface.weights.preset import Preset, load_preset
@@ -88,8 +89,8 @@ class EditResult:
 
     @cached_property
     def crop(self) -> Image.Image:
-        """The finished picture's aligned square, at the photo's resolution."""
-        return Image.fromarray(self.crop_at(self.person.fine_crop.size))
+        """The finished picture's aligned square, of as many pixels as the edit had (`Sampling.resolution`)."""
+        return Image.fromarray(self.crop_at(len(self.composite.edited)))
 
     def crop_at(self, size: int) -> NDArray[np.uint8]:
         """The finished picture's aligned square at size x size pixels, (size, size, 3)."""
@@ -104,7 +105,7 @@ class Editor:
         self.reader = reader
         self.device = device
         self.cache = cache
-        self.networks = Networks(preset.model, preset.control, device, reader.geometry.head.name)
+        self.networks = Networks(preset.model, preset.control, device, preset.larger, reader.geometry.head.name)
         self.size = self.networks.size
         self.base_id = weights_id(preset.model, preset.control)
         self._personal = PersonalNetworks(preset.control, self.base_id)
@@ -226,10 +227,10 @@ class Editor:
         results: list[EditResult] = []
         for first in range(0, len(targets), BATCH):
             batch = targets[first : first + BATCH]
-            edits = map_threads(lambda target: prepare(person, target, self.size, networks.maps, chosen.seed), batch)
+            edits = map_threads(lambda target: prepare(person, target, self.size, networks.maps, chosen.seed, chosen.fine_size), batch)
             pictures = denoise(networks, edits, chosen, callback)
             jobs = list(zip(edits, pictures, strict=True))
-            results += map_threads(lambda job: self._result(job[0], job[1][None], chosen), jobs)
+            results += map_threads(lambda job: self._result(job[0], job[1][None], chosen, networks.larger), jobs)
         return results
 
     def edit_group(
@@ -262,8 +263,8 @@ class Editor:
             tuple(edits), {**record, "confidence": min(face["confidence"] for face in changed), "edited": {"faces": changed}}
         )
 
-    def _result(self, edit: PreparedEdit, picture: torch.Tensor, sampling: Sampling) -> EditResult:
-        person, finished = edit.person, composite(edit, picture)
+    def _result(self, edit: PreparedEdit, picture: torch.Tensor, sampling: Sampling, larger: SuperResolution | None) -> EditResult:
+        person, finished = edit.person, composite(edit, picture, larger)
         normals = edit.snapshot.image[0, :3].permute(1, 2, 0).numpy()
         record = make_record(
             edit.target.difference(person.parameters),
@@ -273,6 +274,8 @@ class Editor:
             confidence=round(person.confidence.value, 3),
             **resolved(sampling, self.networks).record(),
         )
+        if larger is not None and len(finished.edited) > edit.size:
+            record["super_resolution"] = weights_id(larger)
         view = person.geometry.view(edit.target) if person.covered > COVERED else person.own_view
         covered = lips_move(person.own_view.vertices, view.vertices, person.geometry.rig)
         if covered:

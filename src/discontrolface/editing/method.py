@@ -17,6 +17,7 @@ from torch import Tensor
 from discontrolface.common.errors import UserError
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.pipeline import PreparedEdit, composite
+from discontrolface.nets.super_resolution import SuperResolution
 
 if TYPE_CHECKING:
     from discontrolface.editing.editor import Editor
@@ -78,6 +79,9 @@ def method_table() -> Mapping[str, MethodEntry]:
     return dict(_METHODS)
 
 
-def finished(edits: Sequence[PreparedEdit], pictures: Tensor) -> list[NDArray[np.uint8]]:
-    """Networks' pictures (B, 3, S, S) in [-1, 1], put into their photos as `Editor.edit` does it: the aligned squares of the finished pictures."""
-    return [composite(edit, picture[None]).crop(edit.person, edit.size) for edit, picture in zip(edits, pictures, strict=True)]
+def finished(edits: Sequence[PreparedEdit], pictures: Tensor, larger: SuperResolution | None = None) -> list[NDArray[np.uint8]]:
+    """Networks' pictures (B, 3, S, S) in [-1, 1], put into their photos as `Editor.edit` does it: the aligned squares of the finished pictures.
+
+    larger: as of `composite`; a method that is not ours goes without.
+    """
+    return [composite(edit, picture[None], larger).crop(edit.person, edit.size) for edit, picture in zip(edits, pictures, strict=True)]

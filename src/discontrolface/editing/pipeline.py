@@ -25,11 +25,14 @@ from discontrolface.editing.composite import Motion, paste_back
 from discontrolface.editing.composited import Composite, moved_alpha
 from discontrolface.editing.detail import agreement, down, fuse_detail, legible, sharpened, shown_again
 from discontrolface.editing.person import Person
+from discontrolface.editing.super_resolved import super_resolved
+from discontrolface.face.crop import Crop
 from discontrolface.face.geometry import SourceLook
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regions import face_hull
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.nets.super_resolution import SuperResolution
 from discontrolface.render.carry import moved_by
 from discontrolface.render.snapshot import Snapshot
 from discontrolface.render.warp import Preview
@@ -44,6 +47,7 @@ class Networks:
     backbone: Backbone
     control: ExpFaceNet
     device: str = "cpu"
+    larger: SuperResolution | None = None  # what follows them; None: nothing does
     head: str | None = None  # the head model whose snapshots they are to read; None: the one that the control network was trained on
 
     @property
@@ -75,7 +79,8 @@ class Networks:
 class PreparedEdit:
     """One edit as the networks and the compositing take it.
 
-    crop: (1, 3, S, S) in [-1, 1]. preview: of size S; fine: of the photo's own resolution. snapshot: (1, C, S, S), of the target.
+    crop: (1, 3, S, S) in [-1, 1]. preview: of size S; fine: of the size at which the edit goes back into the photo. snapshot: (1, C, S, S), of the
+    target.
     seed: of noise and masks.
     """
 
@@ -92,6 +97,12 @@ class PreparedEdit:
         """S."""
         return int(self.crop.shape[-1])
 
+    @property
+    def fine_crop(self) -> Crop:
+        """The photo's crop, of the fine preview's size."""
+        own, size = self.person.fine_crop, len(self.fine.image)
+        return own if own.size == size else self.person.crop.resize(size)
+
     def without(self, maps: Sequence[str]) -> PreparedEdit:
         """With these maps of the snapshot set to zero: a probe of what the control network reads."""
         image = self.snapshot.image.clone()
@@ -100,14 +111,21 @@ class PreparedEdit:
         return replace(self, snapshot=replace(self.snapshot, image=image))
 
 
-def prepare(person: Person, target: FaceParameters, size: int, maps: Sequence[str], seed: int = 0) -> PreparedEdit:
+def prepare(
+    person: Person,
+    target: FaceParameters,
+    size: int,
+    maps: Sequence[str],
+    seed: int = 0,
+    fine_size: int | None = None,  # of the fine preview; None: as many pixels as the photo has there
+) -> PreparedEdit:
     """Pose the head once; warp the photo at both resolutions; draw the snapshot. UserError for a target of another head model."""
     person.check_target(target)
     geometry = person.geometry
     vertices = geometry.vertices(target)  # (1, V, 3)
     view = geometry.view(target, vertices)
-    fine = person.warp(view)
-    preview = fine if person.fine_crop.size == size else person.warp(view, size)
+    fine = person.warp(view, fine_size)
+    preview = fine if len(fine.image) == size else person.warp(view, size)
     look = person.look(size, maps)
     snapshot = geometry.snapshot(target, size, maps, preview, vertices, look)
     return PreparedEdit(person, target, seed, to_network(look.picture), preview, fine, snapshot)
@@ -230,24 +248,35 @@ def stacked(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
-def composite(edit: PreparedEdit, picture: Tensor) -> Composite:
-    """The networks' picture (1, 3, S, S) back in its photo, with the photo's own detail carried over, in its tones if it has no colours."""
+def composite(edit: PreparedEdit, picture: Tensor, larger: SuperResolution | None = None) -> Composite:
+    """The networks' picture (1, 3, S, S) back in its photo, with the photo's own detail carried over, in its tones if it has no colours.
+
+    larger: makes what the photo did not show as sharp as the fine preview; None: that stays as soft as the networks' picture.
+    """
     person, fine = edit.person, edit.fine
-    edited, motion = finished(edit, from_network(picture))
-    patch = paste_back(person.photo.filled, edited, person.fine_crop, fine.mask, motion).over(person.photo.array)
-    alpha = None if person.photo.alpha is None else moved_alpha(person, person.geometry.view(edit.target), fine)
+    edited, motion = finished(edit, from_network(picture), larger)
+    patch = paste_back(person.photo.filled, edited, edit.fine_crop, fine.mask, motion).over(person.photo.array)
+    alpha = None if person.photo.alpha is None else moved_alpha(person, person.geometry.view(edit.target), fine, edit.fine_crop)
     return Composite(person, edited, fine.mask, motion, patch, alpha)
 
 
-def finished(edit: PreparedEdit, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], Motion]:
+def finished(edit: PreparedEdit, picture: NDArray[np.float32], larger: SuperResolution | None = None) -> tuple[NDArray[np.float32], Motion]:
     """A network's picture (s, s, 3) at the size of the fine crop, with the preview's detail; and where it shows the photo."""
-    fine, size = edit.fine, edit.person.fine_crop.size
-    carried = moved_by(to_float(edit.person.fine_crop.image), fine.flow)
-    shown = legible(fine.flow) * shown_again(fine.image, carried)
+    edited, motion = carried(edit, picture)
+    if larger is not None and len(edited) > len(picture):
+        edited = super_resolved(larger, edited, edit.fine, motion.shown)
+    if edit.person.toning is not None:
+        edited = edit.person.toning.apply(edited)
+    return edited, motion
+
+
+def carried(edit: PreparedEdit, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], Motion]:
+    """A network's picture (s, s, 3) at the size of the fine crop, with the preview's detail where it shows the photo; and where that is."""
+    fine, size = edit.fine, len(edit.fine.image)
+    moved = moved_by(to_float(edit.fine_crop.image), fine.flow)
+    shown = legible(fine.flow) * shown_again(fine.image, moved)
     visible, small = np.maximum(fine.visibility, shown), min(len(picture), size)
     if len(picture) <= size:
         picture = sharpened(picture, down(fine.image, small), down(visible[..., None], small)[..., 0])
     edited = fuse_detail(picture, fine.image, visible)
-    if edit.person.toning is not None:
-        edited = edit.person.toning.apply(edited)
-    return edited, Motion(fine.flow, shown * agreement(down(picture, small), down(fine.image, small), size), carried)
+    return edited, Motion(fine.flow, shown * agreement(down(picture, small), down(fine.image, small), size), moved)

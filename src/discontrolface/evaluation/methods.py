@@ -66,7 +66,7 @@ def ours(choices: SamplingChoices) -> Callable[[MethodContext], Method]:
 
     def make(context: MethodContext) -> Method:
         sampling = context.sampling.with_choices(choices)
-        return lambda edits: finished(edits, denoise(context.editor.networks, edits, sampling))
+        return lambda edits: finished(edits, denoise(context.editor.networks, edits, sampling), context.editor.networks.larger)
 
     return make
 
@@ -79,7 +79,7 @@ def personal(choices: SamplingChoices) -> Callable[[MethodContext], Method]:
 
         def one(edit: PreparedEdit) -> NDArray[np.uint8]:
             networks = context.editor.networks_of(people.personalized(edit))
-            return finished([edit], denoise(networks, [edit], sampling))[0]
+            return finished([edit], denoise(networks, [edit], sampling), networks.larger)[0]
 
         return lambda edits: [one(edit) for edit in edits]
 

@@ -111,7 +111,7 @@ def reached(where: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
 def still_region(trial: Trial) -> NDArray[np.bool_]:
     """(S, S) where the warp changes nothing, to the bit: no head before or after the edit. Specks of equal colour on the head do not count."""
     edit = trial.edit
-    changed = (edit.fine.image != to_float(edit.person.fine_crop.image)).any(-1)
+    changed = (edit.fine.image != to_float(edit.fine_crop.image)).any(-1)
     return np.asarray(binary_opening(~reached(changed, edit.size), np.ones((5, 5), bool)))
 
 

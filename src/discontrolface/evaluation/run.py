@@ -285,6 +285,8 @@ def describe(setup: Setup) -> dict[str, str | int | float]:
         "batch": BATCH,
         "device": setup.device,
     }
+    if preset.larger is not None:
+        out["super-resolution"] = weights_id(preset.larger)
     files = {k: v for k, v in asdict(setup.measures).items() if isinstance(v, Path)}
     out |= {name: file_id(path) for name, path in files.items()}
     out["identity"] = "dlib" if setup.measures.identity else "not measured"

@@ -14,7 +14,7 @@ import gradio as gr
 from discontrolface.common.provenance import STATEMENT
 from discontrolface.diffusion.masking import SCHEDULES
 from discontrolface.diffusion.sampling import SOLVERS
-from discontrolface.diffusion.settings import STARTS
+from discontrolface.diffusion.settings import RESOLUTIONS, STARTS
 from discontrolface.studio.work import MOST_STEPS
 
 PRESET: Final = "preset's"
@@ -99,7 +99,7 @@ def layout() -> gr.Blocks:
                         _button(label, name)
                 gr.HTML('<div id="looks" role="group" aria-label="Looks"></div>')
                 gr.HTML(HISTORY + COPY + SWEEP + FILES)
-                with gr.Accordion("More: seed, steps, masking, start, temperature", open=False):
+                with gr.Accordion("More: seed, steps, masking, start, temperature, resolution", open=False):
                     _more()
             with gr.Column(scale=4, min_width=300):
                 gr.HTML(PADS)
@@ -125,7 +125,12 @@ def _more() -> None:
     with gr.Row():
         fields += [
             (gr.Dropdown([PRESET, *names], value=PRESET, label=label, min_width=140), name)
-            for label, name, names in (("Masking", "masking", SCHEDULES), ("Start", "start", STARTS), ("Solver", "solver", SOLVERS))
+            for label, name, names in (
+                ("Masking", "masking", SCHEDULES),
+                ("Start", "start", STARTS),
+                ("Solver", "solver", SOLVERS),
+                ("Resolution", "resolution", RESOLUTIONS),
+            )
         ]
     for component, name in fields:
         component.change(fn=None, inputs=[component], js=f"(value) => {{ window.studio.choose('{name}', value); }}")

@@ -62,6 +62,7 @@ class SamplingBody(Body):
     strength: float | None = None
     temperature: float | None = None
     masking: str | None = None
+    resolution: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
 

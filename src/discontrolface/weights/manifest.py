@@ -1,6 +1,7 @@
 """What a preset says of itself, without its networks (reading a photo needs none): where it lies, its head model, its size, preset.json.
 
-preset.json      {"name", "head", "start", "strength", "steps"}; "temperature", "mask_patch" (pixels), "one_shot" and "personalize" may be left out
+preset.json      {"name", "head", "start", "strength", "steps"}; "temperature", "mask_patch" (pixels), "resolution", "one_shot" and "personalize"
+                 may be left out
 
 "open" is the folder in the package, "paper" the folder of imported assets (assets.py), "latent" that of the latent preset (latent_preset.py),
 anything else a folder of the user's.

@@ -2,6 +2,7 @@
 
 diffae/          the backbone (any class of nets/backbone.py), in the layout of diffusers (nets/network.py)
 exp_facenet/     the control network
+super_resolution/  may be left out: what makes an edit as sharp as the photo where the photo did not show it (nets/super_resolution.py)
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from discontrolface.diffusion.masking import PATCH
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.nets.backbone import Backbone, backbone_class
 from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.nets.super_resolution import SuperResolution
 from discontrolface.weights.control_head import check_control_head
 from discontrolface.weights.manifest import read_description
 
@@ -33,6 +35,7 @@ class Preset:
     control: ExpFaceNet
     sampling: Sampling  # how an edit is denoised unless the user says otherwise
     one_shot: Mapping[str, Any] = field(default_factory=dict)  # fields of `OneShot` that differ from the paper's
+    larger: SuperResolution | None = None  # None: what the photo did not show stays as soft as the networks' picture
     personalize: bool = True  # whether `edit` fine-tunes on the photo first, as the paper does, unless the user says otherwise
 
 
@@ -45,6 +48,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         chosen: dict[str, Any] = {"start": str(read["start"]), "strength": float(read["strength"]), "steps": int(read["steps"])}
         chosen["temperature"] = float(read.get("temperature", 1.0))
         chosen["mask_patch"] = int(read.get("mask_patch", PATCH))
+        chosen["resolution"] = str(read.get("resolution", "photo"))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{manifest} is not a preset's description ({error})") from error
     try:
@@ -68,7 +72,8 @@ def load_preset(folder: Path, device: str = "cpu") -> Preset:
             raise UserError(f"preset {values['name']!r} in {folder} has no {part}/config.json; train it or copy it there")
     model, control = load_backbone(folder / "diffae", device), load_network(ExpFaceNet, folder / "exp_facenet", device)
     check_control_head(control, values["head"], folder / "exp_facenet")
-    return Preset(**values, model=model, control=control)
+    larger = folder / "super_resolution"
+    return Preset(**values, model=model, control=control, larger=load_network(SuperResolution, larger, device) if larger.is_dir() else None)
 
 
 def saved_class(folder: Path) -> str:
