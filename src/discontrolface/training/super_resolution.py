@@ -46,7 +46,7 @@ class SuperResolutionTraining:
     warmup: int = 50  # steps
     final_lr: float = 0.02  # the rate at the last step as a share of `lr`; cosine in between
     ema: float = 0.999  # decay of the averaged weights
-    photo_share: float = 0.5  # of a batch that is photos, softened (super_resolution_set.py); the others are edits
+    photo_share: float = 0.7  # of a batch that is photos, softened (super_resolution_set.py); the others are edits
     flip: bool = True
     colour_jitter: float = 0.08  # standard deviation of a per-channel gain (log scale)
     hidden_weight: float = 3.0  # extra weight of pixels that the preview does not show

@@ -37,7 +37,7 @@ from discontrolface.synthetic.backgrounds import enlarge, make_background
 from discontrolface.training.people import list_photos, make_folder, without
 from discontrolface.training.real_pairs import PairSettings, asked, person_generator, photo_to_frame, read_photos
 from discontrolface.training.registration import displaced, motion
-from discontrolface.training.walls import Head, cut_out
+from discontrolface.training.walls import cut_out
 
 FloatArray = NDArray[np.float32]
 
@@ -46,7 +46,8 @@ SIZE: Final = 512  # pixels of the truth: what the photos of the sets that may b
 PLANES: Final[dict[str, int]] = {"carried": 3, "preview": 3, "visibility": 1, "trusted": 1, "truth": 3, "counts": 1}
 CHANNELS: Final = sum(PLANES.values())
 HALVED: Final = 0.5  # share of the edits that are halved first
-ELSEWHERE: Final = 0.35  # share of the people who stand before another place, where their wall is plain
+AHEAD: Final = 0.6  # share of the people whose source is the photo that looks straight ahead
+ELSEWHERE: Final = 0.3  # share of the people who stand before another place, where their wall is plain
 PAIRS: Final = 5  # of a person
 MIDDLE: Final = 0.78  # of a photo's side: the square that is kept of it
 PROFILE: Final = "profile"  # what the names of views end in that are read badly
@@ -80,43 +81,33 @@ def example(edit: PreparedEdit, picture: FloatArray, truth: FloatArray, known: N
     return encoded(parts)
 
 
-def chosen(people: Sequence[Person], rng: np.random.Generator, settings: PairSettings) -> list[tuple[int, int]]:
-    """PAIRS ordered pairs of one person's photos at most; those from the first photo, which looks ahead, before the others."""
-    count = len(people)
-    allowed = [
-        (i, j)
-        for i in range(count)
-        for j in range(count)
-        if i != j and abs(people[i].parameters.yaw - people[j].parameters.yaw) <= settings.max_turn
-    ]
-    order = [allowed[k] for k in rng.permutation(len(allowed))]
-    ahead = [pair for pair in order if pair[0] == straight(people)]
-    return (ahead[: PAIRS - 1] + [pair for pair in order if pair not in ahead[: PAIRS - 1]])[:PAIRS]
-
-
-def straight(people: Sequence[Person]) -> int:
-    """Which photo looks most straight ahead."""
-    return int(np.argmin([abs(person.parameters.yaw) for person in people]))
+def chosen(people: Sequence[Person], rng: np.random.Generator, settings: PairSettings) -> tuple[int, list[int]]:
+    """A source among one person's photos, mostly the one that looks straight ahead, and PAIRS others at most that it is edited to look as."""
+    yaws = [person.parameters.yaw for person in people]
+    source = int(np.argmin(np.abs(yaws))) if rng.random() < AHEAD else int(rng.integers(len(people)))
+    others = [j for j in range(len(people)) if j != source and abs(yaws[source] - yaws[j]) <= settings.max_turn]
+    return source, [others[k] for k in rng.permutation(len(others))][:PAIRS]
 
 
 def person_examples(editor: Editor, people: Sequence[Person], rng: np.random.Generator, settings: PairSettings) -> list[NDArray[np.uint8]]:
-    """Of one person's photos, read with one shape."""
-    moved = rng.random() < ELSEWHERE
+    """Of one person's photos, read with one shape. A share of the people stands before another place."""
+    i, others = chosen(people, rng, settings)
+    a, place = people[i], enlarge(make_background(rng), SIZE)
+    head = cut_out(a.photo.array) if rng.random() < ELSEWHERE else None
+    if head is not None:
+        source = head.before(place, a.crop.resize(SIZE).photo_to_crop)
+        a = Person.known(to_uint8(source), a.parameters, a.geometry)
     out = []
-    heads: dict[int, Head | None] = {}
-    for i, j in chosen(people, rng, settings):
-        a, b = people[i], people[j]
-        target = asked(a, b)
-        truth_crop = cut_square(b.photo.array, photo_to_frame(b, target) * (SIZE / a.crop.size), SIZE)
-        truth, known = to_float(truth_crop.image), ~truth_crop.beyond
-        for k in (i, j) if moved else ():
-            heads.setdefault(k, cut_out(people[k].photo.array))
-        here, there = heads.get(i), heads.get(j)
-        if here is not None and there is not None:
-            place = enlarge(make_background(rng), SIZE)
-            source = here.before(place, a.crop.resize(SIZE).photo_to_crop)
-            a = Person.known(to_uint8(source), a.parameters, a.geometry)
-            truth, known = there.before(place, truth_crop.photo_to_crop), np.ones_like(known)
+    for j in others:
+        b = people[j]
+        target = asked(people[i], b)
+        crop = cut_square(b.photo.array, photo_to_frame(b, target) * (SIZE / b.crop.size), SIZE)
+        truth, known = to_float(crop.image), ~crop.beyond
+        if head is not None:
+            there = cut_out(b.photo.array)
+            if there is None:
+                continue
+            truth, known = there.before(place, crop.photo_to_crop), np.ones_like(known)
         out.append(edited_example(editor, a, target, truth, known, rng))
     return out
 
@@ -164,25 +155,24 @@ def make_examples(
     make_folder(output)
     settings = PairSettings(seed=seed)
     order = sorted(listed, key=lambda name: person_generator(name, settings).random())
-    for name in order:
-        write_once(output / f"photos_{name}.npy", lambda name=name: middles([path for path, _ in listed[name]]))  # type: ignore[misc]
     editor = Editor.load(preset)
     settings = replace(settings, size=editor.size)
 
-    def edits(name: str) -> NDArray[np.uint8]:
+    def edits(name: str) -> NDArray[np.uint8] | None:
         read, _ = read_photos([path for path, usable in listed[name] if usable], editor.reader, settings)
         made = person_examples(editor, read, person_generator(name, settings), settings) if len(read) > 1 else []
-        return np.stack(made) if made else np.zeros((0, CHANNELS, SIZE, SIZE), np.uint8)
+        return np.stack(made) if made else None
 
     for number, name in enumerate(order, 1):
+        write_once(output / f"photos_{name}.npy", lambda name=name: middles([path for path, _ in listed[name]]))  # type: ignore[misc]
         write_once(output / f"block_{name}.npy", lambda name=name: edits(name))  # type: ignore[misc]
         say(f"{name}, person {number} of {len(order)}")
 
 
-def write_once(path: Path, make: Callable[[], NDArray[np.uint8]]) -> None:
-    """Make an array and write it, whole or not at all, unless it is there."""
-    if not path.is_file():
-        array = make()
+def write_once(path: Path, make: Callable[[], NDArray[np.uint8] | None]) -> None:
+    """Make an array and write it, whole or not at all, unless it is there. None: there is nothing to write."""
+    array = None if path.is_file() else make()
+    if array is not None:
         with replacing(path, "the block") as file:
             np.save(file, array)
 
