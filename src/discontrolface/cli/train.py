@@ -77,7 +77,7 @@ def train(
         elif stage == "super-resolution":
             from discontrolface.training.super_resolution import run_super_resolution
 
-            say(f"weights in {run_super_resolution(config, data, output, device or 'cpu', stop_after, say)}")
+            say(f"weights in {run_super_resolution(config, data, output, device or 'cpu', stop_after, say, start_from)}")
         elif stage == "latent":
             from discontrolface.training.latent import run_latent
 

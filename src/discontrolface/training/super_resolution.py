@@ -27,6 +27,7 @@ from discontrolface.training.log import cut_log
 from discontrolface.training.state import load_state, save_state
 from discontrolface.training.super_resolution_loss import adversary_terms, picture_loss
 from discontrolface.training.super_resolution_set import Batch, Edits
+from discontrolface.training.train import load_weights
 
 Say = Callable[[str], None]
 
@@ -72,11 +73,13 @@ class SuperResolutionTraining:
 class Run:
     """Network, discriminator, their optimizers, the averages; and the state on disk."""
 
-    def __init__(self, config: SuperResolutionTraining, path: Path, device: str) -> None:
+    def __init__(self, config: SuperResolutionTraining, path: Path, device: str, start_from: Path | None = None) -> None:
         self.config, self.path, self.device = config, path, device
         with SeededWeights(config.seed):
             self.network = SuperResolution(config.channels, config.blocks, config.blocks_up)
             self.adversary = PatchDiscriminator(condition_channels=1, width=config.adversary_width)
+        if start_from is not None:
+            load_weights(self.network, start_from)
         for network in (self.network, self.adversary):
             network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.averaged = Averaged(self.network, config.ema)
@@ -148,6 +151,7 @@ def run_super_resolution(
     device: str,
     stop_after: float | None,  # minutes from now; then write a checkpoint and stop
     say: Say,
+    start_from: Path | None = None,  # a folder of weights of an earlier run of the same network
 ) -> Path:
     """Train, or go on, and return the folder of the averaged weights, which a preset takes as its folder super_resolution/."""
     config = load_dataclass(path, SuperResolutionTraining())
@@ -157,14 +161,20 @@ def run_super_resolution(
         )
     output = output or Path("runs") / path.stem
     output.mkdir(parents=True, exist_ok=True)
-    return train_super_resolution(config, Edits(data), output, device, None if stop_after is None else 60 * stop_after, say)
+    return train_super_resolution(config, Edits(data), output, device, None if stop_after is None else 60 * stop_after, say, start_from)
 
 
 def train_super_resolution(
-    config: SuperResolutionTraining, edits: Edits, output: Path, device: str, stop_after: float | None, say: Say = lambda text: None
+    config: SuperResolutionTraining,
+    edits: Edits,
+    output: Path,
+    device: str,
+    stop_after: float | None,
+    say: Say = lambda text: None,
+    start_from: Path | None = None,
 ) -> Path:
     """The loop. stop_after: seconds from now."""
-    run = Run(config, output / "state.pt", device)
+    run = Run(config, output / "state.pt", device, start_from)
     first, begin = run.restore(), time.monotonic()
     cut_log(output / "log.jsonl", first)
     say(f"{len(edits)} edits, {config.steps} steps of {config.batch}, from step {first}")
