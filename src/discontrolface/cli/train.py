@@ -69,7 +69,8 @@ def train(
 
             torch.set_num_threads(threads)
         backbone = network_folder(backbone, "diffae", assets_dir)
-        start_from = network_folder(start_from, "diffae" if stage == "diffae" else "exp_facenet", assets_dir)
+        own = {"diffae": "diffae", "super-resolution": "super_resolution"}.get(stage, "exp_facenet")
+        start_from = network_folder(start_from, own, assets_dir)
         if stage == "oneshot":
             from discontrolface.training.oneshot import run_one_shot
 
