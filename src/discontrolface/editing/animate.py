@@ -144,7 +144,9 @@ class Making:
     def drawn(self, first: int) -> Drawn:
         """A batch from its first frame's number: edits, and the networks' pictures (B, 3, S, S)."""
         chosen, networks = self.targets[first : first + BATCH], self.networks
-        edits = [prepare(self.person, target, networks.size, networks.maps, self.sampling.seed, self.sampling.fine_size) for target in chosen]
+        edits = [
+            prepare(self.person, target, networks.size, networks.maps, self.sampling.seed, self.sampling.fine_size) for target in chosen
+        ]
         return edits, denoise(networks, edits, self.sampling)
 
     def pasted(self, first: int, edits: Sequence[PreparedEdit], pictures: Tensor) -> list[Frame]:
