@@ -105,7 +105,7 @@ class Editor:
         self.reader = reader
         self.device = device
         self.cache = cache
-        self.networks = Networks(preset.model, preset.control, device, preset.larger, reader.geometry.head.name)
+        self.networks = Networks(preset.model, preset.control, device, reader.geometry.head.name, preset.larger)
         self.size = self.networks.size
         self.base_id = weights_id(preset.model, preset.control)
         self._personal = PersonalNetworks(preset.control, self.base_id)

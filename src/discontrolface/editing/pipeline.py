@@ -47,8 +47,8 @@ class Networks:
     backbone: Backbone
     control: ExpFaceNet
     device: str = "cpu"
-    larger: SuperResolution | None = None  # what follows them; None: nothing does
     head: str | None = None  # the head model whose snapshots they are to read; None: the one that the control network was trained on
+    larger: SuperResolution | None = None  # what follows them; None: nothing does
 
     @property
     def size(self) -> int:
