@@ -22,7 +22,7 @@ from discontrolface.face.parameters import FaceParameters
 from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_parameters, render_scene
 
 SIZE = 256
-BOUND = 0.8  # of the warp's squared error; measured: 0.63 over these four people
+BOUND = 0.8  # of the warp's squared error; measured: 0.72 over these four (0.37 before the warp painted what a turn uncovers: its own error halved)
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def share_of_the_warps_error(turns: list[Turn], edit: Callable[[Turn], tuple[Ima
     return float(errors[:, 0].sum() / errors[:, 1].sum())
 
 
-def test_edits_from_noise_beat_the_warp_where_the_photo_showed_nothing(editor: Editor, turns: list[Turn]) -> None:
+def test_edits_beat_the_warp_where_the_photo_showed_nothing(editor: Editor, turns: list[Turn]) -> None:
     def edit(turn: Turn) -> tuple[Image.Image, Image.Image]:
-        result = editor.edit(turn.person, turn.target, start="noise", seed=0)
+        result = editor.edit(turn.person, turn.target, seed=0)
         return result.crop, result.preview
 
     assert share_of_the_warps_error(turns, edit) < BOUND

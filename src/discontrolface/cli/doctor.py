@@ -27,6 +27,7 @@ EXTRAS: Final = {
     "video": ("animate", ("av",)),
     "heif": ("reading HEIC", ("pillow_heif",)),
     "c2pa": ("signed pictures", ("c2pa",)),
+    "latent": ("autoencoders of diffusers", ("diffusers",)),
     "eval": ("evaluate with identity and FID", ("dlib", "face_recognition_models", "skimage")),
 }
 

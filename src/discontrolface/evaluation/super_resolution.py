@@ -1,5 +1,5 @@
 """What the super-resolution network gains, on people who were kept out of training: `python -m discontrolface.evaluation.super_resolution PHOTOS
-PEOPLE.csv --only configs/kept-back.txt -o OUT.json`.
+PEOPLE.csv --only docs/kept-back.txt -o OUT.json`.
 
 Real pairs (people_trials.py), whose edits are brought to 512 and 1024 pixels in three ways: by Lanczos alone, with the photo's detail carried
 over (as without the network), and with the network. They are compared with the true photo in the edit's frame, laid on the preview, which all three
