@@ -55,13 +55,6 @@ class Dropout(nn.Module):
         return x * kept / (1 - self.p)
 
 
-def leave_dropout_uncompiled(network: nn.Module) -> None:
-    """Before `torch.compile`: a compiled graph would be made anew for every seed. (As a decorator this would load the compiler everywhere.)"""
-    for module in network.modules():
-        if isinstance(module, Dropout):
-            setattr(module, "drop", torch.compiler.disable(module.drop))  # noqa: B010 (a method of this one layer)
-
-
 def seed_dropout(network: nn.Module, seed: int) -> None:
     """The dropout of the next forward: each layer's mask follows from this seed and the layer's place in the network."""
     layers = [module for module in network.modules() if isinstance(module, Dropout)]

@@ -56,6 +56,9 @@ class TrainConfig:
         0.0  # weight of the absolute error of three bands of detail, relative to the preview's (training/detail_loss.py)
     )
     likeness_weight: float = 0.0  # weight of what dlib's face network sees, relative to the preview's (training/likeness.py); extra `eval`
+    identity_weight: float = (
+        0.0  # weight of the distance between dlib's embeddings, relative to the preview's; whole pictures (crop: 0), extra `eval`
+    )
     adversary_weight: float = (
         0.0  # of a patch discriminator's word, on the pictures that an edit's steps meet (training/adversary.py); 0: none
     )
@@ -71,7 +74,7 @@ class TrainConfig:
     seed: int = 0
     precision: str = "no"  # "no" (float32), "bf16" or "fp16": what the networks compute in; weights and optimizer stay float32
     channels_last: bool = True  # memory order of pictures and weights
-    compile: bool = False  # torch.compile; the first step takes a minute
+    compile: bool = False  # torch.compile of the normalizations and activations (nets/blocks.py); the first step takes half a minute longer
     checkpoint_minutes: float = 4.0  # 0: after every step
     make_pairs: int = 0  # synthetic pairs that are made first when no data are given; 0: data must be given
     backbone_steps: int = 0  # steps of a backbone that is trained first when none is given; 0: it must be given
@@ -101,16 +104,19 @@ class TrainConfig:
             raise UserError("relative_floor compares with the preview; add preview and visibility to snapshot_maps")
         if self.first_share + self.own_share > 1:
             raise UserError(f"first_share {self.first_share} and own_share {self.own_share} are shares of one batch; together at most 1")
-        if (self.own_share or self.pyramid_weight or self.likeness_weight or self.adversary_weight) and self.stage != "expfacenet":
-            raise UserError("own_share, pyramid_weight, likeness_weight and adversary_weight are for stage expfacenet")
+        beside = ("own_share", "pyramid_weight", "likeness_weight", "identity_weight", "adversary_weight")
+        if any(getattr(self, name) for name in beside) and self.stage != "expfacenet":
+            raise UserError(f"{', '.join(beside[:-1])} and {beside[-1]} are for stage expfacenet")
         if self.p2 and not self.stage.startswith("diffusionrig"):
             raise UserError("p2 is for the stages of DiffusionRig")
         if self.adversary_weight and not self.first_share + self.own_share:
             raise UserError("adversary_weight counts on pictures of first_share and own_share; give one of them above 0")
-        if (self.pyramid_weight or self.likeness_weight) and "preview" not in self.snapshot_maps:
-            raise UserError("pyramid_weight and likeness_weight compare with the preview; add preview to snapshot_maps")
+        if (self.pyramid_weight or self.likeness_weight or self.identity_weight) and "preview" not in self.snapshot_maps:
+            raise UserError("pyramid_weight, likeness_weight and identity_weight compare with the preview; add preview to snapshot_maps")
         if self.crop and self.stage == "diffae":
             raise UserError("crop is for stage expfacenet: the backbone learns whole pictures")
+        if self.identity_weight and self.crop:
+            raise UserError(f"identity_weight {self.identity_weight} is for whole pictures; write crop: 0")
         if self.mask_low > self.mask_high:
             raise UserError(f"mask_low {self.mask_low} is above mask_high {self.mask_high}")
 

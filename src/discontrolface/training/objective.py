@@ -57,11 +57,12 @@ class Objective(nn.Module):
         adversary_weight: float = 0.0,
         likeness: Likeness | None = None,
         likeness_weight: float = 0.0,
+        identity_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.model, self.control, self.pyramid_weight = model, control, pyramid_weight
         self.adversary, self.adversary_weight = adversary, adversary_weight
-        self.likeness, self.likeness_weight = likeness, likeness_weight
+        self.likeness, self.likeness_weight, self.identity_weight = likeness, likeness_weight, identity_weight
         if control is not None:
             model.requires_grad_(False)
 
@@ -101,6 +102,10 @@ class Objective(nn.Module):
         if self.likeness is not None:
             preview = batch.snapshot[:, self.control.spec.slice("preview")]
             losses = Losses.alone(losses.per_sample + self.likeness_weight * self.likeness(picture, batch.target, preview))
+        if self.likeness is not None and self.identity_weight:
+            preview, chance = batch.snapshot[:, self.control.spec.slice("preview")], batch.noise[:, 0, 0, :3].float()
+            person = self.likeness.person(picture, batch.target, preview, chance)
+            losses = Losses.alone(losses.per_sample + self.identity_weight * person)
         if self.adversary is None:
             return losses
         asked, learned = self.adversary(picture, batch)
@@ -170,8 +175,18 @@ def control_beside(config: TrainConfig, backbone: Any) -> Objective:
     """Stage "expfacenet": a new Exp-FaceNet beside a trained backbone."""
     control = new_control(backbone, config)
     adversary = Adversary(control.spec) if config.adversary_weight else None
-    likeness = Likeness(load_dlib_face(dlib_file()), backbone.image_size) if config.likeness_weight else None
-    return Objective(backbone, control, config.pyramid_weight, adversary, config.adversary_weight, likeness, config.likeness_weight)
+    asks = config.likeness_weight or config.identity_weight
+    likeness = Likeness(load_dlib_face(dlib_file()), backbone.image_size) if asks else None
+    return Objective(
+        backbone,
+        control,
+        config.pyramid_weight,
+        adversary,
+        config.adversary_weight,
+        likeness,
+        config.likeness_weight,
+        config.identity_weight,
+    )
 
 
 def build(config: TrainConfig, backbone: Path | None) -> Objective:

@@ -33,7 +33,7 @@ from discontrolface.training.draws import Draws
 from discontrolface.training.endless import PairMaker
 from discontrolface.training.pool import AT_ONCE, Pool
 
-SLOTS = 6  # for each process: pairs that are made and not yet taken
+SLOTS = 24  # for each process: pairs that are made and not yet taken
 NUMERIC_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a process makes its pairs on one core
 
 

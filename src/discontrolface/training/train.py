@@ -21,9 +21,10 @@ import torch
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replace_folder
+from discontrolface.nets.blocks import compile_norms
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.latent_diffae import LatentDiffAE
-from discontrolface.nets.randomness import leave_dropout_uncompiled, seed_dropout
+from discontrolface.nets.randomness import seed_dropout
 from discontrolface.training.average import Averaged, learned
 from discontrolface.training.clock import Clock
 from discontrolface.training.config import TrainConfig
@@ -55,11 +56,9 @@ def make_accelerator(config: TrainConfig, device: str | None) -> Accelerator:
     """Processes, device and precision. device: None for what `accelerate launch` or the machine offers, "cpu", or one by its PyTorch name."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
-    from accelerate.utils import DynamoBackend
 
     AcceleratorState._reset_state()  # a run before this one, in this process, may have computed in another precision
-    backend = DynamoBackend.INDUCTOR if config.compile else DynamoBackend.NO
-    accelerator = Accelerator(mixed_precision=config.precision, cpu=device == "cpu", dynamo_backend=backend)
+    accelerator = Accelerator(mixed_precision=config.precision, cpu=device == "cpu")
     try:
         kind = accelerator.device.type if device is None else torch.device(device).type
     except RuntimeError as error:
@@ -116,7 +115,7 @@ class Run:
             groups.append({"params": list(self.adversary.parameters()), "share": config.adversary_lr / config.lr, "betas": (0.5, 0.99)})
         optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=0.0)
         if config.compile:
-            leave_dropout_uncompiled(self.network)
+            compile_norms(objective)
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
 
     def restore(self, pieces: Path | None = None, say: Callable[[str], None] | None = None) -> int:

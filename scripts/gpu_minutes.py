@@ -1,0 +1,135 @@
+"""Minutes of a rented GPU, from an album to averaged weights and states that can go on (docs/scale.md): the backbone first, then Exp-FaceNet.
+
+python scripts/gpu_minutes.py people.zip OUT --backbone-minutes 3 --minutes 12
+
+Nothing is fetched, nothing but OUT and --run is written. The package need not be installed: it is run from the working tree. Pairs are made on
+the machine's cores from the first second to the last, for both networks.
+
+  OUT/diffae, OUT/exp_facenet             averaged weights as a preset holds them, float16
+  OUT/diffae-state, OUT/exp_facenet-state the states in files of less than 15.5 MB (training/pieces.py)
+  OUT/*.jsonl, OUT/tried.json             losses, and how fast the ways to compute are that were tried
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "src"), str(Path(__file__).resolve().parent)]
+
+import torch
+from measure_gpu import training as timed_training
+
+from discontrolface.nets.diffae import DiffAE
+from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.training.config import TrainConfig, load_config
+from discontrolface.training.run import reporter
+from discontrolface.training.stream import Stream
+from discontrolface.training.train import make_accelerator, train
+
+OPEN = Path(__file__).resolve().parents[1] / "src" / "discontrolface" / "assets" / "open"
+WAYS = (
+    {"channels_last": True},
+    {"channels_last": False},
+    {"channels_last": False, "compile": True},
+    {"channels_last": True, "compile": True},
+)
+TRIED_STEPS = 8
+VARIANTS = 64  # of one function that may be compiled: with and without gradients, of either network
+BEGUN = time.monotonic()
+
+
+def say(text: str) -> None:
+    print(f"{time.monotonic() - BEGUN:6.1f} s  {text}", flush=True)
+
+
+def fastest(config: TrainConfig, data: Stream, args: argparse.Namespace) -> dict[str, bool]:
+    """The way to compute that takes least time a step, of those that work here. The pairs that are made meanwhile are taken."""
+    torch._dynamo.config.recompile_limit = VARIANTS
+    tried: list[dict[str, object]] = []
+    best, pace = {}, float("inf")
+    for way in WAYS[: args.ways]:
+        try:
+            figures = timed_training(dataclasses.replace(config, **way), TRIED_STEPS, args.device, data.take)
+        except Exception as error:  # a compiler that this machine lacks, say: the other ways remain
+            figures = {"failed": f"{type(error).__name__}: {str(error)[:300]}", "step, s": float("inf")}
+        say(f"{way}: {json.dumps(figures)}")
+        tried.append({**way, **figures})
+        if figures["step, s"] < pace:
+            best, pace = way, figures["step, s"]
+    (args.output / "tried.json").write_text(json.dumps(tried, indent=1) + "\n")
+    return best
+
+
+def half(network: type[DiffAE] | type[ExpFaceNet], weights: Path, folder: Path) -> None:
+    """Weights in a preset's form."""
+    network.from_pretrained(weights).half().save_pretrained(folder)
+
+
+def learn(config: TrainConfig, data: Stream, args: argparse.Namespace, name: str, minutes: float, backbone: Path | None) -> Path:
+    """One network, to its averaged weights."""
+    run, state = args.run / name, args.output / f"{name}-state"
+    say(f"{name}: {minutes:.2f} minutes from now")
+    try:
+        weights = train(
+            config,
+            data,
+            run,
+            backbone,
+            args.device,
+            reporter(config, say),
+            start_from=args.start / name,
+            export_state=state,
+            import_state=args.import_state / f"{name}-state" if args.import_state else None,
+            end_after=60 * minutes,
+            say=say,
+        )
+    finally:
+        shutil.copyfile(run / "log.jsonl", args.output / f"{name}.jsonl")
+    half(DiffAE if name == "diffae" else ExpFaceNet, weights, args.output / name)
+    say(f"{name}: {data.word()}")
+    return weights
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("album", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--minutes", type=float, default=9.0, help="of it all, from now")
+    parser.add_argument(
+        "--backbone-minutes", type=float, default=0.0, help="of them for the backbone; 0: the one to start with stays as it is"
+    )
+    parser.add_argument("--backbone-config", type=Path, default=Path("open_diffae_2"))
+    parser.add_argument("--config", type=Path, default=Path("open_expfacenet_12"))
+    parser.add_argument("--start", type=Path, default=OPEN, help="a preset's folder: the weights to start with [default: the shipped ones]")
+    parser.add_argument("--import-state", type=Path, help="the OUT of an earlier time, to go on from its states")
+    parser.add_argument("--run", type=Path, default=Path("runs/gpu"), help="for checkpoints")
+    parser.add_argument("--device", help="cpu, or what accelerate finds")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make pairs; 0: all cores but one")
+    parser.add_argument("--ways", type=int, default=len(WAYS), help="ways to compute that are tried first; 0: as the configs say")
+    parser.add_argument("--until", type=Path, help="a file that may say, until Exp-FaceNet begins, how many minutes it all has instead")
+    args = parser.parse_args()
+    for folder in (args.output, args.run):
+        folder.mkdir(parents=True, exist_ok=True)
+    first, second = load_config(args.backbone_config), load_config(args.config)
+    device = make_accelerator(second, args.device).device
+    with Stream(args.album, second, 256, device, args.workers) as data:
+        data.start(0)
+        way = fastest(second, data, args) if args.ways else {}
+        first, second = (dataclasses.replace(config, **way) for config in (first, second))
+        say(f"{way}; {data.word()}")
+        backbone = args.start / "diffae"
+        if args.backbone_minutes:
+            backbone = learn(first, data, args, "diffae", args.backbone_minutes, None)
+        whole = float(args.until.read_text()) if args.until is not None and args.until.is_file() else args.minutes
+        learn(second, data, args, "exp_facenet", whole - (time.monotonic() - BEGUN) / 60, backbone)
+    say("done")
+
+
+if __name__ == "__main__":
+    main()
