@@ -1,6 +1,6 @@
 """Minutes of a rented GPU, from an album to averaged weights and states that can go on (docs/scale.md): the backbone first, then Exp-FaceNet.
 
-python scripts/gpu_minutes.py people.zip OUT --backbone-minutes 3 --minutes 12
+PYTHONPATH=src python scripts/gpu_minutes.py people.zip OUT --backbone-minutes 3 --minutes 12
 
 Nothing is fetched, nothing but OUT and --run is written. The package need not be installed: it is run from the working tree. Pairs are made on
 the machine's cores from the first second to the last, for both networks.
@@ -16,11 +16,8 @@ import argparse
 import dataclasses
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "src"), str(Path(__file__).resolve().parent)]
 
 import torch
 from measure_gpu import training as timed_training
