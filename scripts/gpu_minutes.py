@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from measure_gpu import training as timed_training
 
+from discontrolface.common.parallel import cores
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.training.config import TrainConfig, load_config
@@ -107,7 +108,7 @@ def main() -> None:
     parser.add_argument("--import-state", type=Path, help="the OUT of an earlier time, to go on from its states")
     parser.add_argument("--run", type=Path, default=Path("runs/gpu"), help="for checkpoints")
     parser.add_argument("--device", help="cpu, or what accelerate finds")
-    parser.add_argument("--workers", type=int, default=0, help="processes that make pairs; 0: all cores but one")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make pairs; 0: all cores but two")
     parser.add_argument("--ways", type=int, default=len(WAYS), help="ways to compute that are tried first; 0: as the configs say")
     parser.add_argument("--until", type=Path, help="a file that may say, until Exp-FaceNet begins, how many minutes it all has instead")
     args = parser.parse_args()
@@ -115,7 +116,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     first, second = load_config(args.backbone_config), load_config(args.config)
     device = make_accelerator(second, args.device).device
-    with Stream(args.album, second, 256, device, args.workers) as data:
+    torch.set_num_threads(1)  # the cores make pairs; several threads of ours would wait for one another
+    with Stream(args.album, second, 256, device, args.workers or max(1, cores() - 2)) as data:
         data.start(0)
         way = fastest(second, data, args) if args.ways else {}
         first, second = (dataclasses.replace(config, **way) for config in (first, second))

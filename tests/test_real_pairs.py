@@ -1,5 +1,6 @@
 """Photos of people to pairs: who is who, one frame for two photos, registration, other places behind the head, blocks that `train` reads."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_para
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import CHANNELS, PairDataset, channels
 from discontrolface.training.draws import draw
-from discontrolface.training.people import list_people, prepare_people
+from discontrolface.training.people import list_people, prepare_album, prepare_people
 from discontrolface.training.real_pairs import PairSettings, doubt, plane_similarity, read_photos
 from discontrolface.training.registration import displaced, motion, registered
 from discontrolface.training.samples import reader
@@ -112,6 +113,22 @@ def test_what_was_left_out_is_reported_and_a_second_run_makes_nothing(photos: Pa
     assert (pairs / "block_ann.npy").stat().st_mtime_ns == before
     with pytest.raises(UserError, match="other settings"):
         prepare_people(photos, "folders", pairs, PairSettings(size=64))
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed (extra `ray`)")
+def test_ray_makes_the_same_pairs_and_the_same_album(photos: Path, pairs: Path, tmp_path: Path) -> None:
+    assert prepare_people(photos, "folders", tmp_path / "pairs", SETTINGS, 1, engine="ray")["real"] == 2
+    for name in ("block_ann.npy", "return_bob.npy"):
+        assert (tmp_path / "pairs" / name).read_bytes() == (pairs / name).read_bytes()
+    for engine in ("local", "ray"):
+        prepare_album(photos, "folders", tmp_path / f"{engine}.zip", SETTINGS, engine=engine)
+    assert (tmp_path / "ray.zip").read_bytes() == (tmp_path / "local.zip").read_bytes()
+
+
+def test_an_unknown_engine_is_named(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"'spark'.*local, ray"):
+        prepare_people(photos, "folders", tmp_path / "pairs", SETTINGS, engine="spark")
 
 
 def test_plane_similarity_finds_what_moved_the_points() -> None:

@@ -91,8 +91,6 @@ def prepare_pairs(
     from discontrolface.training.people import prepare_album, prepare_people
     from discontrolface.training.real_pairs import PairSettings
 
-    if engine != "local":
-        raise UserError(f"engine {engine!r} cannot make pairs of people yet; leave --engine out")
     if head != HEAD:
         raise UserError(f"pairs of people are read with the {HEAD} head only, not {head!r}; leave --head out")
     if folder.suffix == ".zip" and people is not None:
@@ -103,9 +101,9 @@ def prepare_pairs(
         if output.suffix == ".zip":
             if people is None:
                 raise UserError(f"{folder} is an album already; give a folder for its pairs: -o PAIRS")
-            made = prepare_album(folder, people, output, settings, processes, update, leave_out)
+            made = prepare_album(folder, people, output, settings, processes, update, leave_out, engine)
         else:
-            made = prepare_people(folder, people, output, settings, processes, update, leave_out)
+            made = prepare_people(folder, people, output, settings, processes, update, leave_out, engine)
     if output.suffix == ".zip":
         say(
             f"{made['photos']} photos of {made['people']} people in {output}, {made['bytes'] / 1e6:.1f} MB; {len(made['left_out'])} left out"

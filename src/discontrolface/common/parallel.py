@@ -98,5 +98,7 @@ def run_on_ray(jobs: Sequence[AnyJob], processes: int, make: Callable[[AnyJob], 
         job = running.pop(ready)
         try:
             yield job, ray.get(ready)
+        except ray.exceptions.RayTaskError as error:  # raised by `make`
+            raise error.cause from None
         except ray.exceptions.RayError:
             yield job, None

@@ -21,9 +21,11 @@ class Affine(nn.Module):
         super().__init__()
         self.gamma, self.beta = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B,C,H,W)."""
-        return x * self.gamma[:, None, None] + self.beta[:, None, None]
+    def after(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+        """A convolution of x (B,C,H,W), then this, as one convolution: two passes over the picture less."""
+        assert conv.bias is not None
+        weight, bias = conv.weight * self.gamma[:, None, None, None], conv.bias * self.gamma + self.beta
+        return F.conv2d(x, weight, bias, conv.stride, conv.padding)  # type: ignore[arg-type]
 
 
 class Block(nn.Module):
@@ -38,7 +40,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,C,H,W) -> (B,width,h,w)."""
-        h = self.affine2(self.conv2(F.relu(self.affine1(self.conv1(x)))))
+        h = self.affine2.after(self.conv2, F.relu(self.affine1.after(self.conv1, x)))
         past = F.avg_pool2d(x, 2) if self.halves else x
         return F.relu(filled(h, past) + filled(past, h))
 
@@ -72,7 +74,7 @@ class DlibFace(nn.Module):
     def features(self, pictures: Tensor) -> list[Tensor]:
         """What each of the five stages sees, (B,C,h,w) with 32, 64, 128, 256, 256 channels."""
         x = (pictures + 1) * (255 / 512) - self.colours
-        x = F.max_pool2d(F.relu(self.stem_affine(self.stem(x))), 3, 2)
+        x = F.max_pool2d(F.relu(self.stem_affine.after(self.stem, x)), 3, 2)
         out = []
         for stage in self.stages:
             x = stage(x)

@@ -21,7 +21,7 @@ import numpy as np
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing, write_atomically
-from discontrolface.common.parallel import run_pool
+from discontrolface.common.parallel import run_on_ray, run_pool
 from discontrolface.editing.person import Person
 from discontrolface.synthetic.anatomy import HEAD
 from discontrolface.training.album import Album, Entry, merged, write_album
@@ -32,6 +32,7 @@ from discontrolface.training.samples import reader
 
 FOLDERS = "folders"  # the value of --people: each folder below FOLDER is a person
 COLUMNS = ("file", "person")
+ENGINES = ("local", "ray")
 ENDINGS = {"people": "json", "album": "zip"}
 
 
@@ -121,7 +122,7 @@ def list_photos(folder: Path, people: str) -> list[dict[str, str]]:
 
 def _from_folders(folder: Path) -> list[dict[str, str]]:
     out: list[dict[str, str]] = []
-    for below in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
+    for below in sorted(p for p in folder.resolve().iterdir() if p.is_dir() and not p.name.startswith(".")):
         photos = sorted(str(p) for p in below.iterdir() if p.is_file() and not p.name.startswith("."))
         out += [{"file": photo, "person": below.name} for photo in photos]
     return out
@@ -137,7 +138,7 @@ def _from_table(folder: Path, table: Path) -> list[dict[str, str]]:
     missing = [name for name in COLUMNS if rows and name not in rows[0]]
     if missing:
         raise UserError(f"{table} has no column {missing[0]!r}; its first line must name {' and '.join(COLUMNS)}")
-    out = [{**{str(k): str(v or "") for k, v in row.items()}, "file": str(folder / str(row["file"]))} for row in rows]
+    out = [{**{str(k): str(v or "") for k, v in row.items()}, "file": str(folder.resolve() / str(row["file"]))} for row in rows]
     absent = [row["file"] for row in out if not Path(row["file"]).is_file()]
     if absent:
         raise UserError(
@@ -177,14 +178,15 @@ def prepare_people(
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
     leave_out: Path | None = None,
+    engine: str = "local",  # one of ENGINES
 ) -> Mapping[str, Any]:
     """All people's blocks that are not there yet, and the report (also OUTPUT/report.json)."""
     listed, album = list_album(folder, leave_out) if people is None else (list_people(folder, people, leave_out), None)
     make_folder(output)
     check_settings(output, settings)
     describe_pairs(output, HEAD)
-    jobs = [PersonJob(name, one.photos, str(output), asdict(settings), one.group, album) for name, one in listed.items()]
-    run_jobs(jobs, "people", make_person, processes, progress)
+    jobs = [PersonJob(name, one.photos, str(output.resolve()), asdict(settings), one.group, album) for name, one in listed.items()]
+    run_jobs(jobs, "people", make_person, processes, progress, engine)
     return report(jobs)
 
 
@@ -196,14 +198,15 @@ def prepare_album(
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
     leave_out: Path | None = None,
+    engine: str = "local",
 ) -> Mapping[str, Any]:
     """Read all photos and write the album. What was read lies in OUTPUT.parts until the whole is written; a restart reads what is missing there."""
     listed = list_people(folder, people, leave_out)
     parts = output.with_name(f"{output.name}.parts")
     make_folder(parts)
     check_settings(parts, settings)
-    jobs = [PersonJob(name, one.photos, str(parts), asdict(settings), one.group) for name, one in listed.items()]
-    run_jobs(jobs, "album", make_album_part, processes, progress)
+    jobs = [PersonJob(name, one.photos, str(parts.resolve()), asdict(settings), one.group) for name, one in listed.items()]
+    run_jobs(jobs, "album", make_album_part, processes, progress, engine)
     made = merged([job.path("album") for job in jobs], output, HEAD)
     shutil.rmtree(parts)
     return made
@@ -215,7 +218,7 @@ def list_album(path: Path, leave_out: Path | None) -> tuple[dict[str, Listed], s
     if album.head != HEAD:
         raise UserError(f"{path} is of the head model {album.head!r}; pairs of people are made with {HEAD!r}")
     names = without(list(album.people), leave_out)
-    return {name: Listed(tuple(str(k) for k in album.people[name])) for name in names}, str(path)
+    return {name: Listed(tuple(str(k) for k in album.people[name])) for name in names}, str(path.resolve())
 
 
 def make_folder(folder: Path) -> None:
@@ -232,13 +235,16 @@ def run_jobs(
     make: Callable[[PersonJob], int],
     processes: int,
     progress: Callable[[int, int], None] | None,
+    engine: str = "local",  # or "ray": on a cluster whose machines all see the folders
 ) -> None:
     """Do the jobs that are not done yet. UserError when a process died."""
+    if engine not in ENGINES:
+        raise UserError(f"engine {engine!r} is not known; choose one of {', '.join(ENGINES)}")
     missing = [job for job in jobs if not job.path(kind).is_file()]
     done = len(jobs) - len(missing)
     dead: list[str] = []
-    if processes > 1 and len(missing) > 1:
-        for job, made in run_pool(missing, processes, make):
+    if engine == "ray" or (processes > 1 and len(missing) > 1):
+        for job, made in (run_on_ray if engine == "ray" else run_pool)(missing, processes, make):
             done += 1
             dead += [job.name] if made is None else []
             if progress is not None:
