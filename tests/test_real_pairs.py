@@ -10,13 +10,14 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from discontrolface.common.errors import UserError
+from discontrolface.editing.registration import displaced, motion, registered
+from discontrolface.editing.same_person import plane_similarity
 from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_parameters, render_scene
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import CHANNELS, PairDataset, channels
 from discontrolface.training.draws import draw
 from discontrolface.training.people import list_people, prepare_album, prepare_people
-from discontrolface.training.real_pairs import PairSettings, doubt, plane_similarity, read_photos
-from discontrolface.training.registration import displaced, motion, registered
+from discontrolface.training.real_pairs import PairSettings, doubt, read_photos
 from discontrolface.training.samples import reader
 from discontrolface.training.walls import cut_out
 

@@ -78,6 +78,7 @@ def edit(
             "--save-parameters": save_parameters,
             "--personal": personal.personal,
             "--personal-seed": personal.personal_seed,
+            "--also": personal.also,
         }
         if is_clip(photo):
             still = {"--personalize": personal.personalize or "", "--edit": faces.edit, "--edits": faces.edits, "--strict": strict}
@@ -95,7 +96,12 @@ def edit_photo(photo: Path, output: Path, o: EditOptions, save_parameters: Path 
     from discontrolface.common.text_files import write_text
 
     o.personal.check()
-    check_outputs([output, sheet], [save_parameters], o.overwrite, [photo, o.personal.personal, o.faces.edits, *o.controls.files])
+    check_outputs(
+        [output, sheet],
+        [save_parameters],
+        o.overwrite,
+        [photo, o.personal.personal, *(o.personal.also or ()), o.faces.edits, *o.controls.files],
+    )
     o.controls.checked_values()
     o.writing.check()
     o.faces.check(o.source)

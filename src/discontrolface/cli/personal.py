@@ -32,8 +32,19 @@ class Personal:
         None
     )
 
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PHOTO[#N]",
+            help="Another photo of the person, for each one the option again: personalizes on all of them. PHOTO#2 is its face 2.",
+        ),
+    ] = None
+
     def check(self) -> None:
         """UserError for options that exclude each other."""
+        if self.also and (self.personal is not None or self.personalize is False):
+            other = "--no-personal" if self.personal is None else f"--personal {self.personal}"
+            raise UserError(f"--also {self.also[0]} and {other} were both given; give one of them")
         if self.personal is not None and self.personalize is not None:
             other = "--personalize" if self.personalize else "--no-personal"
             raise UserError(f"--personal {self.personal} and {other} were both given; give one of them")
@@ -47,7 +58,9 @@ class Personal:
 
             weights = PersonalWeights.load(self.personal)
             return {number: person.with_personal(weights) for number, person in people.items()}
-        asked = self.personalize or self.personal_seed is not None
+        if self.also and len(people) > 1:
+            raise UserError(f"--also {self.also[0]} is of one person, and several faces are edited; choose one with --face")
+        asked = self.personalize or self.personal_seed is not None or bool(self.also)
         if asked or (editor.preset.personalize and self.personalize is None):
-            return {number: run_personalize(editor, person, self.personal_seed or 0, quiet) for number, person in people.items()}
+            return {number: run_personalize(editor, person, self.personal_seed or 0, quiet, self.also) for number, person in people.items()}
         return people

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from discontrolface.cli.common import CacheOption, DeviceOption, PhotoArgument, QuietOption, grouped, plain_errors, progress_bar, say
+from discontrolface.cli.controls import OtherFace
 from discontrolface.cli.source import Source
 
 if TYPE_CHECKING:
@@ -22,20 +25,32 @@ def personalize(
     device: DeviceOption = "cpu",
     cache_dir: CacheOption = None,
     seed: Annotated[int, typer.Option(help="Of the fine-tuning's randomness.")] = 0,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PHOTO[#N]", help="Another photo of the person, for each one the option again. PHOTO#2 is its face 2."),
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """One-shot fine-tuning: adapt the networks to the person in the photo. Kept in the cache; later edits of the photo use it."""
+    """Adapt the networks to the person in the photo (one-shot), or in several photos. Kept in the cache; later edits of the photo use it."""
     with plain_errors():
         folder = source.folder()
         reader = source.reader(device)
         person = source.read(reader, photo)
         editor = source.editor(folder, device, cache_dir, reader)
         begin = time.monotonic()
-        run_personalize(editor, person, seed, quiet)
-        say(f"personal weights in {editor.personal_path(person, seed=seed)} ({time.monotonic() - begin:.0f} s)")
+        run_personalize(editor, person, seed, quiet, also)
+        path = editor.personal_path(person, seed=seed, also=same_person(editor, also))
+        say(f"personal weights in {path} ({time.monotonic() - begin:.0f} s)")
 
 
-def run_personalize(editor: Editor, person: Person, seed: int, quiet: bool) -> Person:
-    """Personalize with a progress bar."""
+def run_personalize(editor: Editor, person: Person, seed: int, quiet: bool, also: Sequence[Path] | None = None) -> Person:
+    """Personalize with a progress bar. also: other photos of the person."""
+    others = same_person(editor, also)
     with progress_bar("personalizing", quiet) as update:
-        return editor.personalize(person, seed=seed, progress=lambda done, total, loss: update(done, total))
+        return editor.personalize(person, seed=seed, progress=lambda done, total, loss: update(done, total), also=others)
+
+
+def same_person(editor: Editor, also: Sequence[Path] | None) -> list[Person]:
+    """The faces of other photos, each the largest there or the one that is named."""
+    faces = [OtherFace.of(path, 0) for path in also or ()]
+    return [editor.read(face.photo, face.number) for face in faces]

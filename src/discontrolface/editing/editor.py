@@ -36,9 +36,10 @@ from discontrolface.editing.group import MANY, FaceEdit, GroupResult
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalNetworks, PersonalWeights, weights_id
 from discontrolface.editing.personal_cache import PersonalCache
-from discontrolface.editing.personalize import PAPER_ONE_SHOT, OneShot, Progress, one_shot
+from discontrolface.editing.personalize import FEW_SHOT, PAPER_ONE_SHOT, OneShot, Progress, one_shot
 from discontrolface.editing.pipeline import Networks, PreparedEdit, composite, denoise, prepare, resolved
 from discontrolface.editing.reading import Box, Reader
+from discontrolface.editing.same_person import fitted_again
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.nets.super_resolution import SuperResolution
 from discontrolface.render.covered import COVERED, lips_move
@@ -152,13 +153,15 @@ class Editor:
 
     # ---- one-shot fine-tuning
 
-    def personal_path(self, person: Person, settings: OneShot | None = None, seed: int = 0) -> Path | None:
-        """Where this person's weights are cached; None without a cache. settings: None for the preset's."""
+    def personal_path(self, person: Person, settings: OneShot | None = None, seed: int = 0, also: Sequence[Person] = ()) -> Path | None:
+        """Where this person's weights are cached; None without a cache. settings and also: as in `personalize`."""
         if self.cache is None:
             return None
-        settings = settings or self.settings
+        settings = settings or (FEW_SHOT if also else self.settings)
         control = (person.geometry.label, person.parameters.to_json())  # another reading of the same photo is another control
-        key = repr((person.photo.sha256, np.round(person.crop.photo_to_crop, 4).tolist(), self.base_id, settings, seed, control))
+        others = [(p.photo.sha256, np.round(p.crop.photo_to_crop, 4).tolist(), p.parameters.to_json()) for p in also]
+        own = (person.photo.sha256, np.round(person.crop.photo_to_crop, 4).tolist())
+        key = repr((*own, self.base_id, settings, seed, control, *((others,) if others else ())))
         return self.cache / f"{person.photo.sha256[:12]}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.safetensors"
 
     def personalize(
@@ -167,16 +170,21 @@ class Editor:
         settings: OneShot | None = None,  # None: the preset's
         seed: int = 0,
         progress: Progress | None = None,
+        also: Sequence[Person] = (),
     ) -> Person:
         """One-shot fine-tuning; read from the cache when this photo was personalized before with the same settings.
 
+        also: the same person in other photos, which `read` gave. The networks then learn from true answers, each photo's from each other one
+        (`FEW_SHOT`); a smile and a side view say most. UserError where no two of the heads are turned by less than 60 degrees from each other.
         `progress` may raise `Cancelled`, which stops the work; nothing is then kept.
         Two processes with the same photo: one works, the other waits. UserError, before the work, when the cache's folder cannot be written.
         """
-        settings = settings or self.settings
-        path = self.personal_path(person, settings, seed)
+        settings = settings or (FEW_SHOT if also else self.settings)
+        for other in also:
+            other.check_target(person.parameters)
+        path = self.personal_path(person, settings, seed, also)
         if path is None:
-            return person.with_personal(self._fine_tuned(person, settings, seed, progress))
+            return person.with_personal(self._fine_tuned(person, settings, seed, progress, also))
         cache = PersonalCache(path.parent)
         kept = cache.load(path)
         if kept is None:
@@ -184,15 +192,18 @@ class Editor:
             with cache.locked(path):
                 kept = cache.load(path)  # another process may have made it meanwhile
                 if kept is None:
-                    kept = self._fine_tuned(person, settings, seed, progress)
+                    kept = self._fine_tuned(person, settings, seed, progress, also)
                     cache.save(path, kept)
         return person.with_personal(kept)
 
-    def _fine_tuned(self, person: Person, settings: OneShot, seed: int, progress: Progress | None) -> PersonalWeights:
+    def _fine_tuned(
+        self, person: Person, settings: OneShot, seed: int, progress: Progress | None, also: Sequence[Person]
+    ) -> PersonalWeights:
         self.networks.check(SnapshotSpec(person.geometry.head.name, self.networks.maps))
         control = copy.deepcopy(self.preset.control).requires_grad_(True)
         generator = torch.Generator().manual_seed(seed)
-        return one_shot(self.preset.model, control, person, settings, self.base_id, generator, progress)
+        same = [fitted_again(other, person.parameters.shape, self.reader) for other in also]
+        return one_shot(self.preset.model, control, person, settings, self.base_id, generator, progress, same)
 
     def networks_of(self, person: Person) -> Networks:
         """The preset's networks, or those of the person's personal weights, which are put together once."""

@@ -19,11 +19,12 @@ from discontrolface.common.pixels import to_float, to_uint8
 from discontrolface.editing.looks import warped_looks
 from discontrolface.editing.person import Person
 from discontrolface.editing.pipeline import prepare
+from discontrolface.editing.same_person import asked, photo_to_frame
 from discontrolface.evaluation.trials import REAL, RETURN, Bench, Trial, TrialBatch, Trials, safe
 from discontrolface.face.crop import cut_square
 from discontrolface.face.random_edits import random_edit
 from discontrolface.training.people import list_photos
-from discontrolface.training.real_pairs import PairSettings, asked, person_generator, photo_to_frame, read_photos
+from discontrolface.training.real_pairs import PairSettings, person_generator, read_photos
 
 NEUTRAL, FRONT = "neutral", "front"  # of the source, where the table has the columns expression and view
 PROFILE: Final = "profile"  # what the names of views end in that are no targets

@@ -3,7 +3,7 @@ PEOPLE.csv --only docs/kept-back.txt -o OUT.json`.
 
 Real pairs (people_trials.py), whose edits are brought to 512 and 1024 pixels in three ways: by Lanczos alone, with the photo's detail carried
 over (as without the network), and with the network. They are compared with the true photo in the edit's frame, laid on the preview, which all three
-have in common (training/registration.py): two readings of one person differ by a pixel or two of 256, and fine detail beside its place says nothing.
+have in common (editing/registration.py): two readings of one person differ by a pixel or two of 256, and fine detail beside its place says nothing.
 Measured where the edit may change the photo, and of that where the photo did not show it. Sharpness is the standard deviation of the Laplacian,
 over the truth's.
 """
@@ -30,12 +30,13 @@ from discontrolface.editing.detail import down
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
 from discontrolface.editing.pipeline import PreparedEdit, denoise, finished, prepare
+from discontrolface.editing.registration import displaced, motion
+from discontrolface.editing.same_person import asked, photo_to_frame
 from discontrolface.evaluation.metrics import HIDDEN_BELOW, HIDDEN_SHARE
 from discontrolface.evaluation.people_trials import PersonPhotos, list_evaluated
 from discontrolface.evaluation.similarity import psnr, ssim
 from discontrolface.face.crop import cut_square
-from discontrolface.training.real_pairs import PairSettings, asked, photo_to_frame, read_photos
-from discontrolface.training.registration import displaced, motion
+from discontrolface.training.real_pairs import PairSettings, read_photos
 
 FloatArray = NDArray[np.float32]
 WAYS: Final = ("lanczos", "carried over", "super-resolution")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +22,17 @@ from discontrolface.common.video import is_clip
 from discontrolface.editing.looks import warped_looks
 from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
+from discontrolface.editing.registration import registered
+from discontrolface.editing.same_person import asked, fitted_again, photo_to_frame
 from discontrolface.face.confidence import LOW
 from discontrolface.face.crop import cut_square
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit
-from discontrolface.geometry.affine import apply_affine, invert_affine
 from discontrolface.render.warp import render_preview
 from discontrolface.synthetic.backgrounds import enlarge, make_background
 from discontrolface.training.clips import read_clip
 from discontrolface.training.pairs import MAPS
-from discontrolface.training.registration import registered
 from discontrolface.training.walls import Head, cut_out
 
 FloatArray = NDArray[np.float32]
@@ -100,36 +100,7 @@ def with_one_shape(people: Sequence[Person], reader: Reader) -> list[Person]:
     if len(people) < 2:
         return list(people)
     shape = np.mean([p.parameters.shape for p in people], axis=0)
-    out = []
-    for person in people:
-        plain = replace(person.fit, offsets=np.zeros_like(person.fit.offsets))
-        known = person.reading._replace(parameters=person.parameters.with_(shape=shape), fit=plain)
-        again = reader.head.read(person.crop, person.landmarks, known)
-        out.append(replace(person, parameters=again.parameters, fit=again.fit))
-    return out
-
-
-def asked(a: Person, b: Person) -> FaceParameters:
-    """The edit of a whose answer is b's photo."""
-    return a.parameters.take_from(b.parameters, "expression", "pose", "gaze")
-
-
-def photo_to_frame(b: Person, target: FaceParameters) -> NDArray[np.float64]:
-    """The similarity (2, 3) from b's photo to the crop in which `target` poses b's head: the front half of its vertices, least squares."""
-    geometry, size = b.geometry, b.crop.size
-    own, wanted = geometry.view(b.parameters).vertices, geometry.view(target).vertices
-    head = geometry.rig.bust < 0.5
-    front = head & (own[:, 2] > np.median(own[head, 2]))
-    places = [np.stack([v[front, 0] + 1, 1 - v[front, 1]], 1).astype(np.float64) * (size / 2) for v in (own, wanted)]
-    return plane_similarity(apply_affine(invert_affine(b.crop.photo_to_crop), places[0]), places[1])
-
-
-def plane_similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The similarity (2, 3) that takes points (N, 2) to others, least squares."""
-    a, b = source - source.mean(0), target - target.mean(0)
-    turn = np.array([(a * b).sum(), a[:, 0] @ b[:, 1] - a[:, 1] @ b[:, 0]]) / max(float((a * a).sum()), 1e-12)
-    matrix = np.array([[turn[0], -turn[1]], [turn[1], turn[0]]])
-    return np.concatenate([matrix, (target.mean(0) - matrix @ source.mean(0))[:, None]], 1)
+    return [fitted_again(person, shape, reader) for person in people]
 
 
 def real_pairs(people: Sequence[Person], rng: np.random.Generator, settings: PairSettings) -> Iterator[Maps]:

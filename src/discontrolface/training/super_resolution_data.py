@@ -31,12 +31,13 @@ from discontrolface.editing.detail import down
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
 from discontrolface.editing.pipeline import PreparedEdit, carried, denoise, prepare
+from discontrolface.editing.registration import displaced, motion
+from discontrolface.editing.same_person import asked, photo_to_frame
 from discontrolface.face.crop import cut_square
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.synthetic.backgrounds import enlarge, make_background
 from discontrolface.training.people import list_photos, make_folder, without
-from discontrolface.training.real_pairs import PairSettings, asked, person_generator, photo_to_frame, read_photos
-from discontrolface.training.registration import displaced, motion
+from discontrolface.training.real_pairs import PairSettings, person_generator, read_photos
 from discontrolface.training.walls import cut_out
 
 FloatArray = NDArray[np.float32]
