@@ -143,6 +143,21 @@ def test_a_stage_is_warm_before_it_is_timed() -> None:
     assert (m.key, m.operations, len(m.times)) == (("s", "batch", 2), 7, 3)
 
 
+def test_work_of_minutes_runs_once() -> None:
+    calls: list[str] = []
+
+    def long_work() -> float:
+        calls.append("the work")
+        time.sleep(0.02)
+        return 512.0
+
+    m = measure(Stage("s", lambda: calls.append("warm"), once=long_work), Effort(0.0, 3, 3))
+    assert calls == ["warm", "the work"]
+    assert m.memory == 512.0
+    assert len(m.times) == 1
+    assert m.times[0] > 19.9
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux's way of measuring memory")
 def test_memory_of_a_known_size() -> None:
     megabytes = 64

@@ -1,13 +1,14 @@
 """How long everything takes on this machine, and how much memory: `discontrolface benchmark`.
 
 Every stage (groups.py) runs once to compile and to warm the caches (its operations are counted then), once for its memory, then as often as the
-effort says.
+effort says; work of minutes runs once, for time and memory.
 The machine's own best speed in float32 is measured before and after, and the better of the two counts.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +102,11 @@ class Benchmark:
 
 def measure(stage: Stage, effort: Effort) -> Measured:
     """Warm up, count, then memory, then time."""
+    if stage.once is not None:
+        stage.work()
+        begin = time.perf_counter()
+        memory = stage.once()
+        return Measured(stage.name, stage.kind, stage.amount, (1000 * (time.perf_counter() - begin),), memory)
     operations = None
     if stage.operations is None:
         stage.work()

@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from discontrolface.bench.machine import Effort
-from discontrolface.bench.other_stages import run_command
+from discontrolface.bench.other_stages import preset_options, run_command, warm_up
 from discontrolface.bench.stage import SEED, Stage, Workload
 from discontrolface.common.usage import process_peak
 
 COLUMNS, ROWS, CELL = 20, 15, 200  # 300 faces, one a cell of so many pixels: 12 megapixels
 SIZES = (26.0, 95.0)  # of faces, pixels
 TILT = 25.0  # degrees, either way; every fifth face is upside down as well
-ONCE = Effort(seconds=0.0, least=1, most=1)
 
 
 def crowd_stages(w: Workload) -> Iterator[Stage]:
@@ -27,7 +25,7 @@ def crowd_stages(w: Workload) -> Iterator[Stage]:
     with tempfile.TemporaryDirectory() as folder:
         photo, out = Path(folder) / "crowd.png", Path(folder) / "edited.png"
         write_crowd(photo, w.photo.array, w.person.landmarks.box)
-        preset = ["--preset", str(w.preset), *(["--assets-dir", str(w.assets)] if w.assets else [])]
+        preset = preset_options(w)
         commands = {
             "read --faces": ["read", str(photo), "--faces", *preset],
             "edit --face all": [
@@ -44,9 +42,9 @@ def crowd_stages(w: Workload) -> Iterator[Stage]:
                 *preset,
             ],
         }
+        warm = warm_up(w, Path(folder))
         for name, arguments in commands.items():
-            memory = partial(run_command, arguments, process_peak)
-            yield Stage(f"{COLUMNS * ROWS} faces: {name}", partial(run_command, arguments), memory=memory, effort=ONCE)
+            yield Stage(f"{COLUMNS * ROWS} faces: {name}", warm, once=partial(run_command, arguments, process_peak))
 
 
 def write_crowd(

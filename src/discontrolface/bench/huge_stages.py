@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from discontrolface.bench.machine import Effort
-from discontrolface.bench.other_stages import run_command
+from discontrolface.bench.other_stages import preset_options, run_command, warm_up
 from discontrolface.bench.stage import SEED, Stage, Workload
 from discontrolface.common.encoding import write_jpeg
 from discontrolface.common.usage import process_peak
@@ -20,7 +19,6 @@ from discontrolface.common.usage import process_peak
 WIDTH, HEIGHT = 16_320, 12_240
 SUBJECT = 9_000  # pixels a side of the photo in the middle
 GRAIN = 509  # pixels of the tile of grain around it
-ONCE = Effort(seconds=0.0, least=1, most=1)
 
 
 def huge_stages(w: Workload) -> Iterator[Stage]:
@@ -28,14 +26,14 @@ def huge_stages(w: Workload) -> Iterator[Stage]:
     with tempfile.TemporaryDirectory() as folder:
         photo, out = Path(folder) / "photo.jpg", Path(folder) / "edited.jpg"
         write_huge(photo, w.photo.array)
-        preset = ["--preset", str(w.preset), *(["--assets-dir", str(w.assets)] if w.assets else [])]
+        preset = preset_options(w)
         commands = {
             "read": ["read", str(photo), *preset],
             "edit": ["edit", str(photo), "-o", str(out), "--no-personal", "--yaw", "10", "--overwrite", *preset],
         }
+        warm = warm_up(w, Path(folder))
         for name, arguments in commands.items():
-            memory = partial(run_command, arguments, process_peak)
-            yield Stage(f"200 megapixels: {name}", partial(run_command, arguments), "pixels", WIDTH, memory=memory, effort=ONCE)
+            yield Stage(f"200 megapixels: {name}", warm, "pixels", WIDTH, once=partial(run_command, arguments, process_peak))
 
 
 def write_huge(path: Path, picture: NDArray[np.uint8], width: int = WIDTH, height: int = HEIGHT, subject: int = SUBJECT) -> None:

@@ -53,7 +53,7 @@ def cold_stages(w: Workload) -> Iterator[Stage]:
     with tempfile.TemporaryDirectory() as folder:
         photo, out = Path(folder) / "photo.png", Path(folder) / "edited.png"
         Image.fromarray(w.photo.array).save(photo)
-        preset = ["--preset", str(w.preset), *(["--assets-dir", str(w.assets)] if w.assets else [])]
+        preset = preset_options(w)
         commands = {
             "--help": ["--help"],
             "read PHOTO": ["read", str(photo), *preset],
@@ -62,6 +62,19 @@ def cold_stages(w: Workload) -> Iterator[Stage]:
         for name, arguments in commands.items():
             memory = partial(run_command, arguments, process_peak)
             yield Stage(f"cold start: {name}", partial(run_command, arguments), memory=memory, effort=COLD)
+
+
+def preset_options(w: Workload) -> list[str]:
+    """What a command is told to use the measured networks."""
+    return ["--preset", str(w.preset), *(["--assets-dir", str(w.assets)] if w.assets else [])]
+
+
+def warm_up(w: Workload, folder: Path) -> Callable[[], object]:
+    """An edit of the measured photo by the command line: after it kernels are compiled and files are in the system's cache."""
+    photo = folder / "warm.png"
+    Image.fromarray(w.photo.array).save(photo)
+    edit = ["edit", str(photo), "-o", str(folder / "warm-edited.png"), "--no-personal", "--yaw", "10", "--overwrite", *preset_options(w)]
+    return partial(run_command, edit)
 
 
 def run_command(arguments: Sequence[str], wait: Callable[[subprocess.Popen[bytes]], float | None] = subprocess.Popen.wait) -> float | None:

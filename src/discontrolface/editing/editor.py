@@ -263,10 +263,8 @@ class Editor:
         changed: list[dict[str, Any]] = []
         for number, (person, target) in enumerate(zip(people, targets, strict=True)):
             told = None if callback is None else partial(callback, number)
-            result = self.edit(person, target, told, sampling, **choices)
-            if len(people) > MANY:
-                person.sources.clear()
-            edits.append(FaceEdit(person, target, result.composite, result.preview))
+            result = self.edit(person.anew() if len(people) > MANY else person, target, told, sampling, **choices)
+            edits.append(FaceEdit.of(person, target, result.composite, result.preview))
             record = record or result.record
             box, confidence = [round(v) for v in person.landmarks.box], result.record["confidence"]
             changed.append({"box": box, "confidence": confidence, "edited": result.record["edited"]})

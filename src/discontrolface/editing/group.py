@@ -28,18 +28,29 @@ from discontrolface.editing.composited import Composite, save_edited
 from discontrolface.editing.person import Person
 from discontrolface.face.parameters import FaceParameters
 
-MANY: Final = 16  # faces; where more are edited, what previews read of the photo is not kept for each
+MANY: Final = 16  # faces; where more are edited, what an edit works out of a face is not kept with its person
 TAU: Final = 0.06  # width of the border between two edits / size of a face
 
 
 @dataclass(frozen=True)
 class FaceEdit:
-    """The edit of one face: whose, to what, in the photo, and its draft."""
+    """The edit of one face: whose, to what, and what it changes of the photo. Nothing else of it is kept: there may be hundreds.
+
+    patch: in 8-bit sRGB. native: in the photo's own profile and depth, None for a photo of 8-bit sRGB. alpha: of the transparency, None if it has
+    none. preview: the draft.
+    """
 
     person: Person
     parameters: FaceParameters
-    composite: Composite
+    patch: Patch
+    native: Patch | None
+    alpha: Patch | None
     preview: Image.Image
+
+    @classmethod
+    def of(cls, person: Person, parameters: FaceParameters, composite: Composite, preview: Image.Image) -> FaceEdit:
+        """From an edit of that face alone."""
+        return cls(person, parameters, composite.patch, composite.native_patch(), composite.alpha, preview)
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ class GroupResult:
         """(H, W): where it is False `image` is the photo, to the bit."""
         mask = np.zeros(self.photo.array.shape[:2], bool)
         for edit in self.edits:
-            for patch in filter(None, (edit.composite.patch, edit.composite.alpha)):
+            for patch in filter(None, (edit.patch, edit.alpha)):
                 mask[patch.place] |= patch.mask > 0
         return mask
 
@@ -82,23 +93,22 @@ class GroupResult:
     def native_lines(self) -> Lines | None:
         """To be written in the photo's own profile and depth; None for a photo of 8-bit sRGB."""
         native = self.photo.native
-        patches = [(edit.person, edit.composite.native_patch()) for edit in self.edits]
-        parts = [(person, patch) for person, patch in patches if patch is not None]
-        if native is None or len(parts) < len(patches):
+        parts = [(edit.person, edit.native) for edit in self.edits if edit.native is not None]
+        if native is None or len(parts) < len(self.edits):
             return None
         alpha = None if native.alpha is None else self._alpha(native.alpha)
         return _lines(join(native.values, parts), alpha, native.profile)
 
     @cached_property
     def _colours(self) -> NDArray[np.uint8]:
-        return join(self.photo.array, [(edit.person, edit.composite.patch) for edit in self.edits])
+        return join(self.photo.array, [(edit.person, edit.patch) for edit in self.edits])
 
     def _alpha(self, base: NDArray[Any] | None = None) -> NDArray[Any] | None:
         """The transparency (H, W) with all edits, in the depth of `base` (None: the photo's 8 bits); None for an opaque photo."""
         own = self.photo.alpha
         if own is None:
             return None
-        parts = [(edit.person, edit.composite.alpha) for edit in self.edits if edit.composite.alpha is not None]
+        parts = [(edit.person, edit.alpha) for edit in self.edits if edit.alpha is not None]
         joined = join(own[..., None], parts)[..., 0]
         if base is None or base.dtype == joined.dtype:
             return joined

@@ -142,6 +142,10 @@ class Person:
         """The same person with personal weights; None: without."""
         return replace(self, personal=personal)
 
+    def anew(self) -> Person:
+        """The same person with nothing worked out yet: 5 MB of an edited face go with this copy."""
+        return replace(self, sources=PreviewSources())
+
     def without_detail(self) -> Person:
         """The same person, controlled without the detail vector: the paper's ablation. Personal weights belong to one way of control, so none."""
         return replace(self, geometry=self.geometry.coarse(), personal=None)

@@ -30,8 +30,3 @@ class PreviewSources:
                 if len(self._kept) > KEPT_SIZES:
                     self._kept.popitem(last=False)
             return self._kept[size]
-
-    def clear(self) -> None:
-        """Keep none: 3 MB and more of a face. The next preview reads the photo again, which takes 30 ms."""
-        with self._lock:
-            self._kept.clear()
