@@ -136,6 +136,12 @@ def test_files_that_are_none_are_refused_and_leave_nothing(tmp_path: Path) -> No
     torch.save({"x": torch.zeros(3)}, tmp_path / "net.pt")
     with pytest.raises(UserError, match="first key is x"):
         import_asset(tmp_path / "net.pt", store)
+    torch.save({"state_dict": {"ema_model.latent_net.layers.0.linear.weight": torch.zeros(4, 4)}}, tmp_path / "latent.ckpt")
+    with pytest.raises(UserError, match=r"latent\.ckpt is a latent DPM without its autoencoder; `sample --latent FILE` reads it"):
+        import_asset(tmp_path / "latent.ckpt", store)
+    torch.save({"ema_classifier.weight": torch.zeros(40, 4)}, tmp_path / "cls.ckpt")
+    with pytest.raises(UserError, match=r"cls\.ckpt is an attribute classifier"):
+        import_asset(tmp_path / "cls.ckpt", store)
     with pytest.raises(UserError, match="does not exist"):
         import_asset(tmp_path / "nowhere", store)
     with pytest.raises(UserError, match=r"config\.json"):

@@ -18,6 +18,7 @@ from discontrolface.cli.app import app
 from discontrolface.common.errors import UserError
 from discontrolface.common.example import example_photo
 from discontrolface.editing import editor as editor_module
+from discontrolface.editing import personal_cache
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalWeights
@@ -67,7 +68,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_work(editor: Editor,
 
 
 def test_a_disk_that_fills_up_meanwhile_is_a_warning(
-    editor: Editor, person: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    preset: Path, editor: Editor, person: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(weights: PersonalWeights, path: Path) -> None:
         raise UserError(f"cannot write personal weights to {path}: No space left on device; choose another --cache-dir")
@@ -76,6 +77,10 @@ def test_a_disk_that_fills_up_meanwhile_is_a_warning(
     with caplog.at_level(logging.WARNING):
         assert editor.personalize(person).personal is not None
     assert "No space left on device; these weights are not kept" in caplog.text
+    assert editor.cache is not None
+    done = CliRunner().invoke(app, ["personalize", str(PHOTO), "--preset", str(preset), "--cache-dir", str(editor.cache), "-q"])
+    assert done.exit_code == 2, "the weights are all that this command makes"
+    assert "could not be kept in" in " ".join(done.output.split())
 
 
 def test_a_damaged_file_is_made_anew(editor: Editor, person: Person, runs: list[int], caplog: pytest.LogCaptureFixture) -> None:
@@ -85,7 +90,7 @@ def test_a_damaged_file_is_made_anew(editor: Editor, person: Person, runs: list[
     path.write_bytes(path.read_bytes()[:-40])
     with caplog.at_level(logging.WARNING):
         second = editor.personalize(person).personal
-    assert "cannot be read; it is made anew" in caplog.text
+    assert caplog.text.count("cannot be read; it is made anew") == 1
     assert len(runs) == 2
     assert first is not None
     assert second is not None
@@ -112,6 +117,24 @@ def test_of_two_workers_one_works_and_both_get_the_same(preset: Path, person: Pe
     assert a is not None
     assert b is not None
     assert all(torch.equal(a.difference[k], v) for k, v in b.difference.items())
+
+
+def test_without_a_lock_the_work_is_done(
+    editor: Editor, person: Person, runs: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some network file systems have none, and the lock may be another user's."""
+
+    def acquire(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(personal_cache.FileLock, "acquire", acquire)
+    with caplog.at_level(logging.WARNING):
+        assert editor.personalize(person).personal is not None
+    assert "cannot be locked" in caplog.text
+    path = editor.personal_path(person)
+    assert path is not None
+    assert path.is_file()
+    assert len(runs) == 1
 
 
 def test_beyond_the_limit_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:

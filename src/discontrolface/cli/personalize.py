@@ -12,6 +12,7 @@ import typer
 from discontrolface.cli.common import CacheOption, DeviceOption, PhotoArgument, QuietOption, grouped, plain_errors, progress_bar, say
 from discontrolface.cli.controls import OtherFace
 from discontrolface.cli.source import Source
+from discontrolface.common.errors import UserError
 
 if TYPE_CHECKING:
     from discontrolface.editing.editor import Editor
@@ -39,8 +40,10 @@ def personalize(
         editor = source.editor(folder, device, cache_dir, reader)
         begin = time.monotonic()
         run_personalize(editor, person, seed, quiet, also)
-        path = editor.personal_path(person, seed=seed, also=same_person(editor, also))
-        say(f"personal weights in {path} ({time.monotonic() - begin:.0f} s)")
+        path, seconds = editor.personal_path(person, seed=seed, also=same_person(editor, also)), time.monotonic() - begin
+        if path is None or not path.is_file():
+            raise UserError(f"the personal weights could not be kept in {path} ({seconds:.0f} s); choose another --cache-dir")
+        say(f"personal weights in {path} ({seconds:.0f} s)")
 
 
 def run_personalize(editor: Editor, person: Person, seed: int, quiet: bool, also: Sequence[Path] | None = None) -> Person:

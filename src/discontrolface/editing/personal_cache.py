@@ -46,18 +46,25 @@ class PersonalCache:
 
     @contextlib.contextmanager
     def locked(self, path: Path) -> Iterator[None]:
-        """One worker at a time for a file: who comes second waits, and finds what the first has written."""
-        with FileLock(path.with_suffix(".lock")):
+        """One worker at a time for a file: who comes second waits, and finds what the first has written. Where the file system has no locks, or the
+        lock belongs to somebody else, two may do the same work, with equal weights."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(FileLock(path.with_suffix(".lock")))
+            except (OSError, NotImplementedError) as error:
+                _log.warning("the cache folder %s cannot be locked (%s); another process may do the same work", self.folder, error)
             yield
 
     def load(self, path: Path) -> PersonalWeights | None:
-        """The weights of a file; None when there are none, or when the file is damaged: it is then made anew."""
+        """The weights of a file; None when there are none, or when the file is damaged: it then goes, and is made anew."""
         if not path.is_file():
             return None
         try:
             weights = PersonalWeights.load(path)
         except UserError as error:
             _log.warning("%s; it is made anew", str(error).split(";")[0])
+            with contextlib.suppress(OSError):
+                path.unlink()
             return None
         with contextlib.suppress(OSError):
             os.utime(path)

@@ -186,6 +186,13 @@ def _read_mask(path: Path) -> dict[str, Any]:
     return {"mask": values}
 
 
+ELSEWHERE: Final = {  # a key of checkpoints that are no part of the preset -> what they are, and who reads them
+    "latent_net.layers.0.linear.weight": "a latent DPM without its autoencoder; `sample --latent FILE` reads it",
+    "classifier.weight": "an attribute classifier; `attributes apply --directions FILE` reads it",
+    "ema_classifier.weight": "an attribute classifier; `attributes apply --directions FILE` reads it",
+}
+
+
 def _is_checkpoint(path: Path, head: bytes) -> bool:
     """PyTorch's zip format, or its old one (five pickles, the first is a magic number)."""
     import zipfile
@@ -219,6 +226,9 @@ def _recognise_checkpoint(path: Path) -> tuple[str, Content]:
         from discontrolface.weights.official import import_diffae
 
         return "diffae", import_diffae(path).save_pretrained
+    for key, what in ELSEWHERE.items():
+        if any(name == key or name.endswith(f".{key}") for name in checkpoint):
+            raise UserError(f"{path} is {what}.")
     raise UserError(f"{path} is a checkpoint of networks that the preset does not know; its first key is {next(iter(checkpoint))}.")
 
 
