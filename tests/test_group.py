@@ -195,7 +195,9 @@ def test_of_many_faces_only_the_patches_are_kept(preset: Path, photo: Path, monk
     assert kept(people) == [False] * 3
     assert [set(vars(person)) for person in people] == read_before, "no picture was worked out and left with the person"
     held = [part for edit in many.edits for part in (edit.patch, edit.native, edit.alpha) if part is not None]
-    assert sum(part.pixels.nbytes + part.mask.nbytes for part in held) < 3 * many.photo.array.nbytes, "patches, no larger than the photo's pixels"
+    assert sum(part.pixels.nbytes + part.mask.nbytes for part in held) < 3 * many.photo.array.nbytes, (
+        "patches, no larger than the photo's pixels"
+    )
     monkeypatch.setattr(editor_room, "MANY", 3)
     few = editor.edit_group(people, targets, steps=1)
     assert kept(people) == [True] * 3

@@ -36,7 +36,9 @@ class Stage:
     times: Callable[[Effort], list[float]] | None = None  # milliseconds of each run, for stages that are not one call of `work` a run
     memory: Callable[[], float | None] | None = None  # MB at most, for work that other processes do
     effort: Effort | None = None  # None: the plan's
-    once: Callable[[], float | None] | None = None  # work of minutes: it runs a single time, after `work` has warmed the caches; returns its MB
+    once: Callable[[], float | None] | None = (
+        None  # work of minutes: it runs a single time, after `work` has warmed the caches; returns its MB
+    )
 
     def run(self, effort: Effort) -> list[float]:
         """Milliseconds of each run, warm."""
