@@ -39,10 +39,19 @@ MAX_FRAMES: Final = 36_000  # whatever a header says of the rate
 MAX_PIXELS: Final = 9_000_000  # of a frame: 4096 x 2160
 CODECS: Final = {".mp4": ("libx264", "aac"), ".mov": ("libx264", "aac"), ".mkv": ("libx264", "aac"), ".webm": ("libvpx-vp9", "libopus")}
 ENDINGS: Final = (*CODECS, ".gif")
+MUXING: Final = {  # options of the containers; bitexact: no random number in the file
+    ".mp4": {"movflags": "use_metadata_tags"},
+    ".mov": {"movflags": "use_metadata_tags"},
+    ".mkv": {"fflags": "+bitexact"},
+    ".webm": {"fflags": "+bitexact"},
+}
 FRAME_NAME: Final = re.compile(r"\d{6}\.png")  # in a folder of frames
 GIF_FRAMES: Final = 1500  # Pillow holds all frames of a GIF in memory
 FASTEST: Final = 240  # frames a second, whatever a header says
-QUALITY: Final = {"libx264": {"crf": "16", "preset": "medium"}, "libvpx-vp9": {"crf": "24", "b:v": "0", "row-mt": "1"}}
+QUALITY: Final = {  # cpu-independent: x264's AVX-512 code of the lookahead reads memory that nobody wrote: other bytes once in a while
+    "libx264": {"crf": "16", "preset": "medium", "x264-params": "cpu-independent=1"},
+    "libvpx-vp9": {"crf": "24", "b:v": "0", "row-mt": "1"},
+}
 
 
 @dataclass(frozen=True)
@@ -188,7 +197,7 @@ def write_clip(
 def _encode(path: Path, frames: Iterable[Frame], rate: Fraction, about: Mapping[str, str], sound_of: Path | None) -> None:
     av = library()
     picture_codec, sound_codec = CODECS[path.suffix]
-    with av.open(str(path), mode="w", options={"movflags": "use_metadata_tags"} if path.suffix in (".mp4", ".mov") else {}) as container:
+    with av.open(str(path), mode="w", options=MUXING[path.suffix]) as container:
         container.metadata.update(about)
         stream, count = None, 0
         sound = None

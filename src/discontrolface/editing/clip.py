@@ -55,9 +55,10 @@ def edit_clip(
             if (ready := kept.read(done, frame)) is None:
                 rest = chain([frame], rest)
                 break
-            shown, done = changed(frame, ready), done + 1
+            shown = changed(frame, ready)
             if progress is not None:
-                progress(done, True)
+                progress(done + 1, not kept.is_unedited(done))
+            done += 1
             yield ready
 
     def edited(job: tuple[int, Frame]) -> tuple[Frame, Change | None, NDArray[np.bool_] | None]:
@@ -75,7 +76,10 @@ def edit_clip(
         picture = np.clip(frame + shown, 0, 255).astype(np.uint8)
         shown = changed(frame, picture)
         if kept is not None:
-            kept.write(done, picture, frame)
+            if new is None:
+                kept.write_unedited(done)
+            else:
+                kept.write(done, picture, frame)
         done += 1
         if progress is not None:
             progress(done, new is not None)

@@ -15,6 +15,7 @@ from discontrolface.common.files import write_atomically
 from discontrolface.editing.steady import Steady
 
 STATE = "state.npz"
+UNEDITED = zlib.compress(b"", 1)
 Frame = NDArray[np.uint8]  # (H, W, 3)
 
 
@@ -43,11 +44,21 @@ class Kept:
             data = zlib.decompress(self.path(frame).read_bytes())
         except (OSError, zlib.error):
             return None
+        if not data:
+            return source
         return source + np.frombuffer(data, np.uint8).reshape(source.shape) if len(data) == source.size else None
 
     def write(self, frame: int, picture: Frame, source: Frame) -> None:
         """Whole or not at all. UserError if it cannot be written."""
         write_atomically(self.path(frame), zlib.compress((picture - source).tobytes(), 1), what="a frame")
+
+    def write_unedited(self, frame: int) -> None:
+        """A frame that stays its source because there is nothing to edit in it."""
+        write_atomically(self.path(frame), UNEDITED, what="a frame")
+
+    def is_unedited(self, frame: int) -> bool:
+        """Whether a frame that is there was written by `write_unedited`: another matter than an edit that changes nothing."""
+        return self.path(frame).stat().st_size == len(UNEDITED)
 
     def state(self) -> Steady:
         """The temporal rule after the last whole batch that is kept."""
