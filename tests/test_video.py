@@ -92,6 +92,72 @@ def test_a_gif_moves(tmp_path: Path) -> None:
         assert b"edited" in image.info["comment"]
 
 
+@pytest.mark.parametrize(("rate", "frames", "lasting"), [(30, 6, [30, 40, 30, 30, 40, 30]), (60, 6, [20, 30, 20, 30]), (10, 3, [100] * 3)])
+def test_a_gif_plays_at_the_clips_speed(rate: int, frames: int, lasting: list[int], tmp_path: Path) -> None:
+    """A GIF's times are whole hundredths, and below two of them players slow it down: 60 a second lose frames, not time."""
+    write_clip(tmp_path / "out.gif", (picture(k) for k in range(frames)), Fraction(rate), {})
+    with Image.open(tmp_path / "out.gif") as image:
+        shown = [image.info["duration"] for k in range(image.n_frames) if image.seek(k) is None]
+    assert shown == lasting
+
+
+def test_a_gif_that_moves_is_a_clip(tmp_path: Path) -> None:
+    write_clip(tmp_path / "moves.gif", (picture(k) for k in range(5)), RATE, {})
+    write_clip(tmp_path / "still.gif", [picture(0)], RATE, {})
+    (tmp_path / "text.gif").write_text("no picture")
+    assert is_clip(tmp_path / "moves.gif")
+    assert not any(is_clip(tmp_path / name) for name in ("still.gif", "text.gif", "none.gif"))
+    frames = list(clip_frames(tmp_path / "moves.gif"))
+    assert len(frames) == 5
+    assert clip_info(tmp_path / "moves.gif").rate == RATE
+    assert np.abs(frames[3].astype(float) - picture(3)).mean() < 8
+
+
+def test_sound_keeps_its_place_where_the_pictures_do_not_begin_at_zero(tmp_path: Path) -> None:
+    """A recording from the middle of a broadcast: both streams begin at an hour; the sound begins 0.2 s after the pictures."""
+    source, shifted = with_sound(tmp_path / "source.mp4", 1.0), tmp_path / "shifted.ts"
+    with av.open(str(source)) as old, av.open(str(shifted), "w") as new:
+        streams = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        for packet in old.demux():
+            if packet.dts is not None:
+                later = round((3600 + 0.2 * (packet.stream.type == "audio")) / packet.time_base)
+                packet.pts, packet.dts = packet.pts + later, packet.dts + later
+                packet.stream = streams[packet.stream.index]
+                new.mux(packet)
+    write_clip(tmp_path / "out.mp4", clip_frames(shifted), RATE, {}, shifted)
+
+    def begins(path: Path, kind: str) -> float:
+        with av.open(str(path)) as clip:
+            return float(next(clip.decode(**{kind: 0})).time)
+
+    before = begins(shifted, "audio") - begins(shifted, "video")
+    assert begins(shifted, "video") > 3000
+    assert before == pytest.approx(0.2, abs=0.03)
+    assert begins(tmp_path / "out.mp4", "audio") - begins(tmp_path / "out.mp4", "video") == pytest.approx(before, abs=0.03)
+    assert strongest_tone(tmp_path / "out.mp4") == pytest.approx(440, abs=3)
+    assert clip_info(tmp_path / "out.mp4").seconds == pytest.approx(1, abs=0.1)
+
+
+def test_a_browsers_recording_has_the_rate_of_its_frames(tmp_path: Path) -> None:
+    """WebM as browsers write it: no length, 1000 frames a second by the header, uneven times."""
+    path = tmp_path / "live.webm"
+    with av.open(str(path), "w", format="webm", options={"live": "1"}) as container:
+        stream = container.add_stream("libvpx", rate=1000, options={"deadline": "realtime", "cpu-used": "8"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for k in range(30):
+            frame = av.VideoFrame.from_ndarray(picture(k), format="rgb24")
+            frame.pts, frame.time_base = 33 * k + (k * 7) % 5, Fraction(1, 1000)
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    info = clip_info(path)
+    assert float(info.rate) == pytest.approx(30.3, abs=0.3)
+    assert info.seconds is info.frames is None
+    assert 29 <= len(list(clip_frames(path))) <= 31
+
+
 def test_what_is_no_clip_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no clip")
     whole = with_sound(tmp_path / "whole.mp4")
@@ -139,10 +205,13 @@ def test_a_folder_of_frames_is_exact_and_marked_and_spares_other_files(tmp_path:
 
 
 def test_a_long_gif_is_refused_before_the_work(tmp_path: Path) -> None:
-    check_length(tmp_path / "a.mp4", 15_000)
-    check_length(tmp_path / "a.gif", 100)
+    check_length(tmp_path / "a.mp4", 15_000, (640, 480))
+    check_length(tmp_path / "a.gif", 100, (640, 480))
+    check_length(tmp_path / "a.gif", None, (640, 480))
     with pytest.raises(UserError, match=r"a\.gif would have 15000 frames"):
-        check_length(tmp_path / "a.gif", 15_000)
+        check_length(tmp_path / "a.gif", 15_000, (640, 480))
+    with pytest.raises(UserError, match=r"a\.gif would have 300 frames of 4000x3000 pixels"):
+        check_length(tmp_path / "a.gif", 300, (4000, 3000))
 
 
 def test_ten_bits_and_a_single_frame(tmp_path: Path) -> None:

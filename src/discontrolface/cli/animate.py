@@ -73,7 +73,7 @@ def animate(
         if save_parameters is not None:
             save_performance(performance, save_parameters, overwrite)
         targets = list(driven(person.parameters, performance, driving))
-        check_length(output, len(targets))
+        check_length(output, len(targets), person.photo.size)
         editor = source.editor(folder, device, cache_dir, reader)
         if personalize:
             person = run_personalize(editor, person, 0, quiet)
@@ -97,11 +97,8 @@ def performed(reader: Reader, drive: Path, quiet: bool) -> Performance:
     if drive.suffix.lower() == ".jsonl":
         return load_performance(drive)
     info = clip_info(drive)
-    expected = round(float(info.rate) * (info.seconds or 0)) or 1
     with progress_bar("reading the clip", quiet) as update:
-        performance = read_performance(
-            reader, clip_frames(drive), info.rate, str(drive), lambda done: update(min(done, expected), expected), cores()
-        )
+        performance = read_performance(reader, clip_frames(drive), info.rate, str(drive), lambda done: update(done, info.frames), cores())
     lost = sum(frame is None for frame in performance.frames)
     if lost:
         say(f"no face found in {lost} of {len(performance.frames)} frames of {drive}; their neighbours stand in", err=True)

@@ -183,8 +183,8 @@ def without_native_messages() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar with the time left; yields update(done, total)."""
+def progress_bar(title: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar with the time left; yields update(done, total). total: None where nobody knows; a guess that is too low grows."""
     if quiet or not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -194,4 +194,4 @@ def progress_bar(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=None if total is None else max(done, total))

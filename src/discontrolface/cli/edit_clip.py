@@ -42,9 +42,8 @@ def edit_clip(
 
     check(clip, output, controls, source, overwrite, unused)
     values = controls.checked_values(amounts=True)
-    info = clip_info(clip)
-    expected, without = round(float(info.rate) * (info.seconds or 0)) or 1, 0
-    check_length(output, expected)
+    info, without = clip_info(clip), 0
+    check_length(output, info.frames, info.size)
     reader = source.reader(device)
     read = controls.others(reader)
     check_confidence({controls.named[part]: other for part, other in read.items()}.items(), strict=False)
@@ -67,7 +66,7 @@ def edit_clip(
     def told(done: int, seen: bool) -> None:
         nonlocal without
         without += not seen
-        update(min(done, expected), expected)
+        update(done, info.frames)
 
     with progress_bar("editing", quiet) as update:
         frames = frames_of(editor, clip_frames(clip), str(clip), change, chosen, kept, told, cores())

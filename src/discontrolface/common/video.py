@@ -8,18 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from discontrolface.common.clip_colours import Frame, Pictures, VideoFrames, mark
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replace_folder, replacing
-
-Frame = NDArray[np.uint8]  # (H, W, 3), sRGB
 
 CLIP_ENDINGS: Final = (
     ".mp4",
@@ -33,7 +32,7 @@ CLIP_ENDINGS: Final = (
     ".ogv",
     ".3gp",
     ".ts",
-)  # what counts as a clip by its name
+)  # what counts as a clip by its name; a .gif does where it moves
 MAX_SECONDS: Final = 600.0
 MAX_FRAMES: Final = 36_000  # whatever a header says of the rate
 MAX_PIXELS: Final = 9_000_000  # of a frame: 4096 x 2160
@@ -46,8 +45,10 @@ MUXING: Final = {  # options of the containers; bitexact: no random number in th
     ".webm": {"fflags": "+bitexact"},
 }
 FRAME_NAME: Final = re.compile(r"\d{6}\.png")  # in a folder of frames
-GIF_FRAMES: Final = 1500  # Pillow holds all frames of a GIF in memory
+GIF_FRAMES, GIF_PIXELS = 1500, 10**9  # Pillow holds all frames of a GIF in memory, a byte a pixel
 FASTEST: Final = 240  # frames a second, whatever a header says
+USUAL: Final = 120  # frames a second up to which a header is believed: recorders in browsers say 1000
+PROBED: Final = 200  # frames whose times say the rate where the header is not believed
 QUALITY: Final = {  # cpu-independent: x264's AVX-512 code of the lookahead reads memory that nobody wrote: other bytes once in a while
     "libx264": {"crf": "16", "preset": "medium", "x264-params": "cpu-independent=1"},
     "libvpx-vp9": {"crf": "24", "b:v": "0", "row-mt": "1"},
@@ -56,7 +57,8 @@ QUALITY: Final = {  # cpu-independent: x264's AVX-512 code of the lookahead read
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What a clip's header says. rate: frames a second. size: (width, height). sound: whether it has any."""
+    """What a clip's header says. rate: frames a second. size: (width, height) as stored. seconds: None where it does not say. sound: whether it has
+    any."""
 
     path: Path
     rate: Fraction
@@ -64,9 +66,20 @@ class ClipInfo:
     seconds: float | None
     sound: bool
 
+    @property
+    def frames(self) -> int | None:
+        """About how many there are; None where the header does not say."""
+        return None if self.seconds is None else max(1, round(self.rate * Fraction(self.seconds)))
+
 
 def is_clip(path: Path) -> bool:
-    """By its name."""
+    """By its name; a GIF by whether it has more than one frame."""
+    if path.suffix.lower() == ".gif":
+        try:
+            with Image.open(path) as image:
+                return getattr(image, "n_frames", 1) > 1
+        except (OSError, ValueError, SyntaxError):
+            return False
     return path.suffix.lower() in CLIP_ENDINGS
 
 
@@ -101,8 +114,25 @@ def opened(path: Path) -> Iterator[tuple[Any, Any, ClipInfo]]:
         seconds = None if container.duration is None else container.duration / av.time_base
         if seconds is not None and seconds > MAX_SECONDS:
             raise UserError(f"{path} is {seconds:.0f} s long, more than the limit of {MAX_SECONDS:.0f} s; cut it first")
-        rate = min(Fraction(stream.average_rate or stream.guessed_rate or 25), Fraction(FASTEST))
+        rate = stream.average_rate or stream.guessed_rate
+        if rate is None or not 0 < rate <= USUAL:
+            rate = _rate_by_times(path) or rate or 25
+        rate = min(Fraction(rate), Fraction(FASTEST))
         yield container, stream, ClipInfo(path, rate, (width, height), seconds, bool(container.streams.audio))
+
+
+def _rate_by_times(path: Path) -> Fraction | None:
+    """Frames a second at a clip's beginning, by its frames' times."""
+    av = library()
+    with av.open(str(path.resolve()), mode="r", options={"protocol_whitelist": "file"}) as container:
+        packets = islice(container.demux(container.streams.video[0]), PROBED)
+        try:
+            times = [float(packet.pts * packet.time_base) for packet in packets if packet.pts is not None]
+        except av.FFmpegError:
+            return None
+    if len(times) < 2 or max(times) <= min(times):
+        return None
+    return Fraction((len(times) - 1) / (max(times) - min(times))).limit_denominator(1001)
 
 
 def clip_info(path: Path) -> ClipInfo:
@@ -112,10 +142,11 @@ def clip_info(path: Path) -> ClipInfo:
 
 
 def clip_frames(path: Path) -> Iterator[Frame]:
-    """Every frame in order, upright, at the constant rate of `clip_info`. UserError when the clip is damaged or has too many frames."""
+    """Every frame in order, upright, with square pixels, in sRGB, at the constant rate of `clip_info`. UserError when the clip is damaged or has too
+    many frames."""
     av = library()
     with opened(path) as (container, stream, info):
-        count = 0
+        count, picture_of, pixel = 0, Pictures(), float(stream.sample_aspect_ratio or 1)
         try:
             for frame, shown in at_even_times(container.decode(stream), info.rate):
                 count += shown
@@ -123,10 +154,8 @@ def clip_frames(path: Path) -> Iterator[Frame]:
                     raise UserError(
                         f"{path} has more than {MAX_FRAMES} frames, or frames of more than {MAX_PIXELS / 1e6:g} megapixels; cut it first"
                     )
-                picture = frame.to_ndarray(format="rgb24")
-                turns = round(-getattr(frame, "rotation", 0) / 90) % 4  # degrees that a player turns the picture by, anticlockwise
-                picture = np.ascontiguousarray(np.rot90(picture, -turns)) if turns else picture
-                yield from [picture] * shown
+                picture = picture_of(frame, pixel) if shown else None
+                yield from [] if picture is None else [picture] * shown
         except av.FFmpegError as error:
             raise UserError(f"{path} is damaged after frame {count} ({error}); try to export it again") from error
     if count == 0:
@@ -163,10 +192,17 @@ def check_ending(path: Path) -> None:
         raise UserError(f"{path} exists and is no folder of frames; choose another name for the folder")
 
 
-def check_length(path: Path, frames: int) -> None:
-    """UserError for a GIF of too many frames."""
-    if path.suffix.lower() == ".gif" and frames > GIF_FRAMES:
+def check_length(path: Path, frames: int | None, size: tuple[int, int]) -> None:
+    """UserError for a GIF of too many frames, or pixels. frames: None where that is not known. size: (width, height)."""
+    if path.suffix.lower() != ".gif" or frames is None:
+        return
+    if frames > GIF_FRAMES:
         raise UserError(f"{path} would have {frames} frames, and a GIF may have {GIF_FRAMES}; write .mp4 or .webm, or cut the clip first")
+    if frames * size[0] * size[1] > GIF_PIXELS:
+        raise UserError(
+            f"{path} would have {frames} frames of {size[0]}x{size[1]} pixels, and a GIF may have {GIF_PIXELS / 1e6:g} million pixels in all; "
+            "write .mp4 or .webm, or make the picture smaller first"
+        )
 
 
 def write_clip(
@@ -199,7 +235,7 @@ def _encode(path: Path, frames: Iterable[Frame], rate: Fraction, about: Mapping[
     picture_codec, sound_codec = CODECS[path.suffix]
     with av.open(str(path), mode="w", options=MUXING[path.suffix]) as container:
         container.metadata.update(about)
-        stream, count = None, 0
+        stream, count, frame_of = None, 0, VideoFrames()
         sound = None
         if sound_of is not None and clip_info(sound_of).sound:
             sound = container.add_stream(sound_codec, rate=48_000)
@@ -209,8 +245,9 @@ def _encode(path: Path, frames: Iterable[Frame], rate: Fraction, about: Mapping[
             if stream is None:
                 stream = container.add_stream(picture_codec, rate=rate, options=QUALITY[picture_codec])
                 stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+                mark(stream.codec_context)
             even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            for packet in stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")):
+            for packet in stream.encode(frame_of(even)):
                 container.mux(packet)
             count += 1
         if stream is None:
@@ -222,14 +259,20 @@ def _encode(path: Path, frames: Iterable[Frame], rate: Fraction, about: Mapping[
 
 
 def _copy_sound(container: Any, stream: Any, source: Path, seconds: float) -> None:
-    """The sound of a clip, decoded and encoded again, up to so many seconds."""
+    """The sound of a clip, decoded and encoded again: from its first frame's time on, up to so many seconds."""
     av = library()
     codec = stream.codec_context
     resampler = av.AudioResampler(format=codec.format, layout="stereo", rate=48_000, frame_size=codec.frame_size or 960)
+    with opened(source) as (other, pictures, _):
+        start = next((frame.time for frame in other.decode(pictures)), None) or 0.0
     with opened(source) as (other, _, _):
         for frame in other.decode(other.streams.audio[0]):
-            if frame.time is not None and frame.time > seconds:
+            if frame.time is not None and frame.time - start > seconds:
                 break
+            if frame.time is not None and start:
+                if frame.time < start:
+                    continue
+                frame.pts -= round(start / frame.time_base)
             for part in resampler.resample(frame):
                 for packet in stream.encode(part):
                     container.mux(packet)
@@ -241,14 +284,25 @@ def _copy_sound(container: Any, stream: Any, source: Path, seconds: float) -> No
 
 
 def _write_gif(path: Path, frames: Iterable[Frame], rate: Fraction, about: Mapping[str, str], overwrite: bool) -> None:
-    pictures = [Image.fromarray(frame).quantize(256, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
+    """At the clip's own speed: times are whole hundredths of a second, so frames last shorter and longer by turns. What would last less than two
+    hundredths is left out: players slow it down."""
+    pictures: list[Image.Image] = []
+    starts: list[int] = []  # hundredths of a second
+    count = 0
+    for count, frame in enumerate(frames, 1):
+        start = round(100 * (count - 1) / rate)
+        if starts and start - starts[-1] < 2:
+            continue
+        check_length(path, len(pictures) + 1, (frame.shape[1], frame.shape[0]))
+        pictures.append(Image.fromarray(frame).quantize(256, dither=Image.Dither.FLOYDSTEINBERG))
+        starts.append(start)
     if not pictures:
         raise UserError("there is no frame to write")
+    end = max(round(100 * count / rate), starts[-1] + 2)
+    lasting = [10 * (after - start) for start, after in zip(starts, [*starts[1:], end], strict=True)]  # milliseconds
     comment = "; ".join(f"{name}: {value}" for name, value in about.items()).encode("ascii", "replace")
     with replacing(path, "the picture", overwrite) as file:
-        pictures[0].save(
-            file, format="GIF", save_all=True, append_images=pictures[1:], duration=max(20, round(1000 / rate)), loop=0, comment=comment
-        )
+        pictures[0].save(file, format="GIF", save_all=True, append_images=pictures[1:], duration=lasting, loop=0, comment=comment)
 
 
 def _write_frames(path: Path, frames: Iterable[Frame], about: Mapping[str, str], overwrite: bool) -> None:
