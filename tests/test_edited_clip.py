@@ -1,5 +1,7 @@
 """The rule between frames of an edited clip: a change that flickers stands still, one that moves arrives; outside the mask is the clip."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,3 +100,31 @@ def test_a_stopped_run_goes_on_to_the_same_frames(tmp_path: Path, workers: int) 
     kept.path(1).write_bytes(b"damaged")
     assert all(np.array_equal(a, b) for a, b in zip(whole, run(kept), strict=True))
     assert kept.path(5).exists()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_memory_does_not_grow_with_the_clip(tmp_path: Path, workers: int) -> None:
+    """Of 300 frames, edited and kept, then taken from what is kept, only those that are worked on are held."""
+    alive = most = 0
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def long_clip() -> Iterator[Frame]:
+        nonlocal alive, most
+        for k in range(300):
+            frame = np.full((SIZE, SIZE, 3), 60 + k % 20, np.uint8)
+            weakref.finalize(frame, gone)
+            alive, most = alive + 1, max(most, alive + 1)
+            yield frame
+
+    kept = Kept(tmp_path / "kept")
+    for _ in ("made", "kept"):
+        count, most = 0, 0
+        for _ in edit_clip(Flickering(), long_clip(), "clip", lambda face: face, Sampling(), kept, None, workers):  # type: ignore[arg-type]
+            count += 1
+        assert count == 300
+        assert most <= workers + 6
+    gc.collect()
+    assert alive <= 2

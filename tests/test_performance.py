@@ -86,10 +86,12 @@ def test_smoothing_shifts_nothing_and_stills_a_tremor(face: FaceParameters) -> N
     assert np.mean(np.array(smooth)[middle] - line[middle]) == pytest.approx(np.mean(tremor[middle]), abs=0.3)
 
 
-def test_frames_without_a_face_are_their_neighbours(face: FaceParameters) -> None:
-    gaps = Performance((None, face.edit(yaw=3), None, None, face.edit(yaw=9)), RATE)
-    out = [round(p.yaw) for p in driven(face, gaps, Driving(relative=False, **RAW))]
-    assert out == [3, 3, 3, 9, 9]
+def test_frames_without_a_face_lie_between_their_neighbours(face: FaceParameters) -> None:
+    ends = face.edit(yaw=3), face.edit(yaw=9, expression={"jawOpen": 0.6}, gaze=(12, 0))
+    out = list(driven(face, Performance((None, ends[0], None, None, ends[1], None), RATE), Driving(relative=False, **RAW)))
+    assert [round(p.yaw, 1) for p in out] == [3, 3, 5, 7, 9, 9], "no jump in the middle of the gap"
+    assert [round(p.blendshape("jawOpen"), 3) for p in out] == [0, 0, 0.2, 0.4, 0.6, 0.6]
+    assert [round(p.gaze[0]) for p in out] == [0, 0, 4, 8, 12, 12]
     with pytest.raises(UserError, match="no face was found"):
         Performance((None, None), RATE)
 

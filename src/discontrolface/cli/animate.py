@@ -101,5 +101,5 @@ def performed(reader: Reader, drive: Path, quiet: bool) -> Performance:
         performance = read_performance(reader, clip_frames(drive), info.rate, str(drive), lambda done: update(done, info.frames), cores())
     lost = sum(frame is None for frame in performance.frames)
     if lost:
-        say(f"no face found in {lost} of {len(performance.frames)} frames of {drive}; their neighbours stand in", err=True)
+        say(f"no face found in {lost} of {len(performance.frames)} frames of {drive}; the movement goes straight on over them", err=True)
     return performance

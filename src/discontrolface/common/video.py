@@ -101,7 +101,10 @@ def opened(path: Path) -> Iterator[tuple[Any, Any, ClipInfo]]:
     try:
         container = av.open(str(path.resolve()), mode="r", options={"protocol_whitelist": "file"})  # a playlist may not name an address
     except (av.FFmpegError, ValueError, OSError) as error:
-        raise UserError(f"{path} is not a clip that can be read ({error}); convert it to MP4") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{path} is no clip that can be read ({reason}): damaged, or something else by that name; export it again as MP4"
+        ) from error
     with container:
         if not container.streams.video:
             raise UserError(f"{path} has no pictures, only {len(container.streams)} other streams; give a video clip")
@@ -157,7 +160,7 @@ def clip_frames(path: Path) -> Iterator[Frame]:
                 picture = picture_of(frame, pixel) if shown else None
                 yield from [] if picture is None else [picture] * shown
         except av.FFmpegError as error:
-            raise UserError(f"{path} is damaged after frame {count} ({error}); try to export it again") from error
+            raise UserError(f"{path} is damaged after frame {count} ({error.strerror}); try to export it again") from error
     if count == 0:
         raise UserError(f"{path} holds no frame")
 

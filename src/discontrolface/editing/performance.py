@@ -78,7 +78,7 @@ def read_performance(
         number, picture = job
         try:
             return reader.read(Photo.of(picture, Path(f"{name}, frame {number}"))).parameters
-        except UserError:  # no face, or one that cannot be read: the frames beside it stand in
+        except UserError:  # no face, or one that cannot be read
             return None
 
     frames: list[FaceParameters | None] = []
@@ -131,11 +131,12 @@ def load_performance(path: Path) -> Performance:
 
 def driven(face: FaceParameters, performance: Performance, driving: Driving) -> Iterator[FaceParameters]:
     """The face at every frame of the performance. UserError for a performer that was read with another head model."""
-    frames = filled(performance.frames)
+    seen = [k for k, known in enumerate(performance.frames) if known is not None]
+    frames = [known for known in performance.frames if known is not None]
     face.take_from(frames[0], "expression")  # refuses another head model
-    tracks = Tracks.of(frames).smoothed(driving.smoothing * float(performance.rate))
+    tracks = Tracks.of(frames).at_all(seen, len(performance.frames)).smoothed(driving.smoothing * float(performance.rate))
     neutral = int(np.argmin(np.abs(tracks.expression).sum(1) + np.abs(tracks.head).sum(1))) if driving.relative else None
-    for k in range(len(frames)):
+    for k in range(len(performance.frames)):
         yield _acted(face, tracks, k, neutral, driving)
 
 
@@ -159,6 +160,17 @@ class Tracks:
         expression = np.stack([face.expression for face in frames]).astype(np.float64)
         away = np.stack([to_axis_angle(head @ mean.T) for head in heads])
         return cls(expression, away, pose[:, JAW], pose[:, [EYE_LEFT, EYE_RIGHT]], mean)
+
+    def at_all(self, seen: Sequence[int], count: int) -> Tracks:
+        """The curves of `count` frames, of which those that were seen are here: straight lines in between, the ends stand."""
+        if len(seen) == count:
+            return self
+
+        def spread(curve: Floats) -> Floats:
+            columns = [np.interp(np.arange(count), seen, column) for column in curve.reshape(len(seen), -1).T]
+            return np.stack(columns, axis=-1).reshape(count, *curve.shape[1:])
+
+        return Tracks(spread(self.expression), spread(self.head), spread(self.jaw), spread(self.eyes), self.mean)
 
     def smoothed(self, frames: float) -> Tracks:
         """With a Gaussian of this standard deviation over time; the ends stand."""
