@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from discontrolface.cli.clip_files import check_free, write_marked
+from discontrolface.cli.clip_files import check_free, counted, write_marked
 from discontrolface.cli.common import (
     CacheOption,
     DeviceOption,
@@ -70,6 +70,10 @@ def animate(
         reader = source.reader(device)
         person = source.read(reader, photo)
         performance = performed(reader, drive, quiet)
+        if lost := sum(frame is None for frame in performance.frames):
+            say(
+                f"no face found in {lost} of {len(performance.frames)} frames of {drive}; the movement goes straight on over them", err=True
+            )
         if save_parameters is not None:
             save_performance(performance, save_parameters, overwrite)
         targets = list(driven(person.parameters, performance, driving))
@@ -85,7 +89,7 @@ def animate(
             sound = drive if drive.suffix.lower() != ".jsonl" else None
             write_marked(output, frames, performance.rate, sound, overwrite, editor.base_id)
         kept.remove()
-        say(f"wrote {output}: {len(targets)} frames, {float(len(targets) / performance.rate):.1f} s")
+        say(f"wrote {output}: {counted(len(targets))}, {float(len(targets) / performance.rate):.1f} s")
 
 
 def performed(reader: Reader, drive: Path, quiet: bool) -> Performance:
@@ -98,8 +102,4 @@ def performed(reader: Reader, drive: Path, quiet: bool) -> Performance:
         return load_performance(drive)
     info = clip_info(drive)
     with progress_bar("reading the clip", quiet) as update:
-        performance = read_performance(reader, clip_frames(drive), info.rate, str(drive), lambda done: update(done, info.frames), cores())
-    lost = sum(frame is None for frame in performance.frames)
-    if lost:
-        say(f"no face found in {lost} of {len(performance.frames)} frames of {drive}; the movement goes straight on over them", err=True)
-    return performance
+        return read_performance(reader, clip_frames(drive), info.rate, str(drive), lambda done: update(done, info.frames), cores())

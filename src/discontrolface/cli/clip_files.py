@@ -30,3 +30,8 @@ def check_free(output: Path, drive: Path, overwrite: bool) -> None:
         raise UserError(f"{output} exists; choose another name or give --overwrite")
     if not output.parent.is_dir():
         raise UserError(f"the folder {output.parent} does not exist; make it first")
+
+
+def counted(frames: int) -> str:
+    """`1 frame`, `2 frames`."""
+    return f"{frames} frame{'' if frames == 1 else 's'}"

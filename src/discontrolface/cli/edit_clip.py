@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from discontrolface.cli.clip_files import check_free, write_marked
+from discontrolface.cli.clip_files import check_free, counted, write_marked
 from discontrolface.cli.common import progress_bar, say
 from discontrolface.cli.trust import check_confidence
 from discontrolface.common.errors import UserError
@@ -73,7 +73,7 @@ def edit_clip(
         write_marked(output, frames, info.rate, clip, overwrite, editor.base_id)
     kept.remove()
     if without:
-        say(f"no face found in {without} frames of {clip}; they stay as they are", err=True)
+        say(f"no face found in {counted(without)} of {clip}; there the clip stays as it is", err=True)
     say(f"wrote {output}")
 
 
