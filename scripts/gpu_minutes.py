@@ -7,20 +7,17 @@ the machine's cores from the first second to the last, for both networks.
 
   OUT/diffae, OUT/exp_facenet             averaged weights as a preset holds them, float16
   OUT/diffae-state, OUT/exp_facenet-state the states in files of less than 15.5 MB (training/pieces.py)
-  OUT/*.jsonl, OUT/tried.json             losses, and how fast the ways to compute are that were tried
+  OUT/*.jsonl                             losses
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import shutil
 import time
 from pathlib import Path
 
 import torch
-from measure_gpu import training as timed_training
 
 from discontrolface.common.parallel import cores
 from discontrolface.nets.diffae import DiffAE
@@ -31,37 +28,11 @@ from discontrolface.training.stream import Stream
 from discontrolface.training.train import make_accelerator, train
 
 OPEN = Path(__file__).resolve().parents[1] / "src" / "discontrolface" / "assets" / "open"
-WAYS = (
-    {"channels_last": True},
-    {"channels_last": False},
-    {"channels_last": False, "compile": True},
-    {"channels_last": True, "compile": True},
-)
-TRIED_STEPS = 8
-VARIANTS = 64  # of one function that may be compiled: with and without gradients, of either network
 BEGUN = time.monotonic()
 
 
 def say(text: str) -> None:
     print(f"{time.monotonic() - BEGUN:6.1f} s  {text}", flush=True)
-
-
-def fastest(config: TrainConfig, data: Stream, args: argparse.Namespace) -> dict[str, bool]:
-    """The way to compute that takes least time a step, of those that work here. The pairs that are made meanwhile are taken."""
-    torch._dynamo.config.recompile_limit = VARIANTS
-    tried: list[dict[str, object]] = []
-    best, pace = {}, float("inf")
-    for way in WAYS[: args.ways]:
-        try:
-            figures = timed_training(dataclasses.replace(config, **way), TRIED_STEPS, args.device, data.take)
-        except Exception as error:  # a compiler that this machine lacks, say: the other ways remain
-            figures = {"failed": f"{type(error).__name__}: {str(error)[:300]}", "step, s": float("inf")}
-        say(f"{way}: {json.dumps(figures)}")
-        tried.append({**way, **figures})
-        if figures["step, s"] < pace:
-            best, pace = way, figures["step, s"]
-    (args.output / "tried.json").write_text(json.dumps(tried, indent=1) + "\n")
-    return best
 
 
 def half(network: type[DiffAE] | type[ExpFaceNet], weights: Path, folder: Path) -> None:
@@ -109,7 +80,6 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/gpu"), help="for checkpoints")
     parser.add_argument("--device", help="cpu, or what accelerate finds")
     parser.add_argument("--workers", type=int, default=0, help="processes that make pairs; 0: all cores but two")
-    parser.add_argument("--ways", type=int, default=len(WAYS), help="ways to compute that are tried first; 0: as the configs say")
     parser.add_argument("--until", type=Path, help="a file that may say, until Exp-FaceNet begins, how many minutes it all has instead")
     args = parser.parse_args()
     for folder in (args.output, args.run):
@@ -119,9 +89,6 @@ def main() -> None:
     torch.set_num_threads(1)  # the cores make pairs; several threads of ours would wait for one another
     with Stream(args.album, second, 256, device, args.workers or max(1, cores() - 2)) as data:
         data.start(0)
-        way = fastest(second, data, args) if args.ways else {}
-        first, second = (dataclasses.replace(config, **way) for config in (first, second))
-        say(f"{way}; {data.word()}")
         backbone = args.start / "diffae"
         if args.backbone_minutes:
             backbone = learn(first, data, args, "diffae", args.backbone_minutes, None)

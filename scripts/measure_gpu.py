@@ -15,7 +15,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,8 @@ def new_objective(config: TrainConfig) -> Any:
     return control_beside(config, make_backbone(CONFIGS[config.network]()))
 
 
-def training(config: TrainConfig, steps: int, device: str | None, meanwhile: Callable[[], object] | None = None) -> dict[str, Any]:
-    """Steps as `train` takes them: pictures a second, the first step (compilation), memory. meanwhile: called after each, not timed."""
+def training(config: TrainConfig, steps: int, device: str | None) -> dict[str, Any]:
+    """Steps as `train` takes them: pictures a second, the first step (compilation), memory."""
     accelerator = make_accelerator(config, device)
     objective = new_objective(config)
     pool = Pool(PAIRS, objective.model.image_size, config.head, accelerator.device)
@@ -78,8 +78,6 @@ def training(config: TrainConfig, steps: int, device: str | None, meanwhile: Cal
             run.step(step, data[step])
             settle(accelerator.device)
             times.append(time.perf_counter() - begin)
-            if meanwhile is not None:
-                meanwhile()
     pace = statistics.median(times[1:])
     return {
         "batch": config.batch,
