@@ -23,7 +23,7 @@ from discontrolface.editing.same_person import true_look
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_parameters, render_scene
 
-TINY = dataclasses.replace(FEW_SHOT, iterations=60, batch=4, lr=3e-3, mask_patch=4)
+TINY = dataclasses.replace(FEW_SHOT, iterations=60, batch=4, lr=3e-3, mask_patch=4, keep=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,15 @@ def test_it_learns_the_edits_that_the_photos_answer(editor: Editor, photos: list
 def test_heads_too_far_from_each_other_are_named(editor: Editor, photos: list[Person]) -> None:
     with pytest.raises(UserError, match=r"photo1\.png 20, photo2\.png -45 degrees; give one in between"):
         editor.personalize(photos[1], TINY, also=[photos[2]])
+
+
+def test_half_of_what_was_learned_is_half_the_difference(editor: Editor, photos: list[Person]) -> None:
+    few = dataclasses.replace(TINY, iterations=5)
+    all_of_it, half = (editor.personalize(photos[0], dataclasses.replace(few, keep=k), also=photos[1:2]).personal for k in (1.0, 0.5))
+    assert all_of_it is not None
+    assert half is not None
+    for name, value in all_of_it.difference.items():
+        assert torch.allclose(half.difference[name].float(), value.float() / 2, atol=2e-5)
 
 
 def test_settings_of_the_first_step() -> None:

@@ -61,6 +61,7 @@ class OneShot:
     mask_patch: int = 16
     final_lr: float = 1.0  # the rate at the last iteration as a share of `lr`; cosine in between, 1: constant
     first_step: bool = False  # learn what an edit's first step does, a picture from noise alone (t = 999); False: all timesteps alike
+    keep: float = 1.0  # share of what was learned that is kept: between the weights before and after (Wortsman et al., CVPR 2022)
     crop: int = 0  # learn on random squares of this many pixels near the face, the encoder sees the whole source; 0: whole pictures
     precision: str = "no"  # "no" (float32) or "bf16"
 
@@ -75,13 +76,14 @@ class OneShot:
             raise UserError(f"crop {self.crop} must be 0 or a multiple of {GRID} pixels")
         if self.first_step and self.crop:
             raise UserError(f"first_step looks at whole pictures; write crop: 0, not {self.crop}")
-        if not 0 <= self.final_lr <= 1:
-            raise UserError(f"final_lr is {self.final_lr}; it must lie between 0 and 1")
+        for name in ("final_lr", "keep"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
 
 
 PAPER_ONE_SHOT = OneShot(iterations=1500, batch=4, lr=1e-5, warps=0)
 OPEN_ONE_SHOT = OneShot(iterations=100, batch=4, lr=1e-4, warps=32, crop=128)
-FEW_SHOT = OneShot(iterations=80, batch=2, lr=1e-4, warps=0, final_lr=0.0, first_step=True)
+FEW_SHOT = OneShot(iterations=80, batch=2, lr=1e-4, warps=0, final_lr=0.0, first_step=True, keep=0.5)
 TEMPERATURES = (0.35, 0.75)  # standard deviations of the noise of `first_step`: around the preset's
 USUAL, EASY = 0.05, 5e-4  # squared errors of a preview: of the pairs whose weight is 1, and below which a pair counts as if it were right
 
@@ -246,6 +248,10 @@ def adapt(
         optimizer.step()
         tell(step + 1, settings.iterations, loss.item())
     network.eval()
+    if settings.keep < 1:
+        with torch.no_grad():
+            for name, value in network.state_dict().items():
+                value.lerp_(before[name], 1 - settings.keep)
     return PersonalWeights.between(base_id, before, network)
 
 
