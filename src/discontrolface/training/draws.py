@@ -68,7 +68,7 @@ class Draws:
 def white_noise(seeds: Tensor, size: int, channels: int, device: torch.device) -> Tensor:
     """(N,channels,size,size), N(0, 1): on a CPU each picture from its own seed (N,); elsewhere all from the first one's, in one go.
 
-    A generator for each picture kept an H100 waiting for a tenth of a second a step. So there a step of two processes is not that of one.
+    A generator for each picture keeps a GPU waiting. So there a step of two processes is not that of one.
     """
     generator = torch.Generator(device)
     if device.type != "cpu":
