@@ -59,7 +59,8 @@ def learn(config: TrainConfig, data: Stream, args: argparse.Namespace, name: str
             say=say,
         )
     finally:
-        shutil.copyfile(run / "log.jsonl", args.output / f"{name}.jsonl")
+        if (run / "log.jsonl").is_file():
+            shutil.copyfile(run / "log.jsonl", args.output / f"{name}.jsonl")
     half(DiffAE if name == "diffae" else ExpFaceNet, weights, args.output / name)
     say(f"{name}: {data.word()}")
     return weights

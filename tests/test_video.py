@@ -204,6 +204,13 @@ def test_a_folder_of_frames_is_exact_and_marked_and_spares_other_files(tmp_path:
     assert not (tmp_path / "none").exists()
 
 
+def test_a_gif_of_too_many_pixels_is_no_clip(tmp_path: Path) -> None:
+    """Its header alone says 65,535 x 65,535; Pillow refuses that with an error of its own."""
+    path = tmp_path / "huge.gif"
+    path.write_bytes(b"GIF89a" + b"\xff\xff\xff\xff\x80\x00\x00" + bytes(6) + b"\x2c" + bytes(4) + b"\xff\xff\xff\xff\x00\x02\x00\x3b")
+    assert not is_clip(path)
+
+
 def test_a_long_gif_is_refused_before_the_work(tmp_path: Path) -> None:
     check_length(tmp_path / "a.mp4", 15_000, (640, 480))
     check_length(tmp_path / "a.gif", 100, (640, 480))

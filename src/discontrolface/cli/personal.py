@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from discontrolface.cli.personalize import run_personalize
+from discontrolface.cli.personalize import run_personalize, same_person
 from discontrolface.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -62,5 +62,6 @@ class Personal:
             raise UserError(f"--also {self.also[0]} is of one person, and several faces are edited; choose one with --face")
         asked = self.personalize or self.personal_seed is not None or bool(self.also)
         if asked or (editor.preset.personalize and self.personalize is None):
-            return {number: run_personalize(editor, person, self.personal_seed or 0, quiet, self.also) for number, person in people.items()}
+            also = same_person(editor, self.also)
+            return {number: run_personalize(editor, person, self.personal_seed or 0, quiet, also) for number, person in people.items()}
         return people

@@ -39,18 +39,18 @@ def personalize(
         person = source.read(reader, photo)
         editor = source.editor(folder, device, cache_dir, reader)
         begin = time.monotonic()
-        run_personalize(editor, person, seed, quiet, also)
-        path, seconds = editor.personal_path(person, seed=seed, also=same_person(editor, also)), time.monotonic() - begin
+        others = same_person(editor, also)
+        run_personalize(editor, person, seed, quiet, others)
+        path, seconds = editor.personal_path(person, seed=seed, also=others), time.monotonic() - begin
         if path is None or not path.is_file():
             raise UserError(f"the personal weights could not be kept in {path} ({seconds:.0f} s); choose another --cache-dir")
         say(f"personal weights in {path} ({seconds:.0f} s)")
 
 
-def run_personalize(editor: Editor, person: Person, seed: int, quiet: bool, also: Sequence[Path] | None = None) -> Person:
-    """Personalize with a progress bar. also: other photos of the person."""
-    others = same_person(editor, also)
+def run_personalize(editor: Editor, person: Person, seed: int, quiet: bool, also: Sequence[Person] = ()) -> Person:
+    """Personalize with a progress bar. also: the person in other photos."""
     with progress_bar("personalizing", quiet) as update:
-        return editor.personalize(person, seed=seed, progress=lambda done, total, loss: update(done, total), also=others)
+        return editor.personalize(person, seed=seed, progress=lambda done, total, loss: update(done, total), also=also)
 
 
 def same_person(editor: Editor, also: Sequence[Path] | None) -> list[Person]:

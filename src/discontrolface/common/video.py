@@ -78,7 +78,7 @@ def is_clip(path: Path) -> bool:
         try:
             with Image.open(path) as image:
                 return getattr(image, "n_frames", 1) > 1
-        except (OSError, ValueError, SyntaxError):
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # no GIF, or one that reading it as a photo refuses
             return False
     return path.suffix.lower() in CLIP_ENDINGS
 
