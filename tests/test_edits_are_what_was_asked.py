@@ -45,19 +45,19 @@ def brighter_towards(axis: int) -> Reading:
 
 
 EDITS: dict[str, tuple[dict[str, object], Reading, float, float]] = {
-    "jawOpen": ({"expression": {"jawOpen": 0.7}}, action("jawOpen"), 0.4, 1.3),
-    "less smile": ({"expression": {"smile": 0.0}}, action("mouthSmileLeft", "mouthSmileRight"), 0.2, 1.2),
-    "blink": ({"expression": {"blink": 1.0}}, action("eyeBlinkLeft", "eyeBlinkRight"), 0.3, 1.2),
-    "pucker": ({"neutral": True, "expression": {"pucker": 1.0}}, action("mouthPucker"), 0.25, 1.2),
-    "brows up": ({"expression": {"browsUp": 1.0}}, action("browInnerUp", "browOuterUpLeft", "browOuterUpRight"), 0.15, 1.2),
-    "yaw 15": ({"yaw": 15}, lambda p: p.yaw, 0.5, 1.2),
-    "yaw -15": ({"yaw": -15}, lambda p: p.yaw, 0.4, 1.2),
-    "pitch 10": ({"pitch": 10}, lambda p: p.pitch, 0.5, 1.2),
+    "jawOpen": ({"expression": {"jawOpen": 0.7}}, action("jawOpen"), 0.5, 1.3),
+    "less smile": ({"expression": {"smile": 0.0}}, action("mouthSmileLeft", "mouthSmileRight"), 0.5, 1.2),
+    "blink": ({"expression": {"blink": 1.0}}, action("eyeBlinkLeft", "eyeBlinkRight"), 0.8, 1.2),
+    "pucker": ({"neutral": True, "expression": {"pucker": 1.0}}, action("mouthPucker"), 0.4, 1.2),
+    "brows up": ({"expression": {"browsUp": 1.0}}, action("browInnerUp", "browOuterUpLeft", "browOuterUpRight"), 0.55, 1.2),
+    "yaw 15": ({"yaw": 15}, lambda p: p.yaw, 0.75, 1.2),
+    "yaw -15": ({"yaw": -15}, lambda p: p.yaw, 0.7, 1.2),
+    "pitch 10": ({"pitch": 10}, lambda p: p.pitch, 0.7, 1.2),
     "roll 12": ({"roll": 12}, lambda p: p.roll, 0.85, 1.15),
     "light from the left": ({"light": "left"}, brighter_towards(0), 0.4, 1.3),
     "light from the right": ({"light": "right"}, brighter_towards(0), 0.4, 1.3),
     "light from the top": ({"light": "top"}, brighter_towards(1), 0.4, 1.3),
-    "gaze": ({"gaze": (20, 0)}, lambda p: p.gaze[0], 0.45, 1.2),
+    "gaze": ({"gaze": (20, 0)}, lambda p: p.gaze[0], 0.6, 1.2),
 }
 
 

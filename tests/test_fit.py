@@ -13,10 +13,11 @@ from discontrolface.face.blendshape_network import NAMES
 from discontrolface.face.box_qp import solve_box_qp
 from discontrolface.face.embeddings import LandmarkEmbedding
 from discontrolface.face.fit import LandmarkFit, fit_landmarks, fit_many, landmark_error, read_face
-from discontrolface.face.fit_expression import calibration
+from discontrolface.face.fit_expression import LIDS, calibration, network_expression
 from discontrolface.face.fit_priors import NOT_FITTED, coefficient_priors
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.landmark_basis import LandmarkBasis
+from discontrolface.face.landmark_response import as_detected, response
 from discontrolface.face.light_fit import fit_light
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.cameras import ndc_to_pixels, project
@@ -246,6 +247,8 @@ def network_says(**values: float) -> np.ndarray:
         row = calibration(name)
         if row is not None:
             out[i] = row.neutral + row.slope * values.get(name, 0.0)
+    lids = np.array([values.get(name, 0.0) for name in LIDS.names])
+    out[[NAMES.index(name) for name in LIDS.names]] = np.array(LIDS.neutral) + np.array(LIDS.slopes) @ lids
     return out
 
 
@@ -263,6 +266,33 @@ def test_the_network_moves_the_fit_and_the_landmarks_hold_it(head: HeadModel, ba
     assert 0.03 < read(rest, network_says(**{name: 0.8})) < 0.75
     assert read(full, network_says()) < alone - 0.05
     assert abs(read(full, network_says(**{name: 0.8})) - 0.8) < abs(alone - 0.8) + 0.03
+
+
+def test_the_lids_are_unmixed() -> None:
+    """One closed eye moves the network's coefficient for the other; the observation of a wink is one closed and one open eye."""
+    said = network_says(eyeBlinkLeft=1.0)
+    assert said[NAMES.index("eyeBlinkRight")] > LIDS.neutral[1] + 0.05
+    for wink in ({"eyeBlinkLeft": 1.0}, {"eyeBlinkRight": 0.7}, {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}):
+        found = network_expression(network_says(**wink), LIDS.names)
+        np.testing.assert_allclose(found.values, [wink.get(name, 0.0) for name in LIDS.names], atol=1e-6)
+
+
+def test_detected_landmarks_show_a_share_of_what_moves(head: HeadModel, basis: LandmarkBasis) -> None:
+    """Landmarks that follow lids and brows by their share only are read as the whole; those of the mouth are taken as they are."""
+    rest, asked = (
+        centred(FaceParameters.default(head), head),
+        {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0, "browInnerUp": 1.0, "jawOpen": 0.5},
+    )
+    shares = {name: value * response(name) for name, value in asked.items()}
+    face = seen(rest.edit(expression=shares), head)  # the head is linear in its blendshapes
+    first = fit_landmarks(seen(rest, head), as_detected(basis), SIZE)
+    exact, detected = (fit_landmarks(face, b, SIZE, shape=first.shape) for b in (basis, as_detected(basis)))
+    names = list(basis.expression_names)
+    for name in ("eyeBlinkLeft", "eyeBlinkRight", "browInnerUp"):
+        k = names.index(name)
+        assert detected.expression[k] == pytest.approx(exact.expression[k] / response(name), rel=0.2)
+    assert detected.expression[names.index("jawOpen")] == pytest.approx(exact.expression[names.index("jawOpen")], abs=0.03)
+    assert response("jawOpen") == 1.0
 
 
 def test_a_network_that_sees_nothing_leaves_a_neutral_face_neutral(head: HeadModel, basis: LandmarkBasis) -> None:

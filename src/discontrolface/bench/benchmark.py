@@ -117,7 +117,7 @@ def measure(stage: Stage, effort: Effort) -> Measured:
 
 
 def kept(m: Measured) -> Measured:
-    """Times to 0.1 microseconds, memory to 10 kB: as the JSON file holds them, so that screen, page and a later comparison speak of the same numbers."""
+    """Times to 0.1 microseconds, memory to 10 kB, as the JSON file holds them: screen, page and a later comparison speak of the same numbers."""
     return replace(m, times=tuple(round(t, 4) for t in m.times), memory=None if m.memory is None else round(m.memory, 2))
 
 

@@ -26,6 +26,7 @@ from discontrolface.face.fit_expression import network_expression, observed
 from discontrolface.face.fit_priors import DEPTH_NOISE, INDEPENDENT, NOISE, Priors, coefficient_priors, landmark_weights
 from discontrolface.face.gaze import EyeView, eye_shift, read_gaze
 from discontrolface.face.landmark_basis import LandmarkBasis
+from discontrolface.face.landmark_response import as_detected
 from discontrolface.face.landmark_sets import LEFT_EYE, RIGHT_EYE
 from discontrolface.face.layout import EYE_LEFT, GLOBAL, JAW
 from discontrolface.face.light_fit import fit_light
@@ -343,11 +344,12 @@ def read_face(
     blendshapes: NDArray[np.floating] | None = None,  # (52,) Landmarks.blendshapes
     blendshape_offsets: NDArray[np.floating] | None = None,  # (E,) of the same person's first reading
 ) -> FaceReading:
-    """All parameters of one face: `fit_landmarks`, then `fit_light`. Raises UserError for landmarks or pictures of another form."""
+    """All parameters of one face from detected landmarks: `fit_landmarks`, then `fit_light`. UserError for landmarks or pictures of another form."""
     picture = np.asarray(crop)
     if picture.ndim != 3 or picture.shape[2] != 3:
         raise UserError(f"the crop must be a (height, width, 3) picture in [0, 1], not {picture.shape}")
-    fit = fit_landmarks(landmarks, head, picture.shape[:2], iris, shape, offsets, blendshapes, blendshape_offsets)
+    basis = as_detected(LandmarkBasis.of(head))
+    fit = fit_landmarks(landmarks, basis, picture.shape[:2], iris, shape, offsets, blendshapes, blendshape_offsets)
     face = FaceParameters(
         shape=fit.shape,
         expression=fit.expression,

@@ -19,8 +19,12 @@ DEPTH_NOISE: Final = 8.0 / 128  # what its depth is off, when there is one
 INDEPENDENT: Final = 0.08  # share of the landmarks that count as independent; neighbours err together
 
 # Actions that landmarks do not show well, or that other actions explain: not fitted.
-NOT_FITTED: Final = ("tongueOut", "mouthClose")  # mouthClose undoes jawOpen, up to the outline of the chin
-RARE: Final = ("jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "cheekPuff", "mouthRollLower", "mouthRollUpper",
+NOT_FITTED: Final = (
+    "tongueOut",
+    "mouthClose",
+    "cheekPuff",
+)  # mouthClose undoes jawOpen, up to the outline of the chin; puffed cheeks pucker
+RARE: Final = ("jawForward", "jawLeft", "jawRight", "mouthLeft", "mouthRight", "mouthRollLower", "mouthRollUpper",
                "mouthShrugLower", "mouthShrugUpper", "mouthFunnel", "noseSneer", "mouthDimple", "mouthPress", "cheekSquint")  # fmt: skip
 MILD: Final = ("mouthLowerDown", "mouthUpperUp", "eyeSquint", "eyeWide")  # jawOpen, smile and blink come first
 AGAINST: Final = (("eyeBlink", "eyeWide"), ("eyeSquint", "eyeWide"), ("browDown", "browOuterUp"), ("mouthSmile", "mouthFrown"))
@@ -42,13 +46,16 @@ class Priors:
 
 
 def landmark_weights(count: int) -> Array:
-    """(L,) trust in each landmark, relative. Lips and eyes high, the oval low; all 1 unless it is MediaPipe's set of 468."""
+    """(L,) trust in each landmark, relative. Lips, eyes and brows high, the oval and bare skin (forehead, chin) low; all 1 unless it is MediaPipe's
+    set of 468."""
     weights = np.ones(count)
     if count == 468:
         weights[list(landmark_sets.FACE_OVAL)] = 0.3
         weights[[*landmark_sets.LIPS_OUTER, *landmark_sets.LIPS_INNER]] = 3.0
         weights[[*landmark_sets.LEFT_EYE, *landmark_sets.RIGHT_EYE]] = 6.0
-        weights[[*landmark_sets.LEFT_BROW, *landmark_sets.RIGHT_BROW]] = 2.0
+        weights[[*landmark_sets.LEFT_BROW, *landmark_sets.RIGHT_BROW]] = 4.0
+        weights[[*landmark_sets.FOREHEAD, *landmark_sets.BELOW_BROWS]] *= 0.1
+        weights[list(landmark_sets.BELOW_LIPS)] *= 0.3
     return weights
 
 

@@ -16,11 +16,21 @@ LEFT_EYE_CORNERS: Final = (263, 362)
 # Upper edge of the brow from its outer end, then its lower edge.
 RIGHT_BROW: Final = (70, 63, 105, 66, 107, 46, 53, 52, 65, 55)
 LEFT_BROW: Final = (300, 293, 334, 296, 336, 276, 283, 282, 295, 285)
+# Skin without marks, where the mesh is guessed more than seen: above the brows, and between brow and lid.
+FOREHEAD: Final = (10, 54, 67, 68, 69, 103, 104, 108, 109, 151, 284, 297, 298, 299, 332, 333, 337, 338)
+BELOW_BROWS: Final = (
+    27, 28, 29, 30, 56, 113, 124, 139, 156, 162, 221, 225, 257, 258, 259, 260, 286, 342, 353, 368, 383, 389, 441, 445,
+)  # fmt: skip
 
 # Rings from the subject's right mouth corner over the lower lip to the left corner and back over the upper lip.
 LIPS_OUTER: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 LIPS_INNER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 MOUTH_CORNERS: Final = (61, 291)  # subject's right, left
+
+BELOW_LIPS: Final = (  # chin and jaw, bare skin too
+    18, 32, 83, 136, 140, 148, 149, 150, 152, 169, 170, 171, 175, 176, 194, 199, 200, 201, 204, 208, 211, 262, 313, 365, 369, 377, 378, 379,
+    394, 395, 396, 400, 418, 421, 424, 428, 431,
+)  # fmt: skip
 
 NOSE_TIP: Final = 1
 CHIN: Final = 152
