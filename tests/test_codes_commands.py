@@ -79,6 +79,17 @@ def test_sample_says_what_to_bring(preset: Path, tmp_path: Path) -> None:
     other = run("sample", "--preset", preset, "--latent", tmp_path / "other", "-o", tmp_path / "a.png")
     assert other.exit_code == 2
     assert "codes of 8 numbers" in other.output
+    for wrong, said in ((preset / "diffae", "holds another network (DiffAE), not the latent DPM"), (tmp_path / "nothing", "does not exist")):
+        refused = run("sample", "--preset", preset, "--latent", wrong, "-o", tmp_path / "a.png")
+        assert refused.exit_code == 2
+        assert said in refused.output.replace("\n", " ")
+    autoencoder = tmp_path / "last.ckpt"
+    torch.save({"state_dict": {"ema_model.encoder.input_blocks.0.0.weight": torch.zeros(1)}}, autoencoder)
+    refused = run("sample", "--preset", preset, "--latent", autoencoder, "-o", tmp_path / "a.png")
+    assert refused.exit_code == 2
+    said = " ".join(refused.output.split())
+    assert "an autoencoder without a latent DPM; give --latent:" in said
+    assert "import_" not in said
     empty = run("sample", "--preset", "paper", "--assets-dir", tmp_path, "-o", tmp_path / "a.png")
     assert empty.exit_code == 2
     assert "no backbone" in empty.output

@@ -1,6 +1,7 @@
 """Exp-FaceNet beside its frozen backbone: where it starts, what it may change, what it must not."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from discontrolface.common.errors import UserError
 from discontrolface.diffusion import diffusion_loss
 from discontrolface.nets import Control, DeepFeatures, DiffAE, ExpFaceNet
+from discontrolface.nets.blocks import KINDS, ResBlock, compile_norms
 from discontrolface.nets.exp_facenet import InwardClamp
 from discontrolface.nets.presets import debug_config
 
@@ -283,3 +285,32 @@ def test_compiles_without_graph_breaks() -> None:
     with torch.no_grad():
         compiled = torch.compile(step, backend="eager", fullgraph=True)
         torch.testing.assert_close(compiled(x), step(x))
+
+
+def test_compiled_norms_serve_all_widths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One piece of code a kind of call (here: with conditions and without), whatever the width, the size and the batch, and the same numbers."""
+    from torch._dynamo import config
+
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, _inputs: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    compile_with = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compile_with(function, backend=backend, **options))
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    blocks = [ResBlock(width, 2 * width, 8, 8) for width in (64, 96, 160)]
+    for block in blocks:
+        torch.nn.init.normal_(block.conv2.weight, std=0.05)  # it begins with zeros
+    network = torch.nn.ModuleList(blocks)
+    plain = copy.deepcopy(network)
+    compile_norms(network)
+    assert KINDS in (getattr(config, "recompile_limit", 0), getattr(config, "cache_size_limit", 0))
+    for block, other in zip(network, plain, strict=True):
+        for batch, size in ((2, 8), (3, 16)):
+            x = torch.randn(batch, block.conv1.in_channels, size, size)
+            time, z = torch.randn(batch, 8), torch.randn(batch, 8)
+            torch.testing.assert_close(block(x, time, z), other(x, time, z))
+    assert len(graphs) == 2

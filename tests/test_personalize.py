@@ -3,11 +3,14 @@
 import copy
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from discontrolface.common.configs import PACKAGED
 from discontrolface.common.errors import UserError
@@ -105,6 +108,23 @@ def test_it_learns_the_person(editor: Editor, person: Person, settings: OneShot)
     repeated = fresh.personalize(person, settings).personal
     assert repeated is not None
     assert all(torch.equal(repeated.difference[k], v) for k, v in personal.difference.items()), "same seed, other weights"
+
+
+def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
+    """In many processes too, where safetensors writes its metadata in another order each time."""
+    code = (
+        "import sys, torch; from pathlib import Path; from discontrolface.editing.personal import PersonalWeights\n"
+        "difference = {'b.weight': torch.arange(6.0).reshape(2, 3).half(), 'a.bias': torch.ones(5).half()}\n"
+        "PersonalWeights('0123456789abcdef', difference, 0.75).save(Path(sys.argv[1]))"
+    )
+    files = [tmp_path / f"{k}.safetensors" for k in range(4)]
+    for file in files:
+        subprocess.run([sys.executable, "-c", code, str(file)], check=True)
+    assert len({file.read_bytes() for file in files}) == 1
+    again = PersonalWeights.load(files[0])
+    assert (again.base, again.kept) == ("0123456789abcdef", 0.75)
+    assert torch.equal(again.difference["b.weight"], torch.arange(6.0).reshape(2, 3).half())
+    assert load_file(files[0]).keys() == {"a.bias", "b.weight"}, "a safetensors file as any other"
 
 
 def test_personal_weights_are_refused_on_another_base(editor: Editor, person: Person, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomically
+from discontrolface.common.tensor_file import tensor_file
 
 MAX_BYTES = 15_000_000  # of a file
 UP, DOWN = "|up", "|down"  # endings of the two factors of a layer's difference
@@ -84,14 +85,13 @@ class PersonalWeights:
         return whole
 
     def save(self, path: Path) -> None:
-        """Write as safetensors, atomically."""
-        from safetensors.torch import save
-
+        """Write as safetensors, atomically: equal weights give equal files."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot write personal weights to {path}: {error.strerror}; choose another --cache-dir") from error
-        write_atomically(path, save(self.difference, metadata={"base": self.base, "kept": f"{self.kept:.6f}"}), what="personal weights")
+        data = tensor_file(self.difference, {"base": self.base, "kept": f"{self.kept:.6f}"})
+        write_atomically(path, data, what="personal weights")
 
     @classmethod
     def load(cls, path: Path) -> PersonalWeights:

@@ -4,7 +4,7 @@ Shapes and arithmetic follow Diff-AE (Preechakul et al., CVPR 2022; official fun
 """
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -126,12 +126,27 @@ class ResBlock(nn.Module):
         return h.add_(x) if not torch.is_grad_enabled() else h + x  # (B,C',H',W')
 
 
+KINDS = 64  # of calls of `norm_silu` that may be compiled; a network has 24: with and without gain, gradients, autocast, a batch of one
+
+
 def compile_norms(network: nn.Module) -> None:
-    """Compile what lies between the convolutions of all ResBlocks, once for all of them; the first step takes half a minute longer."""
+    """Compile what lies between the convolutions of all ResBlocks, once for all of them; the first step takes half a minute longer.
+
+    PyTorch compiles a function for 8 kinds of calls and runs the others as they are, without a word in the log of the training: the limit is raised.
+    """
+    from torch._dynamo import config as limits  # takes a second to import
+
+    limit = "recompile_limit" if hasattr(limits, "recompile_limit") else "cache_size_limit"  # its name until PyTorch 2.6
+    setattr(limits, limit, max(KINDS, getattr(limits, limit)))
     compiled = torch.compile(norm_silu, dynamic=True)
+
+    def of_any_width(x: Tensor, groups: int, weight: Tensor, bias: Tensor, *others: Any) -> Tensor:
+        """Views of the parameters: a parameter's own shape is fixed in the compiled code, which would be made anew for each width."""
+        return compiled(x, groups, weight.view_as(weight), bias.view_as(bias), *others)
+
     for module in network.modules():
         if isinstance(module, ResBlock):
-            module.norm_silu = compiled
+            module.norm_silu = of_any_width
 
 
 class Attention(nn.Module):
