@@ -79,7 +79,10 @@ def test_sample_says_what_to_bring(preset: Path, tmp_path: Path) -> None:
     other = run("sample", "--preset", preset, "--latent", tmp_path / "other", "-o", tmp_path / "a.png")
     assert other.exit_code == 2
     assert "codes of 8 numbers" in other.output
-    for wrong, said in ((preset / "diffae", "holds another network (DiffAE), not the latent DPM"), (tmp_path / "nothing", "does not exist")):
+    for wrong, said in (
+        (preset / "diffae", "holds another network (DiffAE), not the latent DPM"),
+        (tmp_path / "nothing", "does not exist"),
+    ):
         refused = run("sample", "--preset", preset, "--latent", wrong, "-o", tmp_path / "a.png")
         assert refused.exit_code == 2
         assert said in refused.output.replace("\n", " ")

@@ -1,5 +1,6 @@
 """The documentation: it builds without a warning, and the commands of its first page and of the README run as they stand there."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -17,6 +18,8 @@ from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
 from discontrolface.common.example import example_photo
+from discontrolface.common.provenance import read_provenance
+from discontrolface.editing.editor import Editor
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/index.md", "docs/animate.md")
@@ -61,6 +64,19 @@ def test_the_commands_of_a_page_run(page: str, folder: Path, tmp_path: Path, mon
         assert done.exit_code == 0, (line, done.output)
         made = [line[k + 1] for k, word in enumerate(line) if word in ("-o", "--sheet", "--save-parameters")]
         assert all((tmp_path / name).exists() for name in made), line  # a file, or a folder of frames
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_python_of_a_page_runs(page: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
+    (tmp_path / "photo.jpg").write_bytes((folder / "photo.jpg").read_bytes())
+    load = Editor.load
+    monkeypatch.setattr(Editor, "load", lambda _name: load(folder / "preset"))
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    record = read_provenance(tmp_path / "edited.png")
+    assert record is not None
+    assert "yaw" in json.dumps(record)
 
 
 class Links(HTMLParser):
