@@ -4,14 +4,15 @@
 #   docker run --rm -v "$PWD:/work" discontrolface edit photo.jpg -o smile.png --expression smile=0.8
 #   docker run --rm -p 127.0.0.1:7860:7860 discontrolface studio --host 0.0.0.0
 #
-# --build-arg EXTRAS=video: without the studio. --build-arg TORCH_INDEX=ADDRESS: the index of PyTorch's CPU builds (pytorch.org names it); without it an
-# x86-64 image carries NVIDIA's libraries, some gigabytes that nothing here uses.
-FROM python:3.13-slim AS build
+# --build-arg PYTHON=3.12: another Python, 3.11 to 3.14. --build-arg EXTRAS=video: without the studio. --build-arg TORCH_INDEX=ADDRESS: the index of
+# PyTorch's CPU builds (pytorch.org names it); without it an x86-64 image carries NVIDIA's libraries, some gigabytes that nothing here uses.
+ARG PYTHON=3.13
+FROM python:${PYTHON}-slim AS build
 WORKDIR /source
 COPY . .
 RUN python -m pip install --no-cache-dir --constraint constraints.txt build && python -m build --wheel --outdir /dist .
 
-FROM python:3.13-slim
+FROM python:${PYTHON}-slim
 ARG EXTRAS=studio,video,c2pa
 ARG TORCH_INDEX=
 COPY --from=build /dist /dist
