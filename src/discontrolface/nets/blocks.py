@@ -4,7 +4,7 @@ Shapes and arithmetic follow Diff-AE (Preechakul et al., CVPR 2022; official fun
 """
 
 import math
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -140,9 +140,11 @@ def compile_norms(network: nn.Module) -> None:
     setattr(limits, limit, max(KINDS, getattr(limits, limit)))
     compiled = torch.compile(norm_silu, dynamic=True)
 
-    def of_any_width(x: Tensor, groups: int, weight: Tensor, bias: Tensor, *others: Any) -> Tensor:
+    def of_any_width(
+        x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, gain: Tensor | None = None, offset: Tensor | None = None
+    ) -> Tensor:
         """Views of the parameters: a parameter's own shape is fixed in the compiled code, which would be made anew for each width."""
-        return compiled(x, groups, weight.view_as(weight), bias.view_as(bias), *others)
+        return compiled(x, groups, weight.view_as(weight), bias.view_as(bias), eps, gain, offset)
 
     for module in network.modules():
         if isinstance(module, ResBlock):
