@@ -89,6 +89,18 @@ def test_a_written_picture_is_signed_and_a_changed_byte_shows(ending: str, chain
     assert "assertion.dataHash.mismatch" in changed["problems"]
 
 
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".webp"])
+def test_a_signature_adds_little(ending: str, chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thumbnail, which would be larger than a WebP."""
+    picture = np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8)
+    save_photo(picture, chain / f"signed{ending}", info=RECORD)
+    monkeypatch.delenv(credentials.KEY)
+    monkeypatch.delenv(credentials.CERTIFICATE)
+    save_photo(picture, chain / f"plain{ending}", info=RECORD)
+    signed, plain = ((chain / f"{name}{ending}").stat().st_size for name in ("signed", "plain"))
+    assert 1_000 < signed - plain < 10_000
+
+
 def test_nothing_is_written_when_signing_fails(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = chain / "out.png"
     (chain / "chain.pem").write_bytes(b"no certificate")

@@ -21,6 +21,7 @@ from discontrolface.common.errors import UserError
 CERTIFICATE, KEY = "DISCONTROLFACE_C2PA_CERTIFICATE", "DISCONTROLFACE_C2PA_KEY"
 MEDIA: Final = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 ENDINGS: Final = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+NO_THUMBNAIL: Final = {"builder": {"thumbnail": {"enabled": False}}}  # of a WebP it is a PNG of up to a megabyte, ten times the picture
 CURVES: Final = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 
 
@@ -38,7 +39,11 @@ class Signing:
         out = io.BytesIO()
         try:
             info = c2pa.C2paSignerInfo(alg=self.algorithm.encode(), sign_cert=self.certificate, private_key=self.key, ta_url=None)
-            with c2pa.Signer.from_info(info) as signer, c2pa.Builder(json.dumps(manifest(record, title))) as builder:
+            with (
+                c2pa.Signer.from_info(info) as signer,
+                c2pa.Context(c2pa.Settings.from_dict(NO_THUMBNAIL)) as context,
+                c2pa.Builder(json.dumps(manifest(record, title)), context) as builder,
+            ):
                 builder.sign(signer, MEDIA[file_format], io.BytesIO(picture), out)
         except Exception as error:  # the library's own, of many kinds
             raise UserError(f"the picture cannot be signed, so it is not written ({error}); see {CERTIFICATE} and {KEY}") from error
