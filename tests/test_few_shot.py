@@ -19,7 +19,7 @@ from discontrolface.diffusion.training_pair import joined
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
 from discontrolface.editing.personalize import FEW_SHOT, OneShot, falling_rate, first_step, mirrored, true_pairs
-from discontrolface.editing.same_person import true_look
+from discontrolface.editing.same_person import true_look, with_one_albedo
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_parameters, render_scene
 
@@ -54,6 +54,22 @@ def test_the_other_photo_is_the_answer(photos: list[Person]) -> None:
     moved, still = (np.abs(x - look.target).mean(-1)[shown].mean() for x in (look.preview.image, look.source))
     assert moved < 0.5 * still
     assert true_look(photos[1], photos[2], 128) is None
+
+
+def test_photos_of_one_person_share_the_albedo(photos: list[Person]) -> None:
+    """Each photo keeps its brightness and tint (its skin's colour); lips that one photo shows in another colour are outvoted."""
+    names = photos[0].geometry.head.region_names
+    skin, lips = names.index("skin"), names.index("lips")
+    true = photos[0].parameters.albedo
+    exposures = np.array([[1.0, 1.0, 1.0], [0.5, 0.55, 0.6], [0.9, 0.8, 0.7]], np.float32)
+    albedos = [true * e for e in exposures]
+    albedos[1][lips] = (0.9, 0.1, 0.1)
+    known = [dataclasses.replace(p, parameters=p.parameters.with_(albedo=a)) for p, a in zip(photos, albedos, strict=True)]
+    shared = with_one_albedo(known)
+    for one, exposure in zip(shared, exposures, strict=True):
+        np.testing.assert_allclose(one.parameters.albedo, true * exposure, atol=1e-5)
+        np.testing.assert_allclose(one.parameters.albedo[skin], true[skin] * exposure, atol=1e-6)
+    np.testing.assert_array_equal(shared[1].parameters.shape, known[1].parameters.shape)
 
 
 def test_a_mirror_image_is_a_pair_too(editor: Editor, photos: list[Person]) -> None:

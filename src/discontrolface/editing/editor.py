@@ -39,7 +39,7 @@ from discontrolface.editing.personal_cache import PersonalCache
 from discontrolface.editing.personalize import FEW_SHOT, PAPER_ONE_SHOT, OneShot, Progress, one_shot
 from discontrolface.editing.pipeline import Networks, PreparedEdit, composite, denoise, prepare, resolved
 from discontrolface.editing.reading import Box, Reader
-from discontrolface.editing.same_person import fitted_again
+from discontrolface.editing.same_person import fitted_again, with_one_albedo
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.nets.super_resolution import SuperResolution
 from discontrolface.render.covered import COVERED, lips_move
@@ -202,7 +202,7 @@ class Editor:
         self.networks.check(SnapshotSpec(person.geometry.head.name, self.networks.maps))
         control = copy.deepcopy(self.preset.control).requires_grad_(True)
         generator = torch.Generator().manual_seed(seed)
-        same = [fitted_again(other, person.parameters.shape, self.reader) for other in also]
+        same = with_one_albedo([person, *(fitted_again(other, person.parameters.shape, self.reader) for other in also)])[1:]
         return one_shot(self.preset.model, control, person, settings, self.base_id, generator, progress, same)
 
     def networks_of(self, person: Person) -> Networks:

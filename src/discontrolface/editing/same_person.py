@@ -6,6 +6,7 @@ one similarity that brings b's fitted head onto the head that the edit asks for,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from discontrolface.face.parameters import FaceParameters
 from discontrolface.geometry.affine import apply_affine, invert_affine
 from discontrolface.render.warp import render_preview
 
+SKIN, LEAST_SKIN = "skin", 0.02  # the region that others are compared with; what is divided by at least
 MAX_TURN = 60.0  # degrees between two photos' heads above which they make no pair
 
 
@@ -30,6 +32,26 @@ def fitted_again(person: Person, shape: NDArray[np.floating], reader: Reader) ->
     known = person.reading._replace(parameters=person.parameters.with_(shape=shape), fit=plain)
     again = reader.head.read(person.crop, person.landmarks, known)
     return replace(person, parameters=again.parameters, fit=again.fit)
+
+
+def with_one_identity(people: Sequence[Person], reader: Reader) -> list[Person]:
+    """Photos of one person, fitted again with the mean of their shapes held, and with one albedo but for each photo's own brightness and tint."""
+    if len(people) < 2:
+        return list(people)
+    shape = np.mean([p.parameters.shape for p in people], axis=0)
+    return with_one_albedo([fitted_again(person, shape, reader) for person in people])
+
+
+def with_one_albedo(people: Sequence[Person]) -> list[Person]:
+    """The same readings with one ratio of every region's colour to the skin's, the median. The skin stays each photo's own: it holds the photo's
+    brightness and tint, as a light makes a face 1 bright (face/light_fit.py). Heads without coloured regions are returned as they are."""
+    names = people[0].geometry.head.region_names
+    if SKIN not in names or any(p.parameters.albedo.shape != (len(names), 3) for p in people):
+        return list(people)
+    skins = [np.maximum(p.parameters.albedo[names.index(SKIN)], LEAST_SKIN) for p in people]
+    ratio = np.median([p.parameters.albedo / skin for p, skin in zip(people, skins, strict=True)], axis=0)
+    albedos = [np.clip(ratio * skin, 0, 1).astype(np.float32) for skin in skins]
+    return [replace(p, parameters=p.parameters.with_(albedo=albedo)) for p, albedo in zip(people, albedos, strict=True)]
 
 
 def asked(a: Person, b: Person) -> FaceParameters:

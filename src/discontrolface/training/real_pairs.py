@@ -1,6 +1,6 @@
 """Real pairs: photos of one person moved into one frame, an edit with its true answer. Return pairs, where there is only one photo.
 
-Every photo is read twice: alone, and again with one shape for the person, the mean of the readings. Source a, target b: the edit is a's
+Every photo is read twice: alone, and again with one shape and albedo for the person. Source a, target b: the edit is a's
 parameters with b's expression, pose and gaze, in a's crop, with a's camera. The truth is b's photo, moved by the one similarity that brings b's
 fitted head onto the head that the edit asks for, and laid on the preview to the pixel (registration.py). Both pictures then share one frame, so the
 pair also runs backwards.
@@ -23,7 +23,7 @@ from discontrolface.editing.looks import warped_looks
 from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
 from discontrolface.editing.registration import registered
-from discontrolface.editing.same_person import asked, fitted_again, photo_to_frame
+from discontrolface.editing.same_person import asked, photo_to_frame, with_one_identity
 from discontrolface.face.confidence import LOW
 from discontrolface.face.crop import cut_square
 from discontrolface.face.geometry import Geometry
@@ -66,7 +66,7 @@ def person_generator(person: str, settings: PairSettings) -> np.random.Generator
 
 
 def read_photos(paths: Sequence[Path], reader: Reader, settings: PairSettings) -> tuple[list[Person], dict[Path, str]]:
-    """The readings of one person's photos, and of the frames of clips (clips.py), all with one shape; and why others were left out."""
+    """The readings of one person's photos, and of the frames of clips (clips.py), all with one shape and albedo; and why others were left out."""
     read: list[Person] = []
     left_out: dict[Path, str] = {}
     for path in paths:
@@ -83,7 +83,7 @@ def read_photos(paths: Sequence[Path], reader: Reader, settings: PairSettings) -
             left_out[path] = why
         else:
             read.append(person)
-    return with_one_shape(read, reader), left_out
+    return with_one_identity(read, reader), left_out
 
 
 def doubt(person: Person, settings: PairSettings) -> str:
@@ -93,14 +93,6 @@ def doubt(person: Person, settings: PairSettings) -> str:
     if person.confidence.value < settings.min_confidence:
         return f"confidence {person.confidence.value:.2f} ({person.confidence.weakest})"
     return ""
-
-
-def with_one_shape(people: Sequence[Person], reader: Reader) -> list[Person]:
-    """The same photos, fitted again with the mean of their shapes held."""
-    if len(people) < 2:
-        return list(people)
-    shape = np.mean([p.parameters.shape for p in people], axis=0)
-    return [fitted_again(person, shape, reader) for person in people]
 
 
 def real_pairs(people: Sequence[Person], rng: np.random.Generator, settings: PairSettings) -> Iterator[Maps]:
