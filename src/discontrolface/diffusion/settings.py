@@ -10,7 +10,8 @@ from discontrolface.diffusion.masking import PATCH, masking_schedule
 from discontrolface.diffusion.sampling import SOLVERS
 from discontrolface.diffusion.schedule import denoising_timesteps
 
-# noise: x_T ~ N(0, I), the paper. draft: the noised preview. predicted: one prediction from noise, noised again, the last steps from there.
+# noise: x_T ~ N(0, I), the paper. draft: the noised preview. predicted: one prediction from noise (of the photo and of its mirror image, the mean),
+# noised again, the last steps from there.
 # inverted: the photo's own x_T.
 STARTS: Final = ("noise", "draft", "predicted", "inverted")
 FROM_PICTURE: Final = ("draft", "predicted")  # starts that take only a share of the steps

@@ -34,6 +34,7 @@ from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.masking import random_patch_mask
 from discontrolface.diffusion.training_pair import GRID, TrainingPair, crop_places, joined
 from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
+from discontrolface.editing.mirror import mirrored_snapshot
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalWeights
 from discontrolface.editing.same_person import true_look
@@ -151,11 +152,8 @@ def true_pairs(people: Sequence[Person], control: Any) -> list[TrainingPair]:
 
 
 def mirrored(pair: TrainingPair, spec: SnapshotSpec) -> TrainingPair:
-    """Left and right exchanged; normals point the other way."""
-    snapshot = pair.snapshot.flip(-1)
-    for name in ("normals", "source_normals"):
-        if name in spec:
-            snapshot[:, spec.slice(name).start].neg_()
+    """Left and right exchanged."""
+    snapshot = mirrored_snapshot(pair.snapshot, spec)
     return TrainingPair(pair.source.flip(-1), pair.target.flip(-1), snapshot, pair.weight.flip(-1))
 
 

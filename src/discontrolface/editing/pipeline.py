@@ -24,6 +24,7 @@ from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.composite import Motion, paste_back
 from discontrolface.editing.composited import Composite, moved_alpha
 from discontrolface.editing.detail import agreement, down, fuse_detail, legible, sharpened, shown_again
+from discontrolface.editing.mirror import mirrored_picture, mirrored_snapshot
 from discontrolface.editing.person import Person
 from discontrolface.editing.super_resolved import super_resolved
 from discontrolface.face.crop import Crop
@@ -162,7 +163,18 @@ def denoise(
         draft = model.to_space(stacked([to_network(edit.preview.image) for edit in edits]).to(device))
         x0 = sample(model, noise, condition=condition, start=draft, strength=used.strength, callback=callback, **run)
     elif used.start == "predicted":
-        x0 = predicted_then_refined(model, noise, condition, generators, used, callback)
+        mirror = EditCondition(
+            model,
+            networks.control,
+            crop.flip(-1),
+            mirrored_snapshot(snapshot, networks.control.spec),
+            used.predictions,
+            used.masking,
+            generators,
+            used.mask_patch,
+            region=None if region is None else region.flip(-1),
+        )
+        x0 = predicted_then_refined(model, noise, (condition, mirror), generators, used, callback)
     else:
         x0 = sample(model, noise, condition=condition, callback=callback, **run)
     return model.from_space(x0.expand(len(edits), -1, -1, -1))
@@ -171,16 +183,17 @@ def denoise(
 def predicted_then_refined(
     model: Backbone,
     noise: Tensor,  # (B, C, h, w)
-    condition: EditCondition,
+    conditions: tuple[EditCondition, EditCondition],  # of the photo and of its mirror image
     generators: Sequence[torch.Generator],
     sampling: Sampling,
     callback: Callable[[Step], None] | None,
 ) -> Tensor:
-    """One prediction from noise, then the last steps from it with a little noise: (B, C, h, w).
+    """One prediction from noise, the mean of the photo's and of its mirror image's; then the last steps from it with a little noise: (B, C, h, w).
 
     Ours. On real pairs more steps from noise are worse than one, for the networks never saw their own predictions; a low-noise pass after it pays
     once they were trained on these (docs/decisions.md).
     """
+    condition, mirror = conditions
     count = sampling.predictions
 
     def shifted(offset: int) -> Callable[[Step], None] | None:
@@ -188,7 +201,8 @@ def predicted_then_refined(
             return None
         return lambda step: callback(replace(step, index=step.index + offset, count=count))
 
-    first = sample(model, noise, steps=1, condition=condition, callback=shifted(0))
+    seen = sample(model, noise, steps=1, condition=condition, callback=shifted(0))
+    first = (seen + mirrored_picture(model, sample(model, noise.flip(-1), steps=1, condition=mirror))) / 2
     again = white_noise(model, generators, str(noise.device)).expand_as(first)
     return sample(
         model,
