@@ -9,6 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_filter
 
+from discontrolface.common.pixels import to_uint8
+from discontrolface.editing.composite import Motion, paste_back
+from discontrolface.face.crop import Crop
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.parameters import FaceParameters
@@ -19,6 +22,7 @@ from discontrolface.render.mouth import tooth_like
 from discontrolface.render.raster import rasterize
 from discontrolface.render.rig import EYE, LOWER_TEETH, MOUTH, SKIN, TONGUE, UPPER_TEETH
 from discontrolface.render.source import PreviewSource, prepare_source
+from discontrolface.render.sweep import swept
 from discontrolface.render.teeth import MOST, lowered_teeth
 from discontrolface.render.warp import Preview, preview_of
 from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_parameters, render_scene
@@ -274,7 +278,38 @@ def test_what_is_loose_on_a_white_wall_stays_there(geometry: Geometry, yaw: floa
         assert np.array_equal(out.image[still], photo[still])
         strand = person.source.image.copy()
         strand[row - 1 : row + 2, edges[0] : edges[0] + round(0.06 * SIZE)] = 0.2
-        assert np.array_equal(prepare_source(strand, person.source.view, geometry.rig).fetched, strand)  # it may be fetched
+        assert np.array_equal(prepare_source(strand, person.source.view, geometry.rig).plain.fetched, strand)  # it may be fetched
+
+
+def test_what_an_edit_leaves_on_a_plain_wall_is_swept_off(geometry: Geometry) -> None:
+    """Torn-off hair and a faint double beside the head go; a strand that hangs together with the head stays, and a large thing, too."""
+    person, far = on_wall(SEEDS[2], geometry, (1.0, 1.0, 1.0))
+    wall, photo = person.source.plain, person.source.image
+    assert swept(photo, wall)[photo.min(-1) < 0.9].max() == 0  # nothing of the head
+    row = round(0.45 * SIZE)
+    edge = int(np.flatnonzero(photo[row].min(-1) < 0.9)[-1])
+    edited = photo.copy()
+    torn, double, strand = (np.zeros(far.shape, bool) for _ in range(3))
+    torn[row - 4 : row, edge + 12 : edge + 20] = True
+    double[row - 30 : row - 22, edge + 14 : edge + 22] = True
+    strand[row + 10 : row + 13, edge - 10 : edge + 20] = True
+    edited[torn], edited[double], edited[strand] = 0.4, 247 / 255, 0.3
+    share = swept(edited, wall)
+    assert (share[torn] > 0.99).all()
+    assert (share[double] > 0.99).all()
+    assert share[strand].max() == 0
+    # In the picture: without it the wall falls below 250, with it not.
+    crop = Crop(to_uint8(photo), np.eye(2, 3), to_uint8(photo))
+    flow, mask = np.zeros((SIZE, SIZE, 2), np.float32), np.ones((SIZE, SIZE), np.float32)
+    outs = [paste_back(crop.photo, edited, crop, mask, Motion(flow, 0 * mask, swept=s)).on(crop.photo) for s in (None, share)]
+    litter = binary_dilation(torn | double, iterations=1)
+    assert outs[0][litter].min() < 250 <= outs[1][litter].min()
+    assert outs[1][strand].min() < 120
+    large = photo.copy()
+    part = slice(row, row + round(0.05 * SIZE)), slice(edge + 12, edge + 12 + round(0.05 * SIZE))
+    large[part] = 0.3
+    assert swept(large, wall)[part].max() == 0  # what a collar parts from the head is no litter
+    assert swept(edited, wall._replace(tone=np.zeros(0, np.float32))) is None  # no plain wall
 
 
 def test_an_ear_that_turns_away_does_not_become_black(geometry: Geometry, people: list[Drawn]) -> None:

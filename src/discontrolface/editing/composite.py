@@ -39,11 +39,13 @@ BRIGHTEST, DARK = 2.0, 0.05  # gains lie from 1 / BRIGHTEST to BRIGHTEST; DARK i
 @dataclass(frozen=True)
 class Motion:
     """Where the edit took the photo's pixels from. flow: (S, S, 2) pixels of the crop, x right, y down: the edit shows at p what the crop showed at
-    p + flow. shown: (S, S) in [0, 1], how far it does. carried: (S, S, C), the crop at p + flow (`moved_by`), if computed before."""
+    p + flow. shown: (S, S) in [0, 1], how far it does. carried: (S, S, C), the crop at p + flow (`moved_by`), if computed before. swept: (S, S) in
+    [0, 1], how far the photo stays although the mask is open (`render/sweep.py`)."""
 
     flow: NDArray[np.float32]
     shown: NDArray[np.float32]
     carried: NDArray[np.float32] | None = None
+    swept: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ def paste_back(
         keep = keep * _comes_from_photo(flow, at_size, photo.shape)
         source = moved_by(source, motion.flow) if motion.carried is None else motion.carried
         keep = keep * _gain(edited, source)
+        if motion.swept is not None:
+            feathered = feathered * (1 - motion.swept)
     planes = np.concatenate([edited - seam, source, keep[..., None], flow, feathered[..., None]], axis=-1)
     matrix = at_size.photo_to_crop
     if at_size.scale >= 2:  # the crop is much finer than the photo: average first, down to one to two pixels per photo pixel

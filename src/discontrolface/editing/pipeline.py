@@ -36,6 +36,7 @@ from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.super_resolution import SuperResolution
 from discontrolface.render.carry import moved_by
 from discontrolface.render.snapshot import Snapshot
+from discontrolface.render.sweep import swept
 from discontrolface.render.warp import Preview
 
 INVERTED_SPREAD: Final = 0.5  # standard deviation of an inverted x_T under the photo's own control; the open networks fail at 0.8
@@ -269,6 +270,7 @@ def composite(edit: PreparedEdit, picture: Tensor, larger: SuperResolution | Non
     """
     person, fine = edit.person, edit.fine
     edited, motion = finished(edit, from_network(picture), larger)
+    motion = replace(motion, swept=swept(edited, person.preview_source(len(edited)).plain))
     patch = paste_back(person.photo.filled, edited, edit.fine_crop, fine.mask, motion).over(person.photo.array)
     alpha = None if person.photo.alpha is None else moved_alpha(person, person.geometry.view(edit.target), fine, edit.fine_crop)
     return Composite(person, edited, fine.mask, motion, patch, alpha)

@@ -19,7 +19,7 @@ LID_STRETCH = 0.85  # of a row of the photo over a row of the picture: a closing
 
 
 class Photo(NamedTuple):
-    """The photo as `compose` reads it. image: (H, W, 3). fetched: (H, W, 3) what motions fetch, and plain: see `matte.plain_wall`. eyes: (H, W) 0..1
+    """The photo as `compose` reads it. image: (H, W, 3). fetched: (H, W, 3), and plain: fetched and distance of `matte.PlainWall`. eyes: (H, W) 0..1
     where it shows eyes or lashes. not_lips: (H, W), see `mouth.teeth_shown`."""
 
     image: FloatArray

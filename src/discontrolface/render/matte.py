@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt, label, maximum_filter, minimum_filter, uniform_filter
 
@@ -15,6 +17,7 @@ DEEP = 0.35  # radii of the head: so far inside the mesh's outline the photo may
 SHINE = 0.12  # the same on the scalp, which may shine as bright as a white wall
 THROUGH = 0.2  # so far inside it may be seen through hair
 PLAIN = 2.5 / 255  # colours this close are one
+NEARLY_PLAIN = 6.0 / 255  # what differs by less from a plain wall is nothing on it
 WALL = 0.2  # a share of colours that is the background's beyond doubt
 STEP = 0.03  # change of colour from one cell to the next that a smooth wall may have,
 UNLIKE = 0.95  # as long as it is not as good as the head's own;
@@ -78,24 +81,36 @@ def foreground(small: FloatArray, matte: FloatArray) -> FloatArray:
     return np.ascontiguousarray(total[..., :3] / total[..., 3:], np.float32)
 
 
-def plain_wall(image: FloatArray, other: FloatArray, mesh: np.ndarray) -> tuple[FloatArray, FloatArray]:
-    """A background of one colour, which stays where it is: how far pixels are from all that is not background, and the photo without what is loose.
+class PlainWall(NamedTuple):
+    """A background of one colour, which stays where it is. All are empty but `fetched` where the background is not of one colour.
+
+    distance: pixels (at least) from a pixel to the nearest that is not background, for blocks of 4 x 4: (H / 4, W / 4), rounded up. A motion that
+    fetches such a pixel from nearer by than this changes nothing: there the wall stays the photo's, to the bit. fetched: (H, W, 3), what motions
+    fetch: the photo, with the wall's colour in place of what is loose; the photo itself where nothing is. bare: (H, W) bool, where it is seen,
+    a haze of hair on it counting as wall, and what is loose on it. tone: (3,) its colour.
+    """
+
+    distance: FloatArray
+    fetched: FloatArray
+    bare: np.ndarray
+    tone: FloatArray
+
+
+def plain_wall(image: FloatArray, other: FloatArray, mesh: np.ndarray) -> PlainWall:
+    """Look for a background of one colour.
 
     image: (H, W, 3). other: the background's colours, from `head_matte`. mesh: (H, W) bool, where the mesh is. What hangs together with it is the
     head; what the wall goes round on all sides (a speck, a strand on its own, a thing on the wall) is background, and does not move with the head.
-
-    Returns pixels (at least) from a pixel to the nearest that is not background, for blocks of 4 x 4: (H / 4, W / 4), rounded up; (0, 0) where the
-    background is not of one colour. A motion that fetches such a pixel from nearer by than this changes nothing: there the wall stays the photo's,
-    to the bit. And (H, W, 3), what motions fetch: the photo, with the wall's colour in place of what is loose; the photo itself where nothing is.
     """
-    none = np.zeros((0, 0), np.float32)
+    none = PlainWall(np.zeros((0, 0), np.float32), image, np.zeros((0, 0), bool), np.zeros(0, np.float32))
     if not len(other):
-        return none, image
+        return none
     tone = np.median(other, axis=0)
     if (np.abs(other - tone).max(1) > PLAIN).mean() > 0.5:
-        return none, image
+        return none
     height, width = image.shape[:2]
-    flat = np.abs(image - tone).max(2) <= PLAIN
+    apart = np.abs(image - tone).max(2)
+    flat = apart <= PLAIN
     pieces, count = label(binary_dilation(~flat, iterations=max(1, round(GAP * height))), np.ones((3, 3), bool))
     attached = np.zeros(count + 1, bool)
     attached[pieces[minimum_filter(mesh, 2 * max(1, round(INNER * height)) + 1)]] = True  # the mesh's outline may well lie on the wall
@@ -104,7 +119,8 @@ def plain_wall(image: FloatArray, other: FloatArray, mesh: np.ndarray) -> tuple[
     padded = np.pad(flat, ((0, -height % 4), (0, -width % 4)), constant_values=True)
     blocks = padded.reshape(padded.shape[0] // 4, 4, -1, 4).all((1, 3))
     distance = np.asarray(np.maximum(4.0 * (distance_transform_edt(blocks) - 1.5), 0.0), np.float32)
-    return distance, np.where(loose[..., None], tone, image).astype(np.float32) if loose.any() else image
+    fetched = np.where(loose[..., None], tone, image).astype(np.float32) if loose.any() else image
+    return PlainWall(distance, fetched, loose | (apart <= NEARLY_PLAIN), np.asarray(tone, np.float32))
 
 
 @compiled

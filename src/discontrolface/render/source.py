@@ -13,7 +13,7 @@ from discontrolface.render.fill import diffuse_over_mesh
 from discontrolface.render.grain import skin_grain
 from discontrolface.render.grid import distance_to
 from discontrolface.render.lids import lid_tones
-from discontrolface.render.matte import decide, foreground, head_matte, plain_wall
+from discontrolface.render.matte import PlainWall, decide, foreground, head_matte, plain_wall
 from discontrolface.render.motion import OFF
 from discontrolface.render.mouth import teeth_shown
 from discontrolface.render.openings import bounds, smoothed, soft_mask
@@ -53,8 +53,7 @@ class PreviewSource:
     upper_teeth, lower_teeth, not_lips: (H, W), see `mouth.teeth_shown`. teeth_colour: (3,) of the teeth the photo shows, None if it does not.
     false_gape: where the photo shows closed lips, how far the mesh opens them all the same (area / squared width of the mouth); None: open.
     matte: (G, G), see `matte.head_matte`; foreground: (G, G, 3), see `matte.foreground`. decided: (H, W), see `matte.decide`; (0, 0) where the
-    colours decide nothing. plain: (H / 4, W / 4), and fetched: (H, W, 3), see `matte.plain_wall`; (0, 0) and the image where the background has
-    several colours.
+    colours decide nothing. plain: see `matte.PlainWall`.
     wall, flesh: (G, G, 2), (G, G), see `uncovered.to_wall`.
     clear: pixels from the head, see `outline.Outline`. mouth, eyes: (H, W) soft masks of the openings. iris: see `eyes.angle_sums`.
     lashes: (H, W) 1 on the eyes, falling to 0 over the lashes around. grain: see `skin_grain`.
@@ -78,8 +77,7 @@ class PreviewSource:
     matte: FloatArray
     foreground: FloatArray
     decided: FloatArray
-    plain: FloatArray
-    fetched: FloatArray
+    plain: PlainWall
     clear: FloatArray
     wall: FloatArray
     flesh: FloatArray
@@ -116,7 +114,6 @@ def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSou
         upper_teeth, lower_teeth, mouth = np.zeros_like(upper_teeth), np.zeros_like(lower_teeth), np.zeros_like(mouth)
     cells = _cells(image, coarse_grid(height, width))
     matte, own, other = _matte(cells, raster.triangle, rig)
-    plain, fetched = plain_wall(image, other, raster.triangle >= 0)
     colours, shown = _vertex_colours(image, vertices, raster.depth, normals, shading, view.albedo, shadowed, not_lips, matte, rig)
     wall, flesh = to_wall(matte, raster.triangle, rig)
     radius = max(1, round(height / 256))
@@ -141,8 +138,7 @@ def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSou
         matte=matte,
         foreground=foreground(cells, matte),
         decided=decide(image, matte, own, other),
-        plain=plain,
-        fetched=fetched,
+        plain=plain_wall(image, other, raster.triangle >= 0),
         clear=head_distance(raster.triangle, rig.head_faces),
         wall=wall,
         flesh=flesh,

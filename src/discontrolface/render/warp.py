@@ -101,7 +101,7 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
     lid_motion = closing_lids(source.vertices, after, skull, rig)
 
     colours = Colours.empty(height, width)
-    photo = Photo(image=image, fetched=source.fetched, eyes=source.lashes, not_lips=source.not_lips, plain=source.plain)
+    photo = Photo(image=image, fetched=source.plain.fetched, eyes=source.lashes, not_lips=source.not_lips, plain=source.plain.distance)
     paint = _paint(source, target, vertices, lid_motion, lip_motion, grain_pixels(after, skull, rig, height, width))
     pair.bands(compose, height, photo, surface, mesh, moved, paint, colours)
     keep_loose(photo, mesh.layer == OFF, colours)
