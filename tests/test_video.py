@@ -1,6 +1,8 @@
 """Clips in and out: the pictures, the rate and the sound that went in come out; what is no clip is refused in a sentence."""
 
+import struct
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from discontrolface.common.deinterlacing import deinterlaced
 from discontrolface.common.errors import UserError
 from discontrolface.common.video import at_even_times, check_length, clip_frames, clip_info, is_clip, write_clip
 
@@ -274,3 +277,56 @@ def test_frames_at_even_times(times: list[float | None], shown: list[int]) -> No
     frames = [SimpleNamespace(number=k, time=time) for k, time in enumerate(times)]
     made = {frame.number: count for frame, count in at_even_times(frames, Fraction(10))}
     assert [made.get(k, 0) for k in range(len(times))] == shown
+
+
+def bar(moment: int, width: int = 128, height: int = 96) -> np.ndarray:
+    """A bright bar that moves by six pixels from moment to moment."""
+    columns = np.arange(width)
+    row = np.where((columns >= 10 + 6 * moment) & (columns < 40 + 6 * moment), 200, 60).astype(np.uint8)
+    return np.broadcast_to(row[None, :, None], (height, width, 3)).copy()
+
+
+@pytest.mark.parametrize(("codec", "ending"), [("libx264", ".mp4"), ("mpeg2video", ".mpg")])
+def test_interlaced_frames_are_no_combs(codec: str, ending: str, tmp_path: Path) -> None:
+    """Each frame shows one moment, not two in rows by turns; a clip that is not interlaced passes through no filter."""
+    path = tmp_path / f"interlaced{ending}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options={"flags": "+ildct+ilme", "x264-params": "bff=1", "crf": "10", "b": "4000000"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for k in range(6):
+            both = bar(2 * k + 1)
+            both[1::2] = bar(2 * k)[1::2]
+            for packet in stream.encode(av.VideoFrame.from_ndarray(both, format="rgb24").reformat(format="yuv420p")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    frames = list(clip_frames(path))
+    assert len(frames) == 6
+    for k, frame in enumerate(frames):
+        error = min(np.abs(frame.astype(float) - bar(2 * k + moment)).mean() for moment in (0, 1))
+        assert error < 1.5
+    untouched = [SimpleNamespace(interlaced_frame=False, width=8, height=8, format=SimpleNamespace(name="yuv420p"))] * 2
+    assert all(a is b for a, b in zip(deinterlaced(untouched), untouched, strict=True))
+
+
+EIGHT = [(a, 0, 0, d) for a, d in product((-1, 1), repeat=2)] + [(0, b, c, 0) for b, c in product((-1, 1), repeat=2)]
+
+
+@pytest.mark.parametrize("matrix", EIGHT, ids=str)
+def test_a_phones_display_matrix_turns_and_mirrors(matrix: tuple[int, int, int, int], tmp_path: Path) -> None:
+    """Every corner of the picture is shown where the matrix of the MP4's track header (ISO 14496-12) puts it."""
+    a, b, c, d = matrix
+    stored = np.zeros((48, 64, 3), np.uint8)
+    stored[:24, :32], stored[:24, 32:], stored[24:, :32] = (220, 40, 40), (40, 220, 40), (40, 40, 220)
+    path = tmp_path / "phone.mp4"
+    write_clip(path, [stored] * 3, RATE, {})
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44
+    data[place : place + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    shown = next(clip_frames(path))
+    assert shown.shape[:2] == ((48, 64) if a else (64, 48))
+    for x, y in ((10, 10), (54, 10), (10, 38), (54, 38)):
+        column, row = a * (x - 32) + c * (y - 24), b * (x - 32) + d * (y - 24)  # about the middle
+        there = shown[row + shown.shape[0] // 2, column + shown.shape[1] // 2]
+        assert np.abs(there.astype(int) - stored[y, x]).max() < 40

@@ -41,8 +41,27 @@ class Pictures:
         if pixel != 1 and 1 / WIDEST <= pixel <= WIDEST:
             given["width"] = max(1, round(frame.width * pixel))
         picture = np.asarray(self.reformatter.reformat(frame, format="rgb24", **given).to_ndarray(), np.uint8)
-        turns = round(-frame.rotation / 90) % 4  # degrees that a player turns the picture by, anticlockwise
-        return np.ascontiguousarray(np.rot90(picture, -turns)) if turns else picture
+        return upright(picture, _display_matrix(frame))
+
+
+def upright(picture: Frame, matrix: tuple[float, float, float, float]) -> Frame:
+    """A picture as a player shows it. matrix: a, b, c, d of its display matrix, by which (x, y) is shown at (a x + c y, b x + d y); it is taken for
+    the nearest of the eight that turn by right angles and mirror."""
+    a, b, c, d = matrix
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        shown = picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    else:
+        shown = picture.swapaxes(0, 1)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+    return np.ascontiguousarray(shown)
+
+
+def _display_matrix(frame: Any) -> tuple[float, float, float, float]:
+    """a, b, c, d as in FFmpeg's libavutil/display.h (nine numbers of 32 bits, 16.16); the identity where a frame does not say."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) >= 36:
+            a, b, _, c, d = (float(value) for value in np.frombuffer(bytes(data)[:20], np.int32))
+            return a, b, c, d
+    return 1.0, 0.0, 0.0, 1.0
 
 
 class VideoFrames:

@@ -17,6 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from discontrolface.common.clip_colours import Frame, Pictures, VideoFrames, mark
+from discontrolface.common.deinterlacing import deinterlaced
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replace_folder, replacing
 
@@ -145,13 +146,13 @@ def clip_info(path: Path) -> ClipInfo:
 
 
 def clip_frames(path: Path) -> Iterator[Frame]:
-    """Every frame in order, upright, with square pixels, in sRGB, at the constant rate of `clip_info`. UserError when the clip is damaged or has too
-    many frames."""
+    """Every frame in order, upright and mirrored as players show it, deinterlaced, with square pixels, in sRGB, at the constant rate of `clip_info`.
+    UserError when the clip is damaged or has too many frames."""
     av = library()
     with opened(path) as (container, stream, info):
         count, picture_of, pixel = 0, Pictures(), float(stream.sample_aspect_ratio or 1)
         try:
-            for frame, shown in at_even_times(container.decode(stream), info.rate):
+            for frame, shown in at_even_times(deinterlaced(container.decode(stream)), info.rate):
                 count += shown
                 if count > MAX_FRAMES or frame.width * frame.height > MAX_PIXELS:
                     raise UserError(
