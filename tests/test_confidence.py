@@ -131,6 +131,24 @@ def test_a_cartoon_is_not_trusted(reader: Reader, seed: int) -> None:
     assert confidence_of(reader, Image.open(saved)).low
 
 
+@pytest.mark.parametrize("seed", [1, 18, 31, 33, 35])
+def test_stone_has_one_colour(reader: Reader, seed: int) -> None:
+    """These five read as well as a person does: lids in deep shadow look like an iris. Of a black-and-white photo colours say nothing."""
+    picture = np.asarray(statue(seed, reader.geometry, garden=True))
+    person = reader.read(Photo.of(picture, Path("statue.png")))
+    assert person.confidence.low
+    assert person.confidence.texture < 0.1
+    assert appearance(np.repeat(picture.mean(-1, keepdims=True).astype(np.uint8), 3, 2), person.landmarks).hues is None
+
+
+def test_a_face_has_colours(reader: Reader, person: Person) -> None:
+    assert appearance(person.photo.array, person.landmarks).hues > 0.12
+    grey = np.repeat(person.photo.array.mean(-1, keepdims=True), 3, 2)
+    sepia = np.clip(grey * [1.0, 0.85, 0.65], 0, 255).astype(np.uint8)
+    for toned in (grey.astype(np.uint8), sepia):
+        assert appearance(toned, person.landmarks).hues is None
+
+
 @pytest.mark.parametrize("seed", [0, 2, 4, 5])
 def test_a_statue_is_not_trusted(reader: Reader, seed: int) -> None:
     confidence = confidence_of(reader, statue(seed, reader.geometry))

@@ -56,8 +56,8 @@ def cartoon(seed: int) -> Image.Image:
     return picture
 
 
-def statue(seed: int, geometry: Geometry) -> Image.Image:
-    """A head of stone: the head model in one colour, eyes and lips too, veined and grained, under one lamp, before a plain dark wall."""
+def statue(seed: int, geometry: Geometry, garden: bool = False) -> Image.Image:
+    """A head of stone: the head model in one colour, eyes and lips too, veined and grained, under one lamp, before a plain dark wall, or a garden."""
     rng = np.random.default_rng([seed, 7])
     head = geometry.head
     face = FaceParameters.default(head)
@@ -73,6 +73,8 @@ def statue(seed: int, geometry: Geometry) -> Image.Image:
     colour = np.array([[0.78, 0.77, 0.74], [0.62, 0.6, 0.55], [0.55, 0.45, 0.33]][seed % 3])  # marble, limestone, bronze
     body = (shade * stone - vein)[..., None] * colour
     wall = 0.16 + 0.02 * clouds(rng, SIDE, 4)[..., None] * np.ones(3)
+    if garden:
+        wall = np.array([0.25, 0.4, 0.15]) + 0.08 * clouds(rng, SIDE, 20)[..., None] * np.array([0.6, 1.0, 0.3])
     picture = np.where(solid[..., None], body, wall)
     return Image.fromarray((np.clip(picture, 0, 1) * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.7))
 

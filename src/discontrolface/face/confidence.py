@@ -29,6 +29,7 @@ ASIDE: Final = (15.0, 30.0)  # degrees of yaw between the two
 EYES: Final = (0.0, 0.1)  # `Appearance.eyes`,
 EYES_ALONE: Final = 0.3  # which are a third of a face's worth at least: sunglasses are no stone
 FLAT: Final = (0.6, 0.3)  # `Appearance.flat`
+HUES: Final = (0.03, 0.08)  # `Appearance.hues`
 STRIPES: Final = (60.0, 30.0)  # `Appearance.stripes`
 AGAINST: Final = {
     "detection": "the detector hardly sees a face",
@@ -38,7 +39,7 @@ AGAINST: Final = {
     "view": "the head is turned far from the camera",
     "steadiness": "the landmark model finds other points each time it looks, as with statues and drawings",
     "eyes": "the eyes show no iris, as with statues or behind dark glasses",
-    "texture": "this has the flat colours of a drawing or the stripes of a screen",
+    "texture": "this has the flat colours of a drawing, the one colour of stone or the stripes of a screen",
 }  # part -> what a low one means
 LOW: Final = 0.4  # readings below this deserve a warning
 
@@ -50,7 +51,8 @@ class Confidence:
     detection: the detector's score. landmarks: the landmark model's score. fit: how well the head meets the landmarks. agreement: of the
     expression that was fitted with the one that the blendshape network sees (1 where that was not asked). view: frontal against profile.
     steadiness: of the landmarks, when they are looked for again (1 where that was not asked). eyes: whether they have a dark iris (1 where that
-    cannot be said). texture: against a drawing's flat colours and a screen's stripes.
+    cannot be said). texture: against a drawing's flat colours, the one colour of stone and a
+    screen's stripes.
     """
 
     detection: float
@@ -101,7 +103,7 @@ def rate(landmarks: Landmarks, fit: FitReport, parameters: FaceParameters, looks
         view=ramp(abs(parameters.yaw), YAW) * ramp(abs(parameters.pitch), PITCH),
         steadiness=1.0 if landmarks.unsteadiness is None else ramp(landmarks.unsteadiness, (next(unsteady), next(unsteady))),
         eyes=1.0 if looks.eyes is None else max(ramp(looks.eyes, EYES), EYES_ALONE),
-        texture=ramp(looks.flat, FLAT) * ramp(looks.stripes, STRIPES),
+        texture=ramp(looks.flat, FLAT) * ramp(looks.stripes, STRIPES) * (1.0 if looks.hues is None else ramp(looks.hues, HUES)),
     )
 
 
