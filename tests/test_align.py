@@ -273,6 +273,18 @@ def test_a_soft_edit_gets_the_previews_finest_band_back() -> None:
     assert np.array_equal(sharpened(other, preview, shown), other)
 
 
+def test_no_line_beside_an_outline_that_the_edit_has_not() -> None:
+    """A crisp dark head before a pale wall in the preview, a blurred outline in the edit: the wall beside it gets no bright line at either size."""
+    size = 512
+    head = disc(size, radius=0.25)[..., None]
+    preview = (0.8 - 0.7 * (head > 0.5) * np.ones(3)).astype(np.float32)
+    edited = down(gaussian_filter(preview, (6, 6, 0)), 256)
+    shown = np.ones((size, size), np.float32)
+    out = fuse_detail(sharpened(edited, down(preview, 256), down(shown[..., None], 256)[..., 0]), preview, shown)
+    assert out.max() < 0.803, "the wall is 0.8"
+    assert np.abs(out - up(edited, size)).max() < 0.02, "nothing of an edge that both do not show"
+
+
 @settings(max_examples=50, deadline=None)
 @given(arrays(np.float32, (24, 24, 3), elements=values), st.sampled_from([5, 8, 12, 24]))
 def test_the_split_is_complete(preview: NDArray[np.float32], low: int) -> None:
