@@ -95,10 +95,7 @@ def warn_of_covered_mouth(person: Person, targets: Sequence[FaceParameters]) -> 
         return
     own, geometry = person.own_view, person.geometry
     if any(lips_move(own.vertices, geometry.view(target).vertices, geometry.rig) for target in targets):
-        share = 100 * person.covered
-        _log.warning(
-            "%s: something is before the mouth (%.0f %% of the lips have no colour of lips); it moves along", person.photo.path.name, share
-        )
+        _log.warning("%s: something is before the mouth; it moves along with the lips", person.photo.path.name)
 
 
 @dataclass(frozen=True)

@@ -289,11 +289,7 @@ class Editor:
         covered = lips_move(person.own_view.vertices, view.vertices, person.geometry.rig)
         if covered:
             record["mouth_covered"] = round(person.covered, 2)
-            _log.warning(
-                "%s: something is before the mouth (%.0f %% of the lips have no colour of lips); this edit moves it along with them",
-                person.photo.path.name,
-                100 * person.covered,
-            )
+            _log.warning("%s: something is before the mouth; this edit moves it along with the lips", person.photo.path.name)
         return EditResult(
             preview=Image.fromarray(to_uint8(edit.fine.image)),
             snapshot=Image.fromarray(to_uint8((normals + 1) / 2 * (np.abs(normals).sum(-1, keepdims=True) > 0))),

@@ -26,6 +26,7 @@ from discontrolface.face.fit import FitReport
 from discontrolface.face.geometry import Geometry, SourceLook
 from discontrolface.face.heads.contract import FaceReading
 from discontrolface.face.landmarks import Landmarks
+from discontrolface.face.lips import hidden_lips
 from discontrolface.face.parameters import FaceParameters
 
 if TYPE_CHECKING:
@@ -104,8 +105,9 @@ class Person:
 
     @cached_property
     def covered(self) -> float:
-        """0..1: the share of the mouth that something else is before, a mask or a microphone; over `render.COVERED` an edit of the mouth warns."""
-        return render.covered_share(to_float(self.crop.image), self.own_view.vertices, self.geometry.rig)
+        """0..1: how surely something is before the mouth, a hand, a mask, a microphone; over `render.COVERED` an edit of the mouth warns."""
+        share = render.covered_share(to_float(self.crop.image), self.own_view.vertices, self.geometry.rig)
+        return max(share, hidden_lips(self.photo.array, self.landmarks))
 
     def check_target(self, target: FaceParameters) -> None:
         """UserError unless `target` is of the head model that this person was read with."""
