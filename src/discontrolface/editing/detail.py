@@ -21,10 +21,8 @@ from discontrolface.render.smoothstep import smoothstep
 
 AGREE_BELOW, DISAGREE_ABOVE = 0.06, 0.2  # |edited - preview| at low resolution up to which the detail is trusted, from which it is not
 AGREEMENT_RADIUS: Final = 0.01  # of the local mean of that difference / side
-EDGE_REACH, EDGE_SOFT = (
-    0.012,
-    0.003,
-)  # how far beside a pixel that differs by more than DISAGREE_ABOVE no detail is trusted; sigma of its end / side
+EDGE: Final = 0.25  # difference of a single pixel from which the preview has an edge there that the edit has not
+EDGE_REACH, EDGE_SOFT = 0.008, 0.003  # how far beside it no detail is trusted; sigma of that area's rim / side
 FINEST_BAND: Final = 0.003  # sigma of the Gaussian above which the finest band of an edit lies / side
 SAME_BELOW, OTHER_ABOVE = 0.01, 0.04  # |preview - photo moved and relit| up to which a preview shows the photo, from which something else
 LIGHT_RADIUS: Final = 0.02  # of the local mean that stands for the light / side
@@ -91,7 +89,7 @@ def agreement(edited: NDArray[np.floating], preview: NDArray[np.floating], size:
     each = channel_mean(np.abs(edited - preview))
     difference = gaussian(each, AGREEMENT_RADIUS * len(edited))
     trust = np.clip((DISAGREE_ABOVE - difference) / (DISAGREE_ABOVE - AGREE_BELOW), 0, 1)
-    edges = maximum_filter((each > DISAGREE_ABOVE).astype(np.float32), 2 * round(EDGE_REACH * len(edited)) + 1)
+    edges = maximum_filter((each > EDGE).astype(np.float32), 2 * round(EDGE_REACH * len(edited)) + 1)
     trust *= np.clip(1 - gaussian(edges, EDGE_SOFT * len(edited)), 0, 1)
     return np.clip(resize_planes(trust[..., None], size, Image.Resampling.BILINEAR)[..., 0], 0, 1)
 
