@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers.networks import write_tiny_preset
 
 from discontrolface.common.errors import UserError
@@ -16,14 +17,16 @@ from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
 from discontrolface.editing.pipeline import carried, finished, prepare
-from discontrolface.nets.super_resolution import SuperResolution
+from discontrolface.evaluation.similarity import ssim_map
+from discontrolface.evaluation.super_resolution import figures, gains, mean, table
+from discontrolface.nets.super_resolution import SuperResolution, fine
 from discontrolface.training.super_resolution import SuperResolutionTraining, train_super_resolution
-from discontrolface.training.super_resolution_data import CHANNELS, SIZE, edited_example, planes
-from discontrolface.training.super_resolution_loss import picture_loss
+from discontrolface.training.super_resolution_data import CHANNELS, SIZE, edited_example, planes, return_examples
+from discontrolface.training.super_resolution_loss import picture_loss, ssim
 from discontrolface.training.super_resolution_set import Edits, softened
 
 TINY = SuperResolutionTraining(
-    channels=(8, 8, 8), blocks=(1, 1, 1), blocks_up=1, steps=6, batch=2, crop=64, adversary_width=4, adversary_from=3
+    channels=(8, 8, 8), blocks=(1, 1, 1), blocks_up=1, steps=6, batch=2, crop=64, adversary_weight=0.01, adversary_width=4, adversary_from=3
 )
 
 
@@ -61,6 +64,21 @@ def test_untrained_it_changes_nothing_and_trained_nothing_that_is_trusted() -> N
     out = small_network()(carried_over, preview, visibility, trusted)
     assert torch.equal(out[..., :20], carried_over[..., :20])
     assert (out - carried_over)[..., 20:].abs().mean() > 1e-3
+
+
+def test_what_it_adds_has_no_coarse_part() -> None:
+    """Whatever its weights say, it changes no colour and no light: means over 32 pixels stay."""
+    carried_over, preview, visibility, _ = inputs(128, 128)
+    network = small_network()
+    torch.nn.init.constant_(network.head.bias, 0.3)
+    added = network(carried_over, preview, visibility, torch.zeros_like(visibility)) - carried_over
+    assert added.std() > 0.02
+    assert F.avg_pool2d(added, 32).abs().max() < 0.05 * added.std()
+    ramp = torch.linspace(-1, 1, 64).expand(1, 3, 64, 64)
+    assert fine(ramp)[..., 8:-8].abs().max() < 0.01
+    checks = torch.ones(1, 1, 64, 64)
+    checks[..., ::2] = -1
+    assert torch.allclose(fine(checks), checks, atol=1e-6)
 
 
 def test_the_shipped_size_is_light_and_sides_are_checked() -> None:
@@ -157,6 +175,37 @@ def test_texture_asks_for_strength_not_for_places() -> None:
     assert picture_loss(truth, truth, weight).bands == 0
 
 
+def test_structure_is_ssim() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.rand(1, 3, 48, 48, generator=generator)
+    picture = (truth + 0.2 * torch.randn(1, 3, 48, 48, generator=generator)).clamp(0, 1)
+    ours = ssim(2 * picture - 1, 2 * truth - 1)
+    theirs = ssim_map(*(x[0].permute(1, 2, 0).numpy() for x in (picture, truth)))
+    assert np.allclose(ours.mean(1)[0].numpy()[6:-6, 6:-6], theirs[6:-6, 6:-6], atol=1e-4)
+    assert picture_loss(truth, truth, torch.ones(1, 1, 48, 48)).structure.abs() < 1e-5
+
+
+def test_a_return_pair_ends_where_the_photo_is(editor: Editor, person: Person) -> None:
+    assert return_examples(editor, [person], np.random.default_rng(1)) == []  # that random edit asks for nothing
+    (made,) = return_examples(editor, [person], np.random.default_rng(2))
+    photo = np.asarray(person.crop.resize(SIZE).image).transpose(2, 0, 1)
+    assert np.array_equal(made[planes("truth")], photo)
+    shown = (made[planes("visibility")][0] > 250) & (made[planes("counts")][0] > 0)
+    assert shown.mean() > 0.05
+    errors = np.abs(made[planes("preview")].astype(int) - photo).mean(0)
+    assert errors[shown].mean() < 12
+
+
+def test_an_enlarged_edit_is_an_edit_of_half_the_size(tmp_path: Path) -> None:
+    edits = Edits(write_edits(tmp_path / "edits"))
+    parts = [edits.sized_edit(dataclasses.replace(TINY, enlarged_share=share), torch.Generator().manual_seed(4)) for share in (0.0, 1.0)]
+    assert parts[0].shape == parts[1].shape == (CHANNELS, TINY.crop, TINY.crop)
+    assert parts[1].min() >= 0
+    assert parts[1].max() <= 1
+    strongest = [part[planes("truth")].diff(dim=-1).abs().mean() for part in parts]
+    assert strongest[1] < 0.8 * strongest[0]  # the same steps over twice as many pixels
+
+
 def test_an_edit_as_the_network_meets_it(editor: Editor, person: Person) -> None:
     target = person.parameters.edit(expression={"jawOpen": 0.7})
     truth, known = np.full((SIZE, SIZE, 3), 0.25, np.float32), np.ones((SIZE, SIZE), bool)
@@ -181,6 +230,28 @@ def test_a_softened_photo_is_the_photo_but_in_places() -> None:
     soft = (trusted < 0.01).expand(3, -1, -1)
     assert carried_over[soft].std() < 0.8 * truth[soft].std()
     assert part[planes("visibility")].min() < 0.6
+
+
+def test_what_is_measured_and_what_is_gained() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random((48, 48, 3)).astype(np.float32)
+    soft = np.full_like(truth, 0.5)
+    soft[:, :24] = truth[:, :24]
+    regions = {"head": np.ones((48, 48), bool), "hidden": np.arange(48)[None].repeat(48, 0) >= 32}
+    out = figures(soft, truth, regions)
+    assert out["head"]["psnr"] == pytest.approx(out["hidden"]["psnr"] + 10 * np.log10(2), abs=0.3)
+    assert out["hidden"]["sharpness"] == 0 < out["head"]["sharpness"] < 1
+    assert out["hidden"]["ssim"] < out["head"]["ssim"] < 1
+    assert figures(truth * 0.5, truth, regions)["head"]["sharpness"] == pytest.approx(0.5)
+
+    better = [{"psnr": 21.0, "ssim": 0.75, "sharpness": 0.8}, {"psnr": 23.0, "ssim": 0.85, "sharpness": 0.8}]
+    plain = [{"psnr": 20.0, "ssim": 0.7, "sharpness": 0.8}, {"psnr": 21.0, "ssim": 0.8, "sharpness": 0.8}]
+    gain = gains({"head/super-resolution": better, "head/carried over": plain}, "head", ["a", "b"])
+    assert gain["psnr"] == "1.5000 [1.0000, 2.0000]"
+    means = {"head/super-resolution": mean(better), "head/carried over": mean(plain)}
+    lines = table({"512": {"means": means, "gains": {"head": gain}}}).splitlines()
+    assert "| 512 | head | super-resolution | 22.00 | 0.8000 | 0.80 | 2 |" in lines
+    assert lines[-1].startswith("| 512 | head | gain over carried over | 1.5000 [1.0000, 2.0000] |")
 
 
 def folder(path: Path) -> Path:

@@ -281,7 +281,7 @@ def test_shipped_configs_are_valid(path: Path) -> None:
         from discontrolface.training.latent import LatentTraining
 
         load_dataclass(path, LatentTraining())
-    elif path.stem == "open_super_resolution":
+    elif path.stem.startswith("open_super_resolution"):
         from discontrolface.training.super_resolution import SuperResolutionTraining
 
         load_dataclass(path, SuperResolutionTraining())

@@ -4,8 +4,8 @@ PEOPLE.csv --only docs/kept-back.txt -o OUT.json`.
 Real pairs (people_trials.py), whose edits are brought to 512 and 1024 pixels in three ways: by Lanczos alone, with the photo's detail carried
 over (as without the network), and with the network. They are compared with the true photo in the edit's frame, laid on the preview, which all three
 have in common (editing/registration.py): two readings of one person differ by a pixel or two of 256, and fine detail beside its place says nothing.
-Measured where the edit may change the photo, and of that where the photo did not show it. Sharpness is the standard deviation of the Laplacian,
-over the truth's.
+Measured where the edit may change the photo ("head"), and of that where the photo did not show it ("hidden"). Sharpness is the standard
+deviation of the Laplacian, over the truth's.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from scipy.ndimage import laplace
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomically
 from discontrolface.common.pixels import resize_planes, to_float, to_uint8
+from discontrolface.common.statistics import paired_difference
 from discontrolface.common.tensors import from_network
 from discontrolface.editing.detail import down
 from discontrolface.editing.editor import Editor
@@ -34,14 +35,16 @@ from discontrolface.editing.registration import displaced, motion
 from discontrolface.editing.same_person import asked, photo_to_frame
 from discontrolface.evaluation.metrics import HIDDEN_BELOW, HIDDEN_SHARE
 from discontrolface.evaluation.people_trials import PersonPhotos, list_evaluated
-from discontrolface.evaluation.similarity import psnr, ssim
+from discontrolface.evaluation.similarity import psnr, ssim_map
 from discontrolface.face.crop import cut_square
 from discontrolface.training.real_pairs import PairSettings, read_photos
 
 FloatArray = NDArray[np.float32]
 WAYS: Final = ("lanczos", "carried over", "super-resolution")
 FIGURES: Final = ("psnr", "ssim", "sharpness")
+REGIONS: Final = ("head", "hidden")
 Figures = dict[str, float]
+Result = dict[str, dict[str, Any]]  # by size: {"means": {region/way: figures}, "gains": {region: {figure: a mean with its interval}}}
 
 
 def true_picture(edit: PreparedEdit, b: Person, size: int) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -52,10 +55,18 @@ def true_picture(edit: PreparedEdit, b: Person, size: int) -> tuple[FloatArray, 
     return displaced(truth, resize_planes(field, size, Image.Resampling.BILINEAR)), ~crop.beyond
 
 
-def figures(picture: FloatArray, truth: FloatArray, where: NDArray[np.bool_]) -> Figures:
-    """psnr in dB, ssim, sharpness relative to the truth's, over a region (S, S)."""
-    fine = [np.stack([laplace(image[..., c]) for c in range(3)], -1)[where].std() for image in (picture, truth)]
-    return {"psnr": psnr(picture, truth, where), "ssim": ssim(picture, truth, where), "sharpness": float(fine[0] / max(fine[1], 1e-6))}
+def figures(picture: FloatArray, truth: FloatArray, regions: Mapping[str, NDArray[np.bool_]]) -> dict[str, Figures]:
+    """Over each region (S, S): psnr in dB, ssim, sharpness relative to the truth's."""
+    alike = ssim_map(picture, truth)
+    fine, true = (np.stack([laplace(image[..., c]) for c in range(3)], -1) for image in (picture, truth))
+    return {
+        name: {
+            "psnr": psnr(picture, truth, where),
+            "ssim": float(alike[where].mean()),
+            "sharpness": float(fine[where].std() / max(true[where].std(), 1e-6)),
+        }
+        for name, where in regions.items()
+    }
 
 
 def measured(editor: Editor, a: Person, b: Person, size: int, seed: int) -> tuple[dict[str, Figures], dict[str, FloatArray]]:
@@ -73,21 +84,17 @@ def measured(editor: Editor, a: Person, b: Person, size: int, seed: int) -> tupl
     seconds = time.perf_counter() - begin
     head = (edit.fine.mask > 0) & known
     regions = {"head": head, "hidden": head & (edit.fine.visibility < HIDDEN_BELOW)}
-    out = {
-        f"{region}/{way}": figures(pictures[way], truth, where)
-        for region, where in regions.items()
-        if where.mean() > HIDDEN_SHARE
-        for way in WAYS
-    }
+    regions = {name: where for name, where in regions.items() if where.mean() > HIDDEN_SHARE}
+    by_way = {way: figures(pictures[way], truth, regions) for way in WAYS}
+    out = {f"{region}/{way}": by_way[way][region] for region in regions for way in WAYS}
     out["seconds"] = {"compositing with the network": seconds}
     return out, {"photo": to_float(edit.fine_crop.image), **pictures, "truth": truth}
 
 
-def measure_people(
-    editor: Editor, people: Sequence[PersonPhotos], sizes: Sequence[int], most: int, sheet: Path | None
-) -> dict[str, dict[str, Figures]]:
-    """{size: {region/way: mean figures}} over people's edits, `most` of each person. sheet: a folder for every edit's pictures side by side."""
+def measure_people(editor: Editor, people: Sequence[PersonPhotos], sizes: Sequence[int], most: int, sheet: Path | None) -> Result:
+    """People's edits, `most` of each person. sheet: a folder for every edit's pictures side by side."""
     found: dict[str, dict[str, list[Figures]]] = {str(size): {} for size in sizes}
+    owners: dict[str, list[str]] = {}  # of the edits of a region, in their order
     seed = 0
     for person in people:
         read, _ = read_photos(person.photos, editor.reader, PairSettings(size=editor.size))
@@ -100,11 +107,22 @@ def measure_people(
                 result, pictures = measured(editor, by_path[person.photos[0]], by_path[photo], size, seed)
                 for name, values in result.items():
                     found[str(size)].setdefault(name, []).append(values)
+                    owners.setdefault(f"{size}/{name}", []).append(person.name)
                 if sheet is not None:
                     row = np.concatenate([to_uint8(picture) for picture in pictures.values()], 1)
                     Image.fromarray(row).save(sheet / f"{person.name}-{photo.stem}-{size}.png")
         print(f"{person.name}: {seed} edits", flush=True)
-    return {size: {name: mean(values) for name, values in by_name.items()} for size, by_name in found.items()}
+    return {
+        size: {
+            "means": {name: mean(values) for name, values in by_name.items()},
+            "gains": {
+                region: gains(by_name, region, owners[f"{size}/{region}/{WAYS[2]}"])
+                for region in REGIONS
+                if f"{region}/{WAYS[2]}" in by_name
+            },
+        }
+        for size, by_name in found.items()
+    }
 
 
 def mean(values: Sequence[Figures]) -> Figures:
@@ -112,15 +130,23 @@ def mean(values: Sequence[Figures]) -> Figures:
     return {**{name: round(float(np.mean([v[name] for v in values])), 4) for name in values[0]}, "edits": len(values)}
 
 
-def table(result: dict[str, dict[str, Figures]]) -> str:
+def gains(by_name: Mapping[str, Sequence[Figures]], region: str, owners: Sequence[str]) -> dict[str, str]:
+    """How much more the network's pictures have of each figure than those without it, edit by edit; intervals over people (common/statistics.py)."""
+    with_it, without = by_name[f"{region}/{WAYS[2]}"], by_name[f"{region}/{WAYS[1]}"]
+    return {name: paired_difference([a[name] for a in with_it], [b[name] for b in without], clusters=owners).text(4) for name in FIGURES}
+
+
+def table(result: Result) -> str:
     """Markdown."""
     lines = ["| size | where | way | PSNR, dB | SSIM | sharpness | edits |", "|---|---|---|---|---|---|---|"]
-    for size, by_name in result.items():
-        for name, values in by_name.items():
+    for size, found in result.items():
+        for name, values in found["means"].items():
             region, _, way = name.partition("/")
             if way:
                 psnr_, ssim_, sharp = (values[figure] for figure in FIGURES)
                 lines.append(f"| {size} | {region} | {way} | {psnr_:.2f} | {ssim_:.4f} | {sharp:.2f} | {values['edits']:g} |")
+        for region, gain in found["gains"].items():
+            lines.append(f"| {size} | {region} | gain over {WAYS[1]} | " + " | ".join(gain[figure] for figure in FIGURES) + " | |")
     return "\n".join(lines)
 
 

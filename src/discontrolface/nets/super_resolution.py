@@ -2,11 +2,12 @@
 
 It starts from the edit as it is without it: the networks' picture, enlarged, with the preview's detail carried over where both agree. To that it adds
 
-    out = carried + (1 - trusted) (g (preview - carried) + r)
+    out = carried + (1 - trusted) fine(g (preview - carried) + r)
 
 r and g, three channels and one, are what the network says of every pixel; it says 0 when its training begins. Where the photo's own pixels are
-trusted (1) nothing is added. It computes on pixels unshuffled by 4, so that a picture of any size that 16 divides goes through: 1024 pixels on a
-grid of 256.
+trusted (1) nothing is added. fine(x) = x - coarse(x) leaves out what is wider than a few pixels: the network cannot change a colour, a light or
+where a face's parts lie, which are the edit's; it can only make edges and texture. It computes on pixels unshuffled by 4, so that a picture of any
+size that 16 divides goes through: 1024 pixels on a grid of 256.
 """
 
 from __future__ import annotations
@@ -22,8 +23,14 @@ from discontrolface.nets.network import Network
 
 SHUFFLE = 4  # pixels of a position of the grid
 MULTIPLE = 4 * SHUFFLE  # of the sides of a picture: the grid is halved twice
+COARSE = 8  # pixels a side over which the mean is taken that the network leaves as it is: about a Gaussian of 4 pixels
 INPUTS = 3 + 3 + 1 + 1  # carried, preview, visibility, trusted
 OUTPUTS = 3 + 1  # r and g
+
+
+def fine(x: Tensor) -> Tensor:
+    """(B,C,H,W) without its coarse part: the means of squares of COARSE pixels, bilinear in between."""
+    return x - F.interpolate(F.avg_pool2d(x, COARSE), scale_factor=float(COARSE), mode="bilinear", align_corners=False)
 
 
 class Residual(nn.Module):
@@ -74,4 +81,4 @@ class SuperResolution(Network):
             h = F.interpolate(self.grow[level](h), scale_factor=2.0, mode="nearest") + skips[level]
             h = self.up[level](h)
         added = F.pixel_shuffle(self.head(h), SHUFFLE)  # (B,4,H,W)
-        return carried + (1 - trusted) * (added[:, 3:] * (preview - carried) + added[:, :3])
+        return carried + (1 - trusted) * fine(added[:, 3:] * (preview - carried) + added[:, :3])

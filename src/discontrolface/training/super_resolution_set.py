@@ -61,10 +61,11 @@ def blocks(folder: Path, pattern: str, channels: int) -> list[NDArray[np.uint8]]
 
 
 class Edits:
-    """All `block_*.npy` and `photos_*.npy` of a folder (super_resolution_data.py)."""
+    """All `block_*.npy`, `return_*.npy` and `photos_*.npy` of a folder (super_resolution_data.py)."""
 
     def __init__(self, folder: Path) -> None:
-        self.rows = [(block, row) for block in blocks(folder, "block_*.npy", CHANNELS) for row in range(len(block))]
+        found = [*blocks(folder, "block_*.npy", CHANNELS), *blocks(folder, "return_*.npy", CHANNELS)]
+        self.rows = [(block, row) for block in found for row in range(len(block))]
         self.photos = [(block, row) for block in blocks(folder, "photos_*.npy", 3) for row in range(len(block))]
         if not self.rows:
             raise UserError(
@@ -81,7 +82,7 @@ class Edits:
         parts = []
         for _ in range(config.batch):
             from_photo = bool(torch.rand(1, generator=generator) < config.photo_share) and bool(self.photos)
-            part = self.softened_photo(config.crop, generator) if from_photo else self.edit(config.crop, generator)
+            part = self.softened_photo(config.crop, generator) if from_photo else self.sized_edit(config, generator)
             mirrored = bool(torch.rand(1, generator=generator) < 0.5) and config.flip
             gain = torch.exp(config.colour_jitter * torch.randn(3, 1, 1, generator=generator))
             part = part.flip(-1) if mirrored else part
@@ -90,6 +91,13 @@ class Edits:
             parts.append(part)
         whole = torch.stack(parts)
         return Batch(*(whole[:, planes(name)] for name in Batch._fields))
+
+    def sized_edit(self, config: SuperResolutionTraining, generator: torch.Generator) -> Tensor:
+        """(CHANNELS,crop,crop) in [0, 1], of an edit; a share of them enlarged, as soft as the photo is then."""
+        if torch.rand(1, generator=generator) >= config.enlarged_share:
+            return self.edit(config.crop, generator)
+        small = self.edit(config.crop // 2, generator)[None]
+        return F.interpolate(small, size=(config.crop, config.crop), mode="bicubic", align_corners=False)[0].clamp(0, 1)
 
     def edit(self, crop: int, generator: torch.Generator) -> Tensor:
         """(CHANNELS,crop,crop) in [0, 1], of an edit, near where there is something to be made."""
