@@ -1,4 +1,4 @@
-# DisControlFace on a CPU. Built by Buildah on a Debian 12 in the place of the official Python image (docs/install.md says how far), never by Docker itself.
+# DisControlFace on a CPU. Built by Buildah on a Debian 12 in the place of the official Python image (docs/install.md), never by Docker itself.
 #
 #   docker build -t discontrolface .
 #   docker run --rm -v "$PWD:/work" discontrolface edit photo.jpg -o smile.png --expression smile=0.8
