@@ -40,7 +40,7 @@ def hidden_lips(image: NDArray[np.uint8], landmarks: Landmarks) -> float:
 
 
 def lips_seen(image: NDArray[np.uint8], landmarks: Landmarks) -> float:
-    """Live mouths, open or closed, have 0.6 to 5; hands and things before the mouth -5 to 0.2. image: the photo (H, W, 3)."""
+    """Live mouths, open or closed, have 0.6 to 5; hands and things before the mouth -3 to 0.2. image: the photo (H, W, 3)."""
     from scipy.ndimage import gaussian_filter
 
     to_photo = mesh_region(landmarks.points).to_photo(SIDE)
