@@ -71,9 +71,9 @@ results-docs: install-dev
 	$(BIN)/python scripts/check_report.py out/pairs.html --screenshot docs/report.webp --size 1280x3800 --colours 128
 
 # docs/real-pairs.md, and the model card's figures by group: photos of people with their true results; about 20 minutes on two cores. FACES: a folder with people.csv (docs/data.md says where the
-# photographs are). NEW: other weights, in columns of their own. Portraits of the return pairs are not shown: only the London set may be.
+# photographs are). NEW: other weights, in columns of their own. ARCFACE: a face network of nobody's loss (docs/evaluation.md). Portraits of the return pairs are not shown: only the London set may be.
 REAL_METHODS := photo,warp,ours,cool-one-step,draft,noise
-REAL = $(BIN)/discontrolface evaluate $(FACES) --people $(FACES)/people.csv --only docs/kept-back.txt --methods $(REAL_METHODS) $(if $(NEW),--weights new=$(NEW))
+REAL = $(BIN)/discontrolface evaluate $(FACES) --people $(FACES)/people.csv --only docs/kept-back.txt --methods $(REAL_METHODS) $(if $(NEW),--weights new=$(NEW)) $(if $(ARCFACE),--arcface $(ARCFACE))
 real-results: install-dev
 	test -n "$(FACES)" || { echo "give FACES=FOLDER, the photographs (docs/data.md)"; exit 1; }
 	mkdir -p out
