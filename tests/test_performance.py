@@ -41,12 +41,22 @@ def test_changes_are_added_to_the_face_that_is_there(face: FaceParameters, perfo
     for k in (0, 12, 24):
         assert out[k].yaw == pytest.approx(-10 + (k - start), abs=0.3)
         assert out[k].blendshape("mouthSmileLeft") == pytest.approx(0.3, abs=1e-6)
-        assert out[k].blendshape("jawOpen") == pytest.approx(max(0, 0.02 * (k - start)), abs=1e-5)
+        assert out[k].blendshape("jawOpen") == pytest.approx(max(0, 0.02 * (k - 2.4)), abs=1e-5)  # a tenth of 24 frames on the way
         assert out[k].gaze[0] == pytest.approx(0.5 * (k - start), abs=0.1)
         assert np.array_equal(out[k].shape, own.shape)
         assert np.array_equal(out[k].camera, own.camera)
     half = list(driven(own, performer, Driving(multiplier=0.5, **RAW)))
     assert half[24].yaw - half[0].yaw == pytest.approx(12, abs=0.3)
+
+
+def test_a_talker_whose_calmest_frame_has_an_open_mouth(face: FaceParameters) -> None:
+    """Lips pressed between words weigh more than the mouth that is open in them: the mouth still opens by all that it opened."""
+    words, pauses = {"jawOpen": 0.35}, {"mouthPressLeft": 0.3, "mouthPressRight": 0.3}
+    frames = [face.edit(expression=words if k % 10 < 6 else pauses) for k in range(40)]
+    out = list(driven(face, Performance(tuple(frames), RATE), Driving(**RAW)))
+    for k, frame in enumerate(out):
+        assert frame.blendshape("jawOpen") == pytest.approx(0.35 if k % 10 < 6 else 0, abs=1e-5)
+        assert frame.blendshape("mouthPressLeft") == pytest.approx(0 if k % 10 < 6 else 0.3, abs=1e-5)
 
 
 def test_absolute_takes_the_performers_values(face: FaceParameters, performer: Performance) -> None:

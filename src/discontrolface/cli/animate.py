@@ -39,7 +39,7 @@ def animate(
     sampling: SamplingOptions,
     parts: Annotated[str, typer.Option(help="What is taken of the clip: expression, pose, gaze.")] = "expression,pose,gaze",
     absolute: Annotated[
-        bool, typer.Option("--absolute", help="Take the clip's values, not its changes against its own neutral frame.")
+        bool, typer.Option("--absolute", help="Take the clip's values, not its changes against its own rest.")
     ] = False,
     multiplier: Annotated[float, typer.Option(help="How much of the movement, 0 to 2.")] = 1.0,
     smoothing: Annotated[float, typer.Option(help="Seconds over which the movement is smoothed; 0: not.")] = 0.04,

@@ -175,7 +175,7 @@ class Animate:
                 "person": (PERSON_TYPE,),
                 "frames": ("IMAGE", {"tooltip": "The clip that drives."}),
                 "frame_rate": ("FLOAT", {"default": 25.0, "min": 1.0, "max": 240.0, "step": 0.001}),
-                "relative": ("BOOLEAN", {"default": usual.relative, "tooltip": "Add changes against the clip's own neutral frame."}),
+                "relative": ("BOOLEAN", {"default": usual.relative, "tooltip": "Add changes against the clip's own rest."}),
                 "multiplier": ("FLOAT", {"default": usual.multiplier, "min": 0.0, "max": 2.0, "step": 0.05}),
                 "smoothing": ("FLOAT", {"default": usual.smoothing, "min": 0.0, "max": 1.0, "step": 0.01, "tooltip": "Seconds."}),
                 **{part: ("BOOLEAN", {"default": True}) for part in PARTS},

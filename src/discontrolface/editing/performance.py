@@ -23,6 +23,7 @@ from discontrolface.geometry.rotations import head_angles, head_rotation, to_axi
 
 PARTS: Final = ("expression", "pose", "gaze")
 MOST: Final = 1.5  # of a blendshape, as `FaceParameters.edit` allows
+RESTING: Final = 0.1  # quantile over a clip that stands for a blendshape at rest
 LIMITS: Final = (60.0, 45.0, 60.0)  # degrees of yaw, pitch and roll
 Floats = NDArray[np.float64]
 
@@ -43,7 +44,7 @@ class Performance:
 class Driving:
     """How a performance acts on a face.
 
-    parts: names of PARTS. relative: what changes against the performer's own neutral frame is added to the face; else it takes the performer's
+    parts: names of PARTS. relative: what changes against the performer's own rest is added to the face; else it takes the performer's
     values. multiplier: how much of the change. smoothing: standard deviation in seconds of a Gaussian over time, which shifts nothing; 0: none.
     """
 
@@ -136,8 +137,16 @@ def driven(face: FaceParameters, performance: Performance, driving: Driving) -> 
     face.take_from(frames[0], "expression")  # refuses another head model
     tracks = Tracks.of(frames).at_all(seen, len(performance.frames)).smoothed(driving.smoothing * float(performance.rate))
     neutral = int(np.argmin(np.abs(tracks.expression).sum(1) + np.abs(tracks.head).sum(1))) if driving.relative else None
+    rest = None if neutral is None else resting(tracks, face.expression_names, neutral)
     for k in range(len(performance.frames)):
-        yield _acted(face, tracks, k, neutral, driving)
+        yield _acted(face, tracks, k, neutral, rest, driving)
+
+
+def resting(tracks: Tracks, names: Sequence[str], neutral: int) -> Floats:
+    """(E,) the performer's expression at rest: of a blendshape what it lies above for nine tenths of the clip, each by itself, since a talker's
+    calmest frame may have an open mouth; of other expressions, and of the lids that follow the gaze, those of the frame `neutral`."""
+    alone = np.array([not name.startswith("eyeLook") for name in names] or [False] * tracks.expression.shape[1])
+    return np.where(alone, np.quantile(tracks.expression, RESTING, axis=0), tracks.expression[neutral])
 
 
 @dataclass(frozen=True)
@@ -195,22 +204,24 @@ def filled(frames: Sequence[FaceParameters | None]) -> list[FaceParameters]:
     return [face for face in nearest if face is not None]
 
 
-def _acted(face: FaceParameters, tracks: Tracks, k: int, neutral: int | None, driving: Driving) -> FaceParameters:
-    """One frame's face."""
+def _acted(face: FaceParameters, tracks: Tracks, k: int, neutral: int | None, rest: Floats | None, driving: Driving) -> FaceParameters:
+    """One frame's face. neutral: the frame that pose and gaze are compared with; rest: the expression at rest. None: the clip's own values."""
     share, pose, expression = driving.multiplier, face.pose.astype(np.float64), face.expression.astype(np.float64)
     follows_gaze = np.array([name.startswith("eyeLook") for name in face.expression_names] or [False] * len(expression))
 
-    def moved(own: Floats, track: Floats) -> Floats:
-        return own + share * (track[k] - (own if neutral is None else track[neutral]))
+    def moved(own: Floats, track: Floats, origin: Floats | None = None) -> Floats:
+        if origin is None:
+            origin = own if neutral is None else track[neutral]
+        return own + share * (track[k] - origin)
 
     if "expression" in driving.parts:
         least, most = (0.0, MOST) if face.expression_names else (-np.inf, np.inf)
-        expression = np.where(follows_gaze, expression, np.clip(moved(expression, tracks.expression), least, most))
+        expression = np.where(follows_gaze, expression, np.clip(moved(expression, tracks.expression, rest), least, most))
         pose[JAW] = moved(pose[JAW], tracks.jaw)
     if "gaze" in driving.parts:
         for place, eye in enumerate((EYE_LEFT, EYE_RIGHT)):
             pose[eye] = moved(pose[eye], tracks.eyes[:, place])
-        expression = np.where(follows_gaze, np.clip(moved(expression, tracks.expression), 0, MOST), expression)
+        expression = np.where(follows_gaze, np.clip(moved(expression, tracks.expression, rest), 0, MOST), expression)
     if "pose" in driving.parts:
         own, there = face.head_rotation, tracks.orientation(k)
         origin = own if neutral is None else tracks.orientation(neutral)
