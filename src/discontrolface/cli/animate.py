@@ -38,9 +38,7 @@ def animate(
     source: Source,
     sampling: SamplingOptions,
     parts: Annotated[str, typer.Option(help="What is taken of the clip: expression, pose, gaze.")] = "expression,pose,gaze",
-    absolute: Annotated[
-        bool, typer.Option("--absolute", help="Take the clip's values, not its changes against its own rest.")
-    ] = False,
+    absolute: Annotated[bool, typer.Option("--absolute", help="Take the clip's values, not its changes against its own rest.")] = False,
     multiplier: Annotated[float, typer.Option(help="How much of the movement, 0 to 2.")] = 1.0,
     smoothing: Annotated[float, typer.Option(help="Seconds over which the movement is smoothed; 0: not.")] = 0.04,
     save_parameters: Annotated[Path | None, typer.Option(help="Also write what was read of the clip (.jsonl).")] = None,
