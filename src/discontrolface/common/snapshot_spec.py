@@ -17,6 +17,7 @@ MAP_CHANNELS: Final[dict[str, int]] = {
 }  # fmt: skip
 PAPER_MAPS: Final = ("normals", "lambertian")  # six channels; the paper does not say which
 OPEN_MAPS: Final = ("normals", "lambertian", "preview", "visibility")
+NORMAL_MAPS: Final = ("normals", "source_normals")  # in a mirror their first channel changes its sign
 SOURCE_MAPS: Final = ("source", "source_normals")  # the unedited crop, and the normals of its own head
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from torch import Tensor
 
-from discontrolface.common.snapshot_spec import SnapshotSpec
+from discontrolface.common.snapshot_spec import NORMAL_MAPS, SnapshotSpec
 from discontrolface.nets.backbone import Backbone
-
-POINTING: Final = ("normals", "source_normals")  # maps whose first channel points to the picture's right
 
 
 def mirrored_snapshot(image: Tensor, spec: SnapshotSpec) -> Tensor:
     """The snapshot (B, C, S, S) of the same head in a mirror: normals point the other way."""
     out = image.flip(-1)
-    for name in POINTING:
+    for name in NORMAL_MAPS:
         if name in spec:
             out[:, spec.slice(name).start].neg_()
     return out

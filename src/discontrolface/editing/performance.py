@@ -145,8 +145,14 @@ def driven(face: FaceParameters, performance: Performance, driving: Driving) -> 
 def resting(tracks: Tracks, names: Sequence[str], neutral: int) -> Floats:
     """(E,) the performer's expression at rest: of a blendshape what it lies above for nine tenths of the clip, each by itself, since a talker's
     calmest frame may have an open mouth; of other expressions, and of the lids that follow the gaze, those of the frame `neutral`."""
-    alone = np.array([not name.startswith("eyeLook") for name in names] or [False] * tracks.expression.shape[1])
-    return np.where(alone, np.quantile(tracks.expression, RESTING, axis=0), tracks.expression[neutral])
+    if not names:
+        return tracks.expression[neutral]
+    return np.where(gaze_lids(names), tracks.expression[neutral], np.quantile(tracks.expression, RESTING, axis=0))
+
+
+def gaze_lids(names: Sequence[str]) -> NDArray[np.bool_]:
+    """(E,) which blendshapes are those of lids that follow the gaze."""
+    return np.array([name.startswith("eyeLook") for name in names], bool)
 
 
 @dataclass(frozen=True)
@@ -207,7 +213,7 @@ def filled(frames: Sequence[FaceParameters | None]) -> list[FaceParameters]:
 def _acted(face: FaceParameters, tracks: Tracks, k: int, neutral: int | None, rest: Floats | None, driving: Driving) -> FaceParameters:
     """One frame's face. neutral: the frame that pose and gaze are compared with; rest: the expression at rest. None: the clip's own values."""
     share, pose, expression = driving.multiplier, face.pose.astype(np.float64), face.expression.astype(np.float64)
-    follows_gaze = np.array([name.startswith("eyeLook") for name in face.expression_names] or [False] * len(expression))
+    follows_gaze = gaze_lids(face.expression_names) if face.expression_names else np.zeros(len(expression), bool)
 
     def moved(own: Floats, track: Floats, origin: Floats | None = None) -> Floats:
         if origin is None:

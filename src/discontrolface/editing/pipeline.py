@@ -156,25 +156,20 @@ def denoise(
     noise = used.temperature * white_noise(model, generators, device)  # (1 or B, C, h, w)
     if used.start == "inverted":
         noise = inverted(networks, sources, crop, used)
-    condition = EditCondition(
-        model, networks.control, crop, snapshot, used.predictions, used.masking, generators, used.mask_patch, region=region
-    )
+
+    def steered_by(crop: Tensor, snapshot: Tensor, region: Tensor | None) -> EditCondition:
+        return EditCondition(
+            model, networks.control, crop, snapshot, used.predictions, used.masking, generators, used.mask_patch, region=region
+        )
+
+    condition = steered_by(crop, snapshot, region)
     run: dict[str, Any] = {"steps": used.steps, "solver": used.solver}
     if used.start == "draft":
         draft = model.to_space(stacked([to_network(edit.preview.image) for edit in edits]).to(device))
         x0 = sample(model, noise, condition=condition, start=draft, strength=used.strength, callback=callback, **run)
     elif used.start == "predicted":
-        mirror = EditCondition(
-            model,
-            networks.control,
-            crop.flip(-1),
-            mirrored_snapshot(snapshot, networks.control.spec),
-            used.predictions,
-            used.masking,
-            generators,
-            used.mask_patch,
-            region=None if region is None else region.flip(-1),
-        )
+        flipped = mirrored_snapshot(snapshot, networks.control.spec)
+        mirror = steered_by(crop.flip(-1), flipped, None if region is None else region.flip(-1))
         x0 = predicted_then_refined(model, noise, (condition, mirror), generators, used, callback)
     else:
         x0 = sample(model, noise, condition=condition, callback=callback, **run)

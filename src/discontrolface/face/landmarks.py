@@ -21,8 +21,8 @@ from PIL import Image
 from discontrolface.common.errors import UserError
 from discontrolface.face.blendshape_network import BlendshapeNetwork
 from discontrolface.face.face_search import SURE, resolved, search
-from discontrolface.face.landmark_sets import LEFT_EYE, LEFT_EYE_CORNERS, NOSE_TIP, RIGHT_EYE, RIGHT_EYE_CORNERS
-from discontrolface.face.lips import EYES, MOUTH
+from discontrolface.face.landmark_sets import LEFT_EYE, LEFT_EYE_CORNERS, LIPS_INNER, LIPS_OUTER, NOSE_TIP, RIGHT_EYE, RIGHT_EYE_CORNERS
+from discontrolface.face.lips import EYES
 from discontrolface.face.litert import load_model
 from discontrolface.face.pyramid import Pyramid
 from discontrolface.face.regions_of_faces import DETECTOR_SIZE, ROI_MARGIN, Face, Region, face_of, merge, mesh_region, overlap
@@ -178,7 +178,7 @@ class FaceLandmarker:
         region = mesh_region(points)
         turned = [self._mesh_pass(image, replace(region, angle=region.angle + turn))[0][:MESH] for turn in (TURN, -TURN)]
         moved = np.stack([(other - points)[:, :2] for other in turned])  # (2, N, 2)
-        mouth = moved[:, list(MOUTH)] - moved[:, list(EYES)].mean(axis=1, keepdims=True)
+        mouth = moved[:, [*LIPS_OUTER, *LIPS_INNER]] - moved[:, list(EYES)].mean(axis=1, keepdims=True)
         percent = 100 / (region.side / ROI_MARGIN)
         return float(percent * np.hypot(*moved.T).mean()), float(percent * np.hypot(*mouth.T).mean())
 

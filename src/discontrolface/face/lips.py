@@ -22,7 +22,6 @@ UPPER_OUTER: Final = (40, 39, 37, 0, 267, 269, 270)
 UPPER_INNER: Final = (80, 81, 82, 13, 312, 311, 310)
 LOWER_INNER: Final = (88, 178, 87, 14, 317, 402, 318)
 LOWER_OUTER: Final = (91, 181, 84, 17, 314, 405, 321)
-MOUTH: Final = (*UPPER_OUTER, *UPPER_INNER, *LOWER_INNER, *LOWER_OUTER, 61, 78, 95, 146, 185, 191, 291, 308, 324, 375, 409, 415)
 EYES: Final = (33, 133, 145, 159, 263, 362, 374, 386)
 RED: Final = 0.08  # logarithm of red over green, lower lip against the skin below, of lips beyond doubt,
 LINE: Final = 0.15  # logarithm of the light of lips over the darkest between them, the same,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomically
-from discontrolface.common.snapshot_spec import MAP_CHANNELS, SOURCE_MAPS
+from discontrolface.common.snapshot_spec import MAP_CHANNELS, NORMAL_MAPS, SOURCE_MAPS
 from discontrolface.diffusion.training_pair import TrainingPair, crop_places, cut
 from discontrolface.nets.backbone import Space
 from discontrolface.training.config import TrainConfig
@@ -280,7 +280,7 @@ def finish(pictures: dict[str, Tensor], weight: Tensor, draws: Draws, maps: Sequ
 
     def ready(name: str) -> Tensor:
         x = pictures[name]
-        if name in ("normals", "source_normals"):
+        if name in NORMAL_MAPS:
             x = 2 * x - 1
             x = torch.where(mirrored, torch.cat([-x[:, :1], x[:, 1:]], 1), x)
         elif name != "visibility":
