@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
@@ -142,3 +143,41 @@ def test_inspect_tells(chain: Path) -> None:
     assert done.exit_code == 0
     assert "Content Credentials, Valid" in done.output
     assert io.StringIO(done.output).readline().startswith(str(chain / "out.png"))
+
+
+def fails(*arguments: str) -> str:
+    """What a command says that ends with an error of the user's."""
+    done = CliRunner().invoke(app, [*arguments])
+    assert done.exit_code == 2
+    return " ".join(done.output.split())
+
+
+def test_commands_refuse_before_the_work(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials.check_signing()
+
+    def loaded(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded before the certificate was looked at")
+
+    monkeypatch.setattr("discontrolface.cli.source.Source.reader", loaded)
+    monkeypatch.setattr("discontrolface.studio.server.serve", loaded)
+    monkeypatch.setattr("discontrolface.weights.codes.open_backbone", loaded)
+    Image.fromarray(PICTURE).save(chain / "photo.png")
+    (chain / "photos").mkdir()
+    Image.fromarray(PICTURE).save(chain / "photos" / "a.png")
+    (chain / "chain.pem").write_bytes(b"no certificate")
+    edited = ["--expression", "smile=0.5"]
+    for command in (
+        ["edit", str(chain / "photo.png"), "-o", str(chain / "out.png"), *edited],
+        ["edit", str(chain / "photos"), "-o", str(chain / "out"), *edited],
+        ["sample", "-o", str(chain / "out.png")],
+        ["studio"],
+    ):
+        assert "cannot be signed" in fails(*command), command
+    assert not (chain / "out.png").exists()
+    assert not (chain / "out").exists()
+
+
+def test_a_sheet_of_a_reading_has_no_record_and_needs_no_certificate(chain: Path) -> None:
+    (chain / "chain.pem").write_bytes(b"no certificate")
+    Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(chain / "wall.png")
+    assert "no face" in fails("read", str(chain / "wall.png"), "--sheet", str(chain / "sheet.png"))

@@ -136,8 +136,15 @@ def parse_folders(option: str, given: list[str], files: bool = False, known: Seq
     return folders
 
 
-def check_outputs(pictures: list[Path | None], texts: list[Path | None], overwrite: bool, inputs: Sequence[Path | None] = ()) -> None:
+def check_outputs(
+    pictures: list[Path | None],
+    texts: list[Path | None],
+    overwrite: bool,
+    inputs: Sequence[Path | None] = (),
+    recorded: bool = True,  # whether the pictures carry a record, and so a signature where a certificate is configured
+) -> None:
     """Before the long work: can everything be written that was asked for? No two outputs in one file, none over an input (but with `overwrite`)."""
+    from discontrolface.common.credentials import check_signing
     from discontrolface.common.images import check_output
     from discontrolface.common.text_files import check_text_output
 
@@ -146,6 +153,8 @@ def check_outputs(pictures: list[Path | None], texts: list[Path | None], overwri
     for text in filter(None, texts):
         check_text_output(text, overwrite)
     check_clashes([*pictures, *texts], inputs, overwrite)
+    if recorded:
+        check_signing()
 
 
 def check_clashes(outputs: Sequence[Path | None], inputs: Sequence[Path | None], overwrite: bool) -> None:

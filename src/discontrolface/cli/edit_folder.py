@@ -16,6 +16,7 @@ from discontrolface.cli.common import progress_bar, say
 from discontrolface.cli.edit_photo import EditOptions, named, run_edit, targets_of
 from discontrolface.cli.source import Source
 from discontrolface.cli.trust import check_confidence
+from discontrolface.common.credentials import check_signing
 from discontrolface.common.errors import UserError
 from discontrolface.common.parallel import ENGINES, run_on_ray, run_pool
 
@@ -72,6 +73,7 @@ def check(folder: Path, output: Path, options: EditOptions, engine: str, unused:
         raise UserError(f"engine {engine!r} is not known; choose one of {', '.join(ENGINES)}")
     if output.is_file() or output.resolve() == folder.resolve():
         raise UserError(f"{output} must be another folder than {folder}, and no file; choose another --output")
+    check_signing()
     options.controls.checked_values()
     options.writing.check()
     options.faces.check(options.source)

@@ -44,7 +44,7 @@ def read(
         if is_clip(photo):
             read_clip(photo, source, output, [sheet, codes, faces or None], overwrite)
             return
-        check_outputs(pictures=[sheet], texts=[output], overwrite=overwrite, inputs=[photo])
+        check_outputs(pictures=[sheet], texts=[output], overwrite=overwrite, inputs=[photo], recorded=False)
         check_clashes([sheet, output, codes], [photo], overwrite)
         if codes is not None:
             check_codes_output(codes, overwrite)

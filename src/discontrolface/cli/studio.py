@@ -41,6 +41,7 @@ def studio(
 ) -> None:
     """Open the studio: a page with a slider for every control, for this machine's browser unless told otherwise. Ends with Ctrl-C."""
     with plain_errors():
+        from discontrolface.common.credentials import check_signing
         from discontrolface.studio.limits import Limits
         from discontrolface.studio.server import Settings, serve
         from discontrolface.weights.manifest import preset_folder, read_description
@@ -52,6 +53,7 @@ def studio(
         limits = replace(Limits(), upload_bytes=int(max_upload_mb * 1e6), pixels=int(max_megapixels * 1e6), sessions=max_sessions)
         settings = Settings(host, port, auth, tuple(hostname or ()), mark, limits)
         read_description(preset_folder(preset, assets_dir))  # complete? UserError before the page is there
+        check_signing()
         if not own and auth is None:
             say(f"anybody who reaches {host}:{port} can use this studio; give --auth, or {AUTH}, to change that", err=True)
         say("loading ...")

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from PIL import Image
+
 from discontrolface.common.errors import UserError
 
 CERTIFICATE, KEY = "DISCONTROLFACE_C2PA_CERTIFICATE", "DISCONTROLFACE_C2PA_KEY"
@@ -64,6 +66,14 @@ def configured(environment: Mapping[str, str] = os.environ) -> Signing | None:
         except OSError as error:
             raise UserError(f"{path} ({name}) cannot be read: {error.strerror}; no picture is written without its signature") from error
     return Signing(content[CERTIFICATE], content[KEY], algorithm_of(content[KEY], str(paths[KEY])))
+
+
+def check_signing() -> None:
+    """Before the long work: UserError where pictures with a record are to be signed and cannot be. A pixel is signed to find out."""
+    if (signing := configured()) is not None:
+        pixel = io.BytesIO()
+        Image.new("RGB", (1, 1)).save(pixel, "PNG")
+        signing.sign(pixel.getvalue(), "PNG", {}, "pixel")
 
 
 def algorithm_of(key: bytes, name: str) -> str:
