@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +37,7 @@ def edit_clip(
     from discontrolface.common.video import check_length, clip_frames, clip_info
     from discontrolface.editing.animate import sampling_of_frames
     from discontrolface.editing.clip import edit_clip as frames_of
-    from discontrolface.editing.kept import Kept
+    from discontrolface.editing.clip import kept_frames
 
     check(clip, output, controls, source, overwrite, unused)
     values = controls.checked_values(amounts=True)
@@ -50,10 +49,7 @@ def edit_clip(
     others = {part: other.parameters for part, other in read.items()}
     editor = source.editor(source.folder(), device, cache_dir, reader)
     chosen = sampling_of_frames(editor.preset.sampling).with_choices(sampling.choices())
-    plan = hashlib.sha256(repr((clip.resolve(), clip.stat().st_size, clip.stat().st_mtime_ns, values, editor.base_id, chosen)).encode())
-    for part, other in sorted(others.items()):
-        plan.update(f"{part} {other.to_json()}".encode())
-    kept = Kept.named(output, plan.hexdigest())
+    kept = kept_frames(output, editor, clip, (values, sorted((part, other.to_json()) for part, other in others.items())), chosen)
     single_thread()  # every core has frames of its own
 
     def change(face: FaceParameters) -> FaceParameters:

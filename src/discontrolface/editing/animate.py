@@ -42,7 +42,7 @@ def sampling_of_frames(sampling: Sampling) -> Sampling:
 
 def kept_frames(output: Path, editor: Editor, person: Person, targets: Sequence[FaceParameters], sampling: Sampling) -> Kept:
     """Where the frames of this animation are kept; the name follows from everything that they follow from."""
-    plan = hashlib.sha256(repr((person.photo.sha256, editor.base_id, person.personal is not None, sampling)).encode())
+    plan = hashlib.sha256(repr((person.photo.sha256, editor.identity(person), sampling)).encode())
     plan.update(np.round(person.crop.photo_to_crop, 4).tobytes())
     for target in targets:
         plan.update(target.to_json().encode())

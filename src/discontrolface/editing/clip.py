@@ -13,6 +13,7 @@ off the last frame that is kept: a run that goes on needs nothing else.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -35,6 +36,13 @@ STILL, MOVED = 4.0, 12.0  # levels of 255 by which a change may differ and stays
 NEAR: Final = 3  # pixels, a side of the local maximum
 SOFT: Final = 1.5  # pixels, standard deviation of the blur
 Change = NDArray[np.int16]  # (H, W, 3) levels
+
+
+def kept_frames(output: Path, editor: Editor, clip: Path, change: object, sampling: Sampling) -> Kept:
+    """Where the frames of this edit are kept; the name follows from everything that they follow from. change: what is asked, by its `repr`."""
+    file = clip.stat()
+    plan = repr((str(clip.resolve()), file.st_size, file.st_mtime_ns, change, editor.identity(), sampling))
+    return Kept.named(output, hashlib.sha256(plan.encode()).hexdigest())
 
 
 def edit_clip(

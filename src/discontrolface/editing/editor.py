@@ -27,6 +27,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.images import Photo, check_output
 from discontrolface.common.parallel import map_threads
 from discontrolface.common.pixels import to_uint8
+from discontrolface.common.program import program_id
 from discontrolface.common.provenance import make_record
 from discontrolface.common.snapshot_spec import SnapshotSpec
 from discontrolface.diffusion.sampling import Step
@@ -142,6 +143,18 @@ class Editor:
             return replace(PAPER_ONE_SHOT, **self.preset.one_shot)
         except TypeError as error:
             raise UserError(f"preset {self.preset.name!r}: one_shot {dict(self.preset.one_shot)} is not understood ({error})") from error
+
+    def identity(self, person: Person | None = None) -> tuple[str, ...]:
+        """What names everything of the program and its models that a picture of this editor follows from. person: whose weights are used."""
+        larger, personal = self.networks.larger, None if person is None else person.personal
+        return (
+            program_id(),
+            self.base_id,
+            "" if larger is None else weights_id(larger),
+            "" if personal is None else personal.identity(),
+            self.reader.geometry.label,
+            self.device,
+        )
 
     def read(self, photo: str | Path | Photo, face: int | None = None, face_box: Box | None = None) -> Person:
         """Read a photo: see `Reader.read`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,14 @@ UP, DOWN = "|up", "|down"  # endings of the two factors of a layer's difference
 
 def weights_id(*networks: Any) -> str:
     """16 hex digits that name these weights: the SHA-256 of all parameters' names and float32 bytes."""
-    digest = hashlib.sha256()
-    for network in networks:
-        for name, value in sorted(network.state_dict().items()):
+    return tensors_id("", *(network.state_dict() for network in networks))
+
+
+def tensors_id(beginning: str, *groups: Mapping[str, Tensor]) -> str:
+    """16 hex digits: the SHA-256 of a text, then of each group's names and float32 bytes in the order of the names."""
+    digest = hashlib.sha256(beginning.encode())
+    for group in groups:
+        for name, value in sorted(group.items()):
             digest.update(name.encode())
             digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
@@ -58,6 +64,10 @@ class PersonalWeights:
         if sum(2 * v.numel() for v in changed.values()) <= limit:
             return cls(base_id, {k: v.half() for k, v in changed.items()})
         return cls(base_id, *_products(changed, limit))
+
+    def identity(self) -> str:
+        """16 hex digits that name these weights and their base."""
+        return tensors_id(self.base, self.difference)
 
     @torch.no_grad()
     def apply(self, network: Any, base_id: str) -> None:
