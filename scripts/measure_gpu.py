@@ -68,7 +68,11 @@ def training(config: TrainConfig, steps: int, device: str | None) -> dict[str, A
     pool = Pool(PAIRS, objective.model.image_size, config.head, accelerator.device)
     rng = np.random.default_rng(0)
     for _ in range(PAIRS // 8):
-        pool.put(rng.integers(0, 256, (8, CHANNELS, pool.size, pool.size)).astype(np.uint8), [False] * 8)
+        pool.put(
+            rng.integers(0, 256, (8, CHANNELS, pool.size, pool.size)).astype(np.uint8),
+            [False] * 8,
+            torch.tensor([0.5, 0.6, 0.7, 0.0]).expand(8, 2, 4),
+        )
     times = []
     with tempfile.TemporaryDirectory() as folder:
         run = Run(config, objective, accelerator, Path(folder) / "state.pt")

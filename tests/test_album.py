@@ -5,6 +5,7 @@ import json
 import time
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from discontrolface.synthetic.portraits import HELD_OUT, make_scene, random_para
 from discontrolface.training.album import MAX_PICTURE, Album, Entry
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import CHANNELS, PairDataset, StepData, channels
+from discontrolface.training.draws import draw
 from discontrolface.training.endless import PairMaker
 from discontrolface.training.people import list_people, prepare_album, prepare_people
 from discontrolface.training.pool import Pool
@@ -134,7 +136,7 @@ def test_no_more_of_a_photo_is_kept_than_pairs_need(photos: Path) -> None:
 def test_pairs_come_in_their_shares_and_follow_from_the_seed(album: Path) -> None:
     def some(seed: int) -> list[tuple[str, bool, bytes]]:
         pairs = PairMaker(Album(album), SIZE, (0.5, 0.5, 0.0), (seed,)).endless()
-        return [(p.kind, p.one_way, p.pictures.tobytes()) for p in (next(pairs) for _ in range(8))]
+        return [(p.kind, p.one_way, p.pair.pictures.tobytes()) for p in (next(pairs) for _ in range(8))]
 
     one = some(0)
     assert Counter((kind, one_way) for kind, one_way, _ in one) == {("real", False): 4, ("return", True): 4}
@@ -153,13 +155,36 @@ def test_a_pool_of_a_folder_gives_the_batches_of_the_folder(album: Path, tmp_pat
         assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_pairs_say_where_their_faces_are(album: Path, tmp_path: Path) -> None:
+    """Of the folder and of the pool, those of the targets, in the mirror too; a run that asks for a person refuses a folder that does not say."""
+    prepare_people(album, None, tmp_path, SETTINGS)
+    config = TrainConfig(stage="expfacenet", batch=8, snapshot_maps=MAPS, mask_patch=16, identity_weight=1.0)
+    data = PairDataset(tmp_path)
+    pool = Pool.of(data, config, "cpu")
+    draws = draw(config, 3, 8, len(data), SIZE)
+    chips = data.batch(draws, config).chip
+    assert chips is not None
+    assert torch.equal(chips, pool.batch(draws, config).chip)
+    for k, (number, mirrored) in enumerate(zip(draws.index.tolist(), draws.mirrored.tolist(), strict=True)):
+        side = 0 if bool(draws.reverse[k]) and number < data.one_way_from else 1
+        right, down, width, angle = data.chips()[number, side].tolist()
+        expected = [1 - right, down, width, -angle] if mirrored else [right, down, width, angle]
+        assert torch.allclose(chips[k], torch.tensor(expected))
+    assert data.batch(draws, replace(config, identity_weight=0.0)).chip is None
+    for file in tmp_path.glob("chips_*.npy"):
+        file.unlink()
+    with pytest.raises(UserError, match=r"no chips_.*make the pairs again, or write identity_weight: 0"):
+        PairDataset(tmp_path).batch(draws, config)
+
+
 def test_a_full_pool_forgets_the_oldest() -> None:
     pool = Pool(4, SIZE, "open", "cpu")
     for k in range(3):
-        pool.put(np.full((2, CHANNELS, SIZE, SIZE), 10 * k, np.uint8), [k == 1] * 2)
+        pool.put(np.full((2, CHANNELS, SIZE, SIZE), 10 * k, np.uint8), [k == 1] * 2, torch.full((2, 2, 4), float(k)))
         assert len(pool) == min(2 * k + 2, 4)
     assert [int(v) for v in pool.pairs[:, 0, 0, 0]] == [20, 20, 10, 10]
     assert pool.one_way.tolist() == [False, False, True, True]
+    assert pool.chips[:, 0, 0].tolist() == [2, 2, 1, 1]
 
 
 def test_a_stream_fills_its_pool_and_ends_its_processes(album: Path) -> None:

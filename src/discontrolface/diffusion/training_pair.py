@@ -6,7 +6,7 @@ A network learns from a part of a picture at a fraction of the cost; its encoder
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class TrainingPair:
     target: Tensor  # (B,3,H,W): what is to be made
     snapshot: Tensor  # (B,S,H,W): of the target
     weight: Tensor  # (B,1,H,W), at least 0: how much a pixel of the target counts
+    chip: Tensor | None = field(default=None, kw_only=True)  # (B,4): where the target's face is, see face/chip.py; None where nothing asks
 
     def training_crop(self, places: Sequence[tuple[int, int]], size: int) -> TrainingPair:
         """The squares of `size` pixels with these upper left corners (row, column); the source stays whole."""

@@ -18,7 +18,7 @@ from discontrolface.common.files import replacing
 from discontrolface.face.heads.registry import find_head
 from discontrolface.synthetic.anatomy import HEAD
 from discontrolface.synthetic.portraits import picture_backgrounds
-from discontrolface.training.dataset import ALBEDO, PairDataset, albedo_path, channels, describe_pairs
+from discontrolface.training.dataset import ALBEDO, PairDataset, beside, channels, describe_pairs
 from discontrolface.training.pairs import as_bytes, draw_pair
 
 MAPS = ("lambertian", "albedo")
@@ -66,9 +66,9 @@ def draw_folder(pairs: Path, output: Path | None = None) -> int:
     describe_pairs(output, HEAD)
     drawn = 0
     for path in data.paths:
-        beside = albedo_path(output / path.name)
-        if not beside.exists():
-            draw_albedo(path, beside)
+        file = beside(output / path.name, "albedo")
+        if not file.exists():
+            draw_albedo(path, file)
             drawn += 1
         if not (output / path.name).exists():
             (output / path.name).symlink_to(path.resolve())  # after its albedo, so that every block in the folder has one

@@ -32,6 +32,7 @@ SMALLEST_HIDDEN = 0.005  # of a picture: fewer hidden pixels do not count for mo
 ABOUT = "pairs.json"
 # In a file of its own beside a block, for the runs that ask for it (training/albedo.py).
 ALBEDO: dict[str, int] = {"albedo_a": 3, "albedo_b": 3}
+CHIP = 4  # numbers that say where a face is (face/chip.py), in a file beside a block for both sides
 
 
 def channels(name: str) -> slice:
@@ -200,6 +201,7 @@ class PairDataset:
                 )
         self.folder, self.paths, self.head = folder, paths, pairs_head(folder)
         self.albedo: list[NDArray[np.uint8]] | None = None  # beside the blocks, opened when it is asked for
+        self._chips: Tensor | None = None  # the same
         self.starts = np.cumsum([0] + [len(b) for b in self.blocks])
         self.size = int(self.blocks[0].shape[-1])
         two_ways = sum(len(b) for path, b in zip(paths, self.blocks, strict=True) if path.name.startswith("block_"))
@@ -212,21 +214,28 @@ class PairDataset:
         """The files `albedo_*.npy` beside the blocks: (N, 6, H, W) uint8 each, memory-mapped."""
         opened = []
         for path, block in zip(self.paths, self.blocks, strict=True):
-            beside = albedo_path(path)
-            if not beside.is_file():
+            file = beside(path, "albedo")
+            if not file.is_file():
                 raise UserError(
-                    f"no {beside.name} in {self.folder}, and the snapshot map 'albedo' is not in the blocks; draw it with "
+                    f"no {file.name} in {self.folder}, and the snapshot map 'albedo' is not in the blocks; draw it with "
                     f"python -m discontrolface.training.albedo {self.folder}, or leave albedo out of snapshot_maps"
                 )
             try:
-                albedo = np.load(beside, mmap_mode="r", allow_pickle=False)
+                albedo = np.load(file, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:
-                raise UserError(f"{beside} cannot be read ({error}); remove it and draw it again") from error
+                raise UserError(f"{file} cannot be read ({error}); remove it and draw it again") from error
             shape = (len(block), sum(ALBEDO.values()), *block.shape[2:])
             if albedo.dtype != np.uint8 or albedo.shape != shape:
-                raise UserError(f"{beside} holds {albedo.dtype} {albedo.shape}, its block wants uint8 {shape}; remove it and draw it again")
+                raise UserError(f"{file} holds {albedo.dtype} {albedo.shape}, its block wants uint8 {shape}; remove it and draw it again")
             opened.append(albedo)
         return opened
+
+    def chips(self) -> Tensor:
+        """(pairs, 2, 4), of the files `chips_*.npy` beside the blocks: where the faces of both sides are."""
+        if self._chips is None:
+            parts = [read_chips(path, len(block)) for path, block in zip(self.paths, self.blocks, strict=True)]
+            self._chips = torch.from_numpy(np.concatenate(parts))
+        return self._chips
 
     def width(self, with_albedo: bool) -> int:
         """Channels of a pair."""
@@ -250,16 +259,33 @@ class PairDataset:
         """The pairs that were drawn, in their direction, mirrored and re-coloured as drawn."""
         pairs = torch.stack([self.read(i, "albedo" in config.snapshot_maps) for i in draws.index.tolist()])
         two_ways = draws.index < self.one_way_from
-        return assemble(pairs, replace(draws, reverse=draws.reverse & two_ways), config.snapshot_maps)
+        chips = self.chips()[draws.index] if config.identity_weight else None
+        return assemble(pairs, replace(draws, reverse=draws.reverse & two_ways), config.snapshot_maps, chips)
 
 
-def albedo_path(block: Path) -> Path:
-    """The file beside a block that holds its albedo maps."""
-    return block.with_name(f"albedo_{block.name.removeprefix('block_')}")
+def beside(block: Path, what: str) -> Path:
+    """The file beside a block that holds its albedo maps ("albedo") or its faces' places ("chips")."""
+    return block.with_name(f"{what}_{block.name.removeprefix('block_')}")
 
 
-def assemble(pairs: Tensor, draws: Draws, maps: Sequence[str]) -> TrainingPair:
-    """pairs (B,CHANNELS,H,W) in [0,1], with albedo maps (B,CHANNELS + 6,H,W), as the networks take them."""
+def read_chips(block: Path, count: int) -> NDArray[np.float32]:
+    """(count, 2, 4) of the file beside a block. UserError when there is none, or another."""
+    path = beside(block, "chips")
+    if not path.is_file():
+        raise UserError(
+            f"no {path.name} in {path.parent}, and identity_weight asks where the faces are; make the pairs again, or write identity_weight: 0"
+        )
+    try:
+        chips: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); make the pairs again") from error
+    if chips.dtype != np.float32 or chips.shape != (count, 2, CHIP) or not np.isfinite(chips).all():
+        raise UserError(f"{path} holds {chips.dtype} {chips.shape}, its block wants float32 {(count, 2, CHIP)}; make the pairs again")
+    return chips
+
+
+def assemble(pairs: Tensor, draws: Draws, maps: Sequence[str], chips: Tensor | None = None) -> TrainingPair:
+    """pairs (B,CHANNELS,H,W) in [0,1], with albedo maps (B,CHANNELS + 6,H,W), as the networks take them. chips: (B,2,4), of both sides."""
     choose = draws.reverse[:, None, None, None]
 
     def pick(name: str, of_target: bool = True) -> Tensor:
@@ -271,7 +297,15 @@ def assemble(pairs: Tensor, draws: Draws, maps: Sequence[str]) -> TrainingPair:
         return torch.where(choose, pairs[:, channels(f"{name}_{backward}")], pairs[:, channels(f"{name}_{forward}")])
 
     pictures = {"source": pick("source"), "target": pick("image"), **{m: pick(m) for m in maps}}
-    return finish(pictures, torch.ones_like(pairs[:, :1]), draws, maps)
+    pair = finish(pictures, torch.ones_like(pairs[:, :1]), draws, maps)
+    return pair if chips is None else replace(pair, chip=chips_of_targets(chips, draws))
+
+
+def chips_of_targets(chips: Tensor, draws: Draws) -> Tensor:
+    """(B,4) of (B,2,4): those of the targets, in the mirror where the pictures are mirrored."""
+    chip = torch.where(draws.reverse[:, None], chips[:, 0], chips[:, 1])
+    right, down, side, angle = chip.unbind(1)
+    return torch.where(draws.mirrored[:, None], torch.stack([1 - right, down, side, -angle], 1), chip)
 
 
 def finish(pictures: dict[str, Tensor], weight: Tensor, draws: Draws, maps: Sequence[str]) -> TrainingPair:

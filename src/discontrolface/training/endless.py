@@ -7,12 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.synthetic.portraits import HELD_OUT
 from discontrolface.training.album import Album
-from discontrolface.training.pairs import PairDrawer, encode
+from discontrolface.training.pairs import EncodedPair, PairDrawer, encode
 from discontrolface.training.real_pairs import PairSettings, real_pairs, return_pairs
 
 SHARES = ("real", "return", "drawn")  # in this order in a config's stream_shares
@@ -22,9 +21,9 @@ PHOTOS = 3  # of a person that are paired at one go: what a photo needs (its hea
 
 @dataclass(frozen=True)
 class MadePair:
-    """pictures: (CHANNELS, S, S); one_way: it runs from a to b only; kind: of SHARES."""
+    """one_way: it runs from a to b only; kind: of SHARES."""
 
-    pictures: NDArray[np.uint8]
+    pair: EncodedPair
     one_way: bool
     kind: str
 

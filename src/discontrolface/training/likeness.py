@@ -14,10 +14,8 @@ from discontrolface.nets.dlib_face import DlibFace
 SCALE = 0.84  # of an aligned crop of 256 pixels: its faces are then as large as in dlib's chips (178 pixels there, 150 in a chip)
 SIZE = 256  # of that crop
 FLOOR = 0.1  # of the target's features: a difference of the preview below which the preview counts as right
-# Where a face lies in an aligned crop, in its side: what dlib would cut out as a chip. A turned face lies elsewhere, so the place is left to chance.
-CHIP_CENTRE = (0.508, 0.606)  # right, down
-CHIP_SIDE = 0.703
-CHIP_SHIFT, CHIP_GROWTH = 0.04, 0.08  # standard deviations of the place (in the crop's side) and of the size (log)
+# Standard deviations of what chance adds to a chip's place: right and down in the chip's side, the size (log).
+CHIP_SHIFT, CHIP_GROWTH = 0.025, 0.05
 CHIP_PIXELS = 150
 FLOOR_DISTANCE = 0.1  # between embeddings; 0.6 is dlib's bound for the same person
 TINY = 1e-6  # of a squared distance: a root has no slope at 0
@@ -43,16 +41,17 @@ class Likeness(nn.Module):
             ratios.append((mine - truth).abs().flatten(1).mean(1) / usual)
         return sum(ratios[1:], ratios[0]) / len(ratios)
 
-    def person(self, picture: Tensor, target: Tensor, preview: Tensor, chance: Tensor) -> Tensor:
+    def person(self, picture: Tensor, target: Tensor, preview: Tensor, chip: Tensor, chance: Tensor) -> Tensor:
         """(B,): the distance of the face's embedding from the target's over the preview's own; 1 is as good as the preview.
 
-        Whole aligned crops, (B,3,H,W) in about [-1, 1]. chance: (B,3), N(0, 1), where the chip is cut out: right, down, size.
+        Whole aligned crops, (B,3,H,W) in about [-1, 1]. chip: (B,4), where dlib would cut the target's face out (face/chip.py).
+        chance: (B,3), N(0, 1), by which it is cut out elsewhere: right, down, size.
         """
-        places = chip_places(chance, target)
+        places = chip_grid(chip, chance)
         with torch.no_grad():
-            right, before = (self.network(F.grid_sample(x, places, align_corners=False)) for x in (target, preview))
+            right, before = (self.network(cut_out(x, places)) for x in (target, preview))
             usual = (before - right).norm(dim=1) + FLOOR_DISTANCE
-        squared: Tensor = (self.network(F.grid_sample(picture, places, align_corners=False)) - right).square().sum(1)
+        squared: Tensor = (self.network(cut_out(picture, places)) - right).square().sum(1)
         return ((squared + TINY).sqrt() - TINY**0.5) / usual
 
     def seen(self, pictures: Tensor) -> list[Tensor]:
@@ -60,11 +59,18 @@ class Likeness(nn.Module):
         return self.network.features(F.interpolate(pictures, scale_factor=self.scale, mode="bilinear", align_corners=False, antialias=True))
 
 
-def chip_places(chance: Tensor, like: Tensor) -> Tensor:
-    """(B,150,150,2), where in the crop each pixel of a chip lies, for `grid_sample`. chance: (B,3), N(0, 1)."""
-    side = CHIP_SIDE * torch.exp(CHIP_GROWTH * chance[:, 2])
-    centre = 2 * (torch.tensor(CHIP_CENTRE, device=chance.device) + CHIP_SHIFT * chance[:, :2]) - 1
-    matrix = torch.zeros(len(chance), 2, 3, device=chance.device)
-    matrix[:, 0, 0] = matrix[:, 1, 1] = side
-    matrix[:, :, 2] = centre
-    return F.affine_grid(matrix, [len(chance), 3, CHIP_PIXELS, CHIP_PIXELS], align_corners=False).to(like.dtype)
+def cut_out(pictures: Tensor, places: Tensor) -> Tensor:
+    """(B,3,150,150) of (B,3,H,W) in [-1, 1]; beyond the picture black, as dlib has it."""
+    return F.grid_sample(pictures + 1, places.to(pictures.dtype), align_corners=False) - 1
+
+
+def chip_grid(chip: Tensor, chance: Tensor) -> Tensor:
+    """(B,150,150,2), where in the crop each pixel of a chip lies, for `grid_sample`. chip: (B,4), see face/chip.py. chance: (B,3), N(0, 1)."""
+    right, down, side, angle = chip.float().unbind(1)
+    shift = CHIP_SHIFT * side[:, None] * chance[:, :2]
+    side = side * torch.exp(CHIP_GROWTH * chance[:, 2])
+    along, across = side * torch.cos(angle), side * torch.sin(angle)
+    # From the chip's range to the crop's, both [-1, 1].
+    rows = torch.stack([along, -across, 2 * (right + shift[:, 0]) - 1]), torch.stack([across, along, 2 * (down + shift[:, 1]) - 1])
+    matrix = torch.stack(rows).permute(2, 0, 1)  # (B,2,3)
+    return F.affine_grid(matrix, [len(chip), 3, CHIP_PIXELS, CHIP_PIXELS], align_corners=False)

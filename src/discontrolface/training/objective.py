@@ -104,7 +104,7 @@ class Objective(nn.Module):
             losses = Losses.alone(losses.per_sample + self.likeness_weight * self.likeness(picture, batch.target, preview))
         if self.likeness is not None and self.identity_weight:
             preview, chance = batch.snapshot[:, self.control.spec.slice("preview")], batch.noise[:, 0, 0, :3].float()
-            person = self.likeness.person(picture, batch.target, preview, chance)
+            person = self.likeness.person(picture, batch.target, preview, face_chip(batch), chance)
             losses = Losses.alone(losses.per_sample + self.identity_weight * person)
         if self.adversary is None:
             return losses
@@ -134,6 +134,15 @@ class Objective(nn.Module):
         snapshot, masking = (None, "A") if self.control is None else (batch.snapshot, "linear")
         condition = EditCondition(self.model, self.control, source, snapshot, taken, masking, generator)
         return self.model.from_space(sample(self.model, noise, steps=steps, condition=condition))
+
+
+def face_chip(batch: Batch) -> Tensor:
+    """(B,4), where the targets' faces are. UserError for data that do not say."""
+    if batch.chip is None:
+        raise UserError(
+            "identity_weight asks where the faces are, and these data do not say; give pairs or an album, or write identity_weight: 0"
+        )
+    return batch.chip
 
 
 def network_config(config: TrainConfig) -> dict[str, Any]:

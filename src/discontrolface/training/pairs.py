@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,14 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing
 from discontrolface.common.parallel import single_thread
 from discontrolface.common.snapshot_spec import PAPER_MAPS
+from discontrolface.face.chip import chip_of
 from discontrolface.face.heads.registry import find_head
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit
 from discontrolface.render.warp import render_preview
 from discontrolface.synthetic import portraits as synthetic
 from discontrolface.synthetic.anatomy import HEAD
-from discontrolface.training.dataset import CHANNELS, SIDES, channels, describe_pairs
+from discontrolface.training.dataset import CHANNELS, SIDES, beside, channels, describe_pairs
 
 if TYPE_CHECKING:
     from discontrolface.synthetic.portraits import Scene
@@ -38,6 +39,9 @@ SHAPE_JITTER = 0.15  # standard deviations
 EXPRESSION_JITTER = 0.03
 MAPS = PAPER_MAPS
 Sides = dict[str, FaceParameters]  # of "a" and "b"
+Maps = dict[
+    str, NDArray[np.floating]
+]  # of a pair: those of `dataset.SIDES`, (S, S, C) or (S, S) in [0, 1], and chip_a, chip_b (face/chip.py)
 
 
 def jittered(parameters: FaceParameters, shape: NDArray[np.floating], expression: NDArray[np.floating]) -> FaceParameters:
@@ -51,13 +55,28 @@ def as_bytes(value: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.clip(value * 255 + 0.5, 0, 255).astype(np.uint8).transpose(2, 0, 1)
 
 
-def encode(values: dict[str, NDArray[np.floating]]) -> NDArray[np.uint8]:
-    """The maps of one pair, each (H, W, C) in [0, 1] (normals as 0.5 + n/2), as (CHANNELS, H, W) uint8."""
+class EncodedPair(NamedTuple):
+    """pictures: (CHANNELS, S, S) uint8. chips: (2, 4), where the faces of both sides are (face/chip.py)."""
+
+    pictures: NDArray[np.uint8]
+    chips: NDArray[np.float32]
+
+
+def encode(values: Maps) -> EncodedPair:
+    """The maps of one pair, each (H, W, C) in [0, 1] (normals as 0.5 + n/2), as they are kept."""
     size = values["image_a"].shape[0]
     out = np.empty((CHANNELS, size, size), np.uint8)
     for name in SIDES:
         out[channels(name)] = as_bytes(values[name] if values[name].ndim == 3 else values[name][..., None])
-    return out
+    return EncodedPair(out, np.stack([values["chip_a"], values["chip_b"]]).astype(np.float32))
+
+
+def write_block(path: Path, pairs: Sequence[EncodedPair]) -> None:
+    """A block of pairs, and beside it where their faces are. The block comes last: where it is, all is."""
+    with replacing(beside(path, "chips"), "the places of the faces") as file:
+        np.save(file, np.stack([pair.chips for pair in pairs]))
+    with replacing(path, "the block of pairs") as file:
+        np.save(file, np.stack([pair.pictures for pair in pairs]))
 
 
 def draw_pair(seed: int, pictures: Sequence[NDArray[np.uint8]], detail: float = 1.0) -> tuple[Scene, Sides, Sides]:
@@ -79,12 +98,12 @@ class PairDrawer:
     def __init__(self, size: int) -> None:
         self.size, self.geometry, self.pictures = size, find_head(HEAD).geometry(), synthetic.picture_backgrounds()
 
-    def pair(self, seed: int) -> NDArray[np.uint8]:
-        """(CHANNELS, size, size)."""
+    def pair(self, seed: int) -> EncodedPair:
+        """As it is kept."""
         scene, sides, read = draw_pair(seed, self.pictures)
         images = {side: synthetic.render_scene(scene, p, self.size).image for side, p in sides.items()}
         views = {side: self.geometry.view(p) for side, p in read.items()}
-        values: dict[str, NDArray[np.floating]] = {}
+        values: Maps = {}
         for here, there in (("a", "b"), ("b", "a")):
             preview = render_preview(images[here], views[here], views[there], self.geometry.rig)
             snapshot = self.geometry.snapshot(read[here], self.size, MAPS).image[0].permute(1, 2, 0).numpy() * 0.5 + 0.5
@@ -94,6 +113,7 @@ class PairDrawer:
                 f"lambertian_{here}": snapshot[..., 3:],
                 f"preview_{here}{there}": preview.image,
                 f"visibility_{here}{there}": preview.visibility,
+                f"chip_{here}": chip_of(self.geometry, read[here]),
             }
         return encode(values)
 
@@ -102,9 +122,7 @@ def make_block(first: int, count: int, size: int, path: Path) -> tuple[int, floa
     """Make and write the pairs of seeds first..first+count-1. Returns (first, seconds)."""
     begin = time.monotonic()
     drawer = PairDrawer(size)
-    block = np.stack([drawer.pair(seed) for seed in range(first, first + count)])
-    with replacing(path, "the block of pairs") as file:
-        np.save(file, block)
+    write_block(path, [drawer.pair(seed) for seed in range(first, first + count)])
     return first, time.monotonic() - begin
 
 

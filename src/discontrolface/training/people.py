@@ -17,16 +17,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from discontrolface.common.errors import UserError
-from discontrolface.common.files import replacing, write_atomically
+from discontrolface.common.files import write_atomically
 from discontrolface.common.parallel import run_on_ray, run_pool
 from discontrolface.editing.person import Person
 from discontrolface.synthetic.anatomy import HEAD
 from discontrolface.training.album import Album, Entry, merged, write_album
 from discontrolface.training.dataset import describe_pairs
-from discontrolface.training.pairs import encode
+from discontrolface.training.pairs import encode, write_block
 from discontrolface.training.real_pairs import PairSettings, person_generator, read_photos, real_pairs, return_pairs
 from discontrolface.training.samples import reader
 
@@ -156,8 +154,7 @@ def make_person(job: PersonJob) -> int:
     pairs["return"] = [encode(maps) for person in people for maps in return_pairs(person, rng, settings)] if len(people) == 1 else []
     for kind, made in pairs.items():
         if made:
-            with replacing(job.path(kind), "the block of pairs") as file:
-                np.save(file, np.stack(made))
+            write_block(job.path(kind), made)
     report = {"real": len(pairs["block"]), "return": len(pairs["return"]), "left_out": left_out}
     write_atomically(job.path("people"), json.dumps(report).encode())
     return len(pairs["block"]) + len(pairs["return"])

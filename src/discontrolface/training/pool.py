@@ -11,11 +11,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.diffusion.training_pair import TrainingPair
 from discontrolface.training.config import TrainConfig
-from discontrolface.training.dataset import CHANNELS, PairDataset, assemble
+from discontrolface.training.dataset import CHANNELS, CHIP, PairDataset, assemble
 from discontrolface.training.draws import Draws
 
 AT_ONCE = 64  # pairs that are copied to the device together
@@ -33,6 +34,7 @@ class Pool:
                 f"a pool of {capacity} pairs ({capacity * width * size * size / 1e9:.1f} GB) does not fit on {device}; write a smaller pool"
             ) from error
         self.one_way = torch.zeros(capacity, dtype=torch.bool, device=device)  # such a pair runs from a to b only
+        self.chips = torch.zeros(capacity, 2, CHIP, device=device)  # where the faces are (face/chip.py); 0 where nothing asks
         self.put_so_far = 0
 
     @classmethod
@@ -40,9 +42,11 @@ class Pool:
         """All pairs of a folder, in the folder's order: the same draws choose the same pairs."""
         albedo = "albedo" in config.snapshot_maps
         pool = cls(len(data), data.size, data.head, device, data.width(albedo))
+        chips = data.chips() if config.identity_weight else torch.zeros(len(data), 2, CHIP)
         for first in range(0, len(data), AT_ONCE):
             numbers = range(first, min(first + AT_ONCE, len(data)))
-            pool.put(np.stack([data.bytes(i, albedo) for i in numbers]), [i >= data.one_way_from for i in numbers])
+            pairs = np.stack([data.bytes(i, albedo) for i in numbers])
+            pool.put(pairs, [i >= data.one_way_from for i in numbers], chips[first : first + AT_ONCE])
         return pool
 
     @property
@@ -53,18 +57,20 @@ class Pool:
     def __len__(self) -> int:
         return min(self.put_so_far, self.capacity)
 
-    def put(self, pairs: NDArray[np.uint8], one_way: list[bool]) -> None:
-        """Add pairs (N, channels, size, size), N at most the capacity, over the oldest where it is full."""
+    def put(self, pairs: NDArray[np.uint8], one_way: list[bool], chips: Tensor) -> None:
+        """Add pairs (N, channels, size, size), N at most the capacity, over the oldest where it is full. chips: (N, 2, 4)."""
         places = torch.arange(self.put_so_far, self.put_so_far + len(pairs)) % self.capacity
         pictures, only = torch.from_numpy(pairs), torch.tensor(one_way)
         if self.device.type != "cpu":  # page-locked memory, which the device copies from while the host goes on
-            pictures, only, places = pictures.pin_memory(), only.pin_memory(), places.pin_memory()
+            pictures, only, chips, places = pictures.pin_memory(), only.pin_memory(), chips.pin_memory(), places.pin_memory()
         places = places.to(self.device, non_blocking=True)
         self.pairs.index_copy_(0, places, pictures.to(self.device, non_blocking=True))
         self.one_way.index_copy_(0, places, only.to(self.device, non_blocking=True))
+        self.chips.index_copy_(0, places, chips.to(self.device, non_blocking=True))
         self.put_so_far += len(pairs)
 
     def batch(self, draws: Draws, config: TrainConfig) -> TrainingPair:
         """The pairs that were drawn, in their direction, mirrored and re-coloured as drawn; draws on the pool's device."""
         pairs = self.pairs[draws.index].float() / 255
-        return assemble(pairs, replace(draws, reverse=draws.reverse & ~self.one_way[draws.index]), config.snapshot_maps)
+        draws = replace(draws, reverse=draws.reverse & ~self.one_way[draws.index])
+        return assemble(pairs, draws, config.snapshot_maps, self.chips[draws.index] if config.identity_weight else None)

@@ -24,6 +24,7 @@ from discontrolface.editing.person import Person
 from discontrolface.editing.reading import Reader
 from discontrolface.editing.registration import registered
 from discontrolface.editing.same_person import asked, photo_to_frame, with_one_identity
+from discontrolface.face.chip import chip_of
 from discontrolface.face.confidence import LOW
 from discontrolface.face.crop import cut_square
 from discontrolface.face.geometry import Geometry
@@ -32,11 +33,10 @@ from discontrolface.face.random_edits import random_edit
 from discontrolface.render.warp import render_preview
 from discontrolface.synthetic.backgrounds import enlarge, make_background
 from discontrolface.training.clips import read_clip
-from discontrolface.training.pairs import MAPS
+from discontrolface.training.pairs import MAPS, Maps
 from discontrolface.training.walls import Head, cut_out
 
 FloatArray = NDArray[np.float32]
-Maps = dict[str, FloatArray]  # by the names of `dataset.SIDES`, (S, S, C) or (S, S) in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,6 @@ def return_pairs(person: Person, rng: np.random.Generator, settings: PairSetting
 
 
 def drawn_maps(geometry: Geometry, parameters: FaceParameters, side: str, size: int) -> Maps:
-    """Normals and Lambertian rendering of one side."""
+    """Normals and Lambertian rendering of one side, and where its face is."""
     snapshot = (geometry.snapshot(parameters, size, MAPS).image[0].permute(1, 2, 0).numpy() * 0.5 + 0.5).astype(np.float32)
-    return {f"normals_{side}": snapshot[..., :3], f"lambertian_{side}": snapshot[..., 3:]}
+    return {f"normals_{side}": snapshot[..., :3], f"lambertian_{side}": snapshot[..., 3:], f"chip_{side}": chip_of(geometry, parameters)}

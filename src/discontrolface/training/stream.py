@@ -54,6 +54,7 @@ class Made(NamedTuple):
     slot: int
     kind: str
     one_way: bool
+    chips: tuple[tuple[float, ...], ...] = ()  # of both sides (face/chip.py)
     failure: str = ""
 
 
@@ -68,12 +69,12 @@ def make_endlessly(worker: Worker, free: Any, made: Any) -> None:
         single_thread()
         slots = open_slots(worker.slots, worker.slot_count, worker.size, "r+")
         maker = PairMaker(Album(Path(worker.album)), worker.size, worker.shares, worker.seed)
-        for pair in maker.endless():
+        for one in maker.endless():
             slot = free.get()
-            slots[slot] = pair.pictures
-            made.put(Made(slot, pair.kind, pair.one_way))
+            slots[slot] = one.pair.pictures
+            made.put(Made(slot, one.kind, one.one_way, tuple(map(tuple, one.pair.chips.tolist()))))
     except BaseException:
-        made.put(Made(-1, "", False, traceback.format_exc()))
+        made.put(Made(-1, "", False, failure=traceback.format_exc()))
         raise
 
 
@@ -155,7 +156,8 @@ class Stream:
                 made.append(self._made.get(timeout=wait) if wait and not made else self._made.get_nowait())
         self._check(made)
         if made:
-            self.pool.put(np.array(self._slots[[one.slot for one in made]]), [one.one_way for one in made])
+            pairs, chips = np.array(self._slots[[one.slot for one in made]]), torch.tensor([one.chips for one in made])
+            self.pool.put(pairs, [one.one_way for one in made], chips)
         for one in made:
             self._free.put(one.slot)
             self.counts[one.kind] = self.counts.get(one.kind, 0) + 1
