@@ -1,11 +1,13 @@
 """How a photo follows clips: a contact sheet, and whether the result trembles more than the person in the clip.
 
 python scripts/moving_sheet.py PHOTO CLIP [CLIP ...] -o sheet.webp --every 5     # every 5th frame, clip above, photo below
-python scripts/moving_sheet.py PHOTO CLIP -o docs/animate.webp --frames 8,24,40,56 --size 200
+python scripts/moving_sheet.py PHOTO CLIP -o docs/animate.webp --frames 8,36,50,53 --size 200
 
 Every clip is read, drives the photo with the defaults of `animate`, and the result is read again. Printed as JSON for each clip, over the frames in
 which the person in it holds still (the smoothed curve moves by less than --still-yaw degrees, --still-jaw a frame): jitter, the mean absolute second
-difference of yaw in degrees and of jawOpen, of what is read of the clip and of the result; and frames a second of the animation.
+difference of yaw in degrees and of jawOpen, of what is read of the clip, of what is asked of the photo, and of what is read of the result; the same
+over those of these frames in which the lids are still too, for the landmark model answers to a blink with a turn of the whole face; and frames a
+second of the animation.
 """
 
 from __future__ import annotations
@@ -27,13 +29,18 @@ from discontrolface.editing.editor import Editor
 from discontrolface.editing.performance import Driving, Performance, driven, filled, read_performance
 
 Curve = NDArray[np.float64]
+LIDS = "blink"
 SMOOTH = 2.0  # frames, standard deviation of the Gaussian that says whether somebody moves
 
 
 def curves(performance: Performance) -> dict[str, Curve]:
     """What is read, a value a frame."""
     faces = filled(performance.frames)
-    return {"yaw": np.array([face.yaw for face in faces]), "jawOpen": np.array([face.blendshape("jawOpen") for face in faces])}
+    return {
+        "yaw": np.array([face.yaw for face in faces]),
+        "jawOpen": np.array([face.blendshape("jawOpen") for face in faces]),
+        LIDS: np.array([(face.blendshape("eyeBlinkLeft") + face.blendshape("eyeBlinkRight")) / 2 for face in faces]),
+    }
 
 
 def still(curve: Curve, most: float) -> NDArray[np.bool_]:
@@ -68,6 +75,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96, help="of a cell, pixels")
     parser.add_argument("--still-yaw", type=float, default=0.15)
     parser.add_argument("--still-jaw", type=float, default=0.01)
+    parser.add_argument("--still-lids", type=float, default=0.01)
     parser.add_argument("--preset", default="open")
     given = parser.parse_args()
     single_thread()
@@ -84,10 +92,13 @@ def main() -> None:
         pace = len(made) / (time.perf_counter() - begin)
         again = curves(read_performance(editor.reader, made, rate, "result", workers=cores()))
         report[path.name] = {"frames": len(made), "frames_a_second": round(pace, 2)}
-        for name, curve in curves(read).items():
-            where = still(curve, most[name])
-            of_both = {"clip": jitter(curve, where), "result": jitter(again[name], where)}
-            report[path.name][name] = {"still": int(where.sum()), "jitter": of_both}  # type: ignore[assignment]
+        acting, asked = curves(read), curves(Performance(tuple(targets), rate))
+        lids = still(acting[LIDS], given.still_lids)
+        for name, limit in most.items():
+            where = still(acting[name], limit)
+            for key, frames in ((name, where), (f"{name}, lids still", where & lids)):
+                of_all = {"clip": jitter(acting[name], frames), "asked": jitter(asked[name], frames), "result": jitter(again[name], frames)}
+                report[path.name][key] = {"still": int(frames.sum()), "jitter": of_all}  # type: ignore[assignment]
         print(json.dumps({path.name: report[path.name]}), file=sys.stderr)
         chosen = [int(k) for k in given.frames.split(",")] if given.frames else range(0, len(made), given.every)
         rows += [np.concatenate([cell(frames[k], given.size) for k in chosen], axis=1) for frames in (acted, made)]
