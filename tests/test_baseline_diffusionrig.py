@@ -67,6 +67,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def with_albedo(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("with albedo")
     assert draw_folder(pairs, folder) == 1
+    assert torch.equal(PairDataset(folder).chips(), PairDataset(pairs).chips())
     return folder
 
 

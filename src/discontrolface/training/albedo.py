@@ -70,8 +70,9 @@ def draw_folder(pairs: Path, output: Path | None = None) -> int:
         if not file.exists():
             draw_albedo(path, file)
             drawn += 1
-        if not (output / path.name).exists():
-            (output / path.name).symlink_to(path.resolve())  # after its albedo, so that every block in the folder has one
+        for file in (beside(path, "chips"), path):  # the block after its albedo, so that every block in the folder has one
+            if file.exists() and not (output / file.name).exists():
+                (output / file.name).symlink_to(file.resolve())
     return drawn
 
 
