@@ -1,5 +1,6 @@
 """Clips in and out: the pictures, the rate and the sound that went in come out; what is no clip is refused in a sentence."""
 
+import gc
 import struct
 from fractions import Fraction
 from itertools import product
@@ -330,3 +331,22 @@ def test_a_phones_display_matrix_turns_and_mirrors(matrix: tuple[int, int, int, 
         column, row = a * (x - 32) + c * (y - 24), b * (x - 32) + d * (y - 24)  # about the middle
         there = shown[row + shown.shape[0] // 2, column + shown.shape[1] // 2]
         assert np.abs(there.astype(int) - stored[y, x]).max() < 40
+
+
+def test_a_decoded_picture_is_given_back_at_once(tmp_path: Path) -> None:
+    """Not when the garbage collector comes, which in the command is hardly ever: it does not see how large a frame is."""
+    path = tmp_path / "clip.mp4"
+    write_clip(path, [picture(k) for k in range(12)], RATE, {})
+    gc.collect()
+    before = decoded_frames()
+    gc.disable()
+    try:
+        assert sum(1 for _ in clip_frames(path)) == 12
+        assert decoded_frames() == before
+    finally:
+        gc.enable()
+
+
+def decoded_frames() -> int:
+    """Frames of PyAV that are in memory."""
+    return sum(type(thing) is av.VideoFrame for thing in gc.get_objects())

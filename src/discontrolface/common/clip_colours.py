@@ -56,8 +56,14 @@ def upright(picture: Frame, matrix: tuple[float, float, float, float]) -> Frame:
 
 
 def _display_matrix(frame: Any) -> tuple[float, float, float, float]:
-    """a, b, c, d as in FFmpeg's libavutil/display.h (nine numbers of 32 bits, 16.16); the identity where a frame does not say."""
-    for data in frame.side_data:
+    """a, b, c, d as in FFmpeg's libavutil/display.h (nine numbers of 32 bits, 16.16); the identity where a frame does not say.
+
+    Not by `frame.side_data`: the frame keeps what that makes, which keeps the frame, and a decoded picture then waits for the garbage collector.
+    """
+    from av.sidedata.sidedata import SideDataContainer
+
+    said_by: Any = SideDataContainer  # PyAV's types know of no argument
+    for data in said_by(frame):
         if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) >= 36:
             a, b, _, c, d = (float(value) for value in np.frombuffer(bytes(data)[:20], np.int32))
             return a, b, c, d
