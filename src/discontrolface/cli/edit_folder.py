@@ -16,7 +16,6 @@ from discontrolface.cli.common import progress_bar, say
 from discontrolface.cli.edit_photo import EditOptions, named, run_edit, targets_of
 from discontrolface.cli.source import Source
 from discontrolface.cli.trust import check_confidence
-from discontrolface.common.credentials import check_signing
 from discontrolface.common.errors import UserError
 from discontrolface.common.parallel import ENGINES, run_on_ray, run_pool
 
@@ -66,6 +65,8 @@ def edit_folder(
 
 def check(folder: Path, output: Path, options: EditOptions, engine: str, unused: Mapping[str, Any]) -> None:
     """Before the work. UserError for options that are for one photo, and for a folder that cannot be."""
+    from discontrolface.common.credentials import check_signing
+
     given = [f"{option} {value}" for option, value in unused.items() if value]
     if given:
         raise UserError(f"{folder} is a folder, and {given[0]} is for one photo; leave it out")
