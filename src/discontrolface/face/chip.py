@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.landmark_sets import IBUG_68
 from discontrolface.face.parameters import FaceParameters
+from discontrolface.geometry.similarity import Similarity
 
 POINTS = (*IBUG_68[27:55], *IBUG_68[60:65])  # nose, eyes, upper lip with the mouth's corners
 SIDE, OFFSET = 0.18, (0.0012, 0.0011)  # metres on the mean face: the chip's side, its middle's way right and down from that of the points
@@ -20,15 +21,8 @@ SIDE, OFFSET = 0.18, (0.0012, 0.0011)  # metres on the mean face: the chip's sid
 
 def chip_of(geometry: Geometry, parameters: FaceParameters) -> NDArray[np.float32]:
     """(4,): the chip's middle (right, down) and its side, in the crop's side, and its angle, radians, clockwise in the picture."""
-    mean = flat(geometry.head().landmarks_3d[0].numpy() * [1, -1, 1])
-    face = flat(geometry.landmarks(parameters, 1))
-    middle, about = mean.mean(), face.mean()
-    turn = np.vdot(mean - middle, face - about) / np.vdot(mean - middle, mean - middle)  # the similarity, as a complex number
-    chip = about + turn * complex(*OFFSET)
-    return np.array([chip.real, chip.imag, abs(turn) * SIDE, np.angle(turn)], np.float32)
-
-
-def flat(points: NDArray[np.floating]) -> NDArray[np.complex128]:
-    """These points of (468, 3), in the plane."""
-    chosen = points[list(POINTS)]
-    return chosen[:, 0] + 1j * chosen[:, 1]
+    chosen = list(POINTS)
+    mean = geometry.head().landmarks_3d[0].numpy()[chosen, :2] * [1, -1]
+    laid = Similarity.between(mean, geometry.landmarks(parameters, 1)[chosen, :2])
+    right, down = laid(mean.mean(0) + OFFSET)
+    return np.array([right, down, laid.scale * SIDE, np.arctan2(laid.matrix[1, 0], laid.matrix[0, 0])], np.float32)

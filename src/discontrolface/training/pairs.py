@@ -39,9 +39,8 @@ SHAPE_JITTER = 0.15  # standard deviations
 EXPRESSION_JITTER = 0.03
 MAPS = PAPER_MAPS
 Sides = dict[str, FaceParameters]  # of "a" and "b"
-Maps = dict[
-    str, NDArray[np.floating]
-]  # of a pair: those of `dataset.SIDES`, (S, S, C) or (S, S) in [0, 1], and chip_a, chip_b (face/chip.py)
+# Of a pair: those of `dataset.SIDES`, (S, S, C) or (S, S) in [0, 1], and chip_a, chip_b (face/chip.py).
+Maps = dict[str, NDArray[np.floating]]
 
 
 def jittered(parameters: FaceParameters, shape: NDArray[np.floating], expression: NDArray[np.floating]) -> FaceParameters:
