@@ -323,6 +323,7 @@ def test_a_row_that_does_not_fit() -> None:
 
 def test_a_browser_has_nothing_to_say_and_nothing_to_scroll(report: Report, tmp_path: Path) -> None:
     """In headless Chromium: no console message, all within 1280 pixels, and a picture; a page that loads something or is wider fails."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     check_report = load_script("check_report")
     if check_report.find_browser() is None:
         pytest.skip("no Chromium here (Debian: apt install chromium)")
