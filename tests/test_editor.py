@@ -77,6 +77,10 @@ def test_a_covered_mouth_warns_where_the_mouth_is_edited(editor: Editor, person:
     assert result.mouth_covered
     assert result.record["mouth_covered"] > 0.9
     assert "masked.png: something is before the mouth" in caplog.text
+    astray = replace(masked, landmarks=replace(masked.landmarks, score=0.7))  # as of a profile: the mesh may lie beside the face
+    assert astray.confidence.low
+    assert astray.covered == 0
+    assert masked.covered > 0.9
 
 
 def test_wrong_choices(editor: Editor, person: Person) -> None:

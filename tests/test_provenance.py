@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from discontrolface.common import provenance
 from discontrolface.common.errors import UserError
 from discontrolface.common.images import save_photo
 from discontrolface.common.provenance import MAX_RECORD_BYTES, STATEMENT, make_record, metadata_options, read_provenance
@@ -26,6 +27,17 @@ def test_the_record_comes_back(tmp_path: Path, suffix: str) -> None:
     assert found["edited"] == {"expression": {"jawOpen": 0.6}, "yaw": 15.0}
     assert found["statement"] == STATEMENT
     assert found["version"][0].isdigit()
+
+
+def test_the_version_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every frame of a clip has a record; a lookup reads the environment's folders."""
+    version = make_record({})["version"]
+
+    def refuse(name: str) -> str:
+        raise AssertionError(f"{name} was looked up again")
+
+    monkeypatch.setattr(provenance, "installed_version", refuse)
+    assert make_record({})["version"] == version
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

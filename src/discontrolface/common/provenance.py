@@ -8,6 +8,7 @@ subject lives, and a thumbnail would show the unedited face.
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from html import escape
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -48,13 +49,9 @@ def make_record(
     source_sha256: hex digest of the source file's bytes; more: further fields (steps, masking, ...). It holds no time and no
     path, so that the same edit writes the same bytes.
     """
-    try:
-        version = installed_version("discontrolface")
-    except PackageNotFoundError:
-        version = "unknown"
     return {
         "software": SOFTWARE,
-        "version": version,
+        "version": program_version(),
         "statement": STATEMENT,
         "digital_source_type": SOURCE_TYPE,
         "edited": dict(edited),
@@ -63,6 +60,15 @@ def make_record(
         "source_sha256": source_sha256,
         **more,
     }
+
+
+@cache
+def program_version() -> str:
+    """Of the installed package, looked up once: a lookup reads the environment's folders, and every frame of a clip has a record."""
+    try:
+        return installed_version("discontrolface")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def metadata_options(record: Mapping[str, Any], file_format: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 
 W brings the crop's grid to the photo's. `source` is the crop as it was, and photo(p + flow) - W(source moved by flow) is what the crop's grid
 does not hold of the photo: pores, hair, grain, and what two resamplings of the crop would have softened. It goes where the edit moved it
-(`Motion`), each pixel of the photo read once, by Lanczos. `keep` says how far the edit shows the photo at p + flow; `gain`, how much brighter it
+(`Motion`), each pixel read once, between the photo's. `keep` says how far the edit shows the photo at p + flow; `gain`, how much brighter it
 shows it. Without a motion all stays in its place, gain is 1, and `keep` is 1 where the edit is none or smooth, 0 where something must have
 moved. `seam` is the smooth part of edited - source along the border of the mask, carried inwards and fading over a short way. Poisson blending
 would carry it all the way (a membrane without decay), which undoes a relighting that reaches the border; with the decay the middle of the face

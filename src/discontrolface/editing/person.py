@@ -20,7 +20,7 @@ from discontrolface.common.pixels import to_float, to_uint8
 from discontrolface.editing.preview_sources import PreviewSources
 from discontrolface.editing.toning import Toning
 from discontrolface.face.appearance import appearance
-from discontrolface.face.confidence import Confidence, rate
+from discontrolface.face.confidence import Confidence, misplaced, rate
 from discontrolface.face.crop import Crop
 from discontrolface.face.fit import FitReport
 from discontrolface.face.geometry import Geometry, SourceLook
@@ -105,7 +105,12 @@ class Person:
 
     @cached_property
     def covered(self) -> float:
-        """0..1: how surely something is before the mouth, a hand, a mask, a microphone; over `render.COVERED` an edit of the mouth warns."""
+        """0..1: how surely something is before the mouth, a hand, a mask, a microphone; over `render.COVERED` an edit of the mouth warns.
+
+        0 where the mesh may lie beside the face: what lies there is not before a mouth, and `confidence` warns already.
+        """
+        if misplaced(self.landmarks, self.parameters):
+            return 0.0
         share = render.covered_share(to_float(self.crop.image), self.own_view.vertices, self.geometry.rig)
         return max(share, hidden_lips(self.photo.array, self.landmarks))
 

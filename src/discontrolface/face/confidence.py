@@ -97,14 +97,30 @@ def rate(landmarks: Landmarks, fit: FitReport, parameters: FaceParameters, looks
     unsteady = (front + aside * (side - front) for front, side in zip(UNSTEADY, UNSTEADY_ASIDE, strict=True))
     return Confidence(
         detection=1.0 if landmarks.detection is None else ramp(landmarks.detection, DETECTION),
-        landmarks=ramp(landmarks.score, LANDMARKS),
+        landmarks=landmark_part(landmarks),
         fit=ramp(fit.mean_percent, FIT),
         agreement=ramp(disagreement(landmarks, fit, parameters), AGREEMENT),
-        view=ramp(abs(parameters.yaw), YAW) * ramp(abs(parameters.pitch), PITCH),
+        view=view_part(parameters),
         steadiness=1.0 if landmarks.unsteadiness is None else ramp(landmarks.unsteadiness, (next(unsteady), next(unsteady))),
         eyes=1.0 if looks.eyes is None else max(ramp(looks.eyes, EYES), EYES_ALONE),
         texture=ramp(looks.flat, FLAT) * ramp(looks.stripes, STRIPES) * (1.0 if looks.hues is None else ramp(looks.hues, HUES)),
     )
+
+
+def landmark_part(landmarks: Landmarks) -> float:
+    """How surely the landmark model sees a face."""
+    return ramp(landmarks.score, LANDMARKS)
+
+
+def view_part(parameters: FaceParameters) -> float:
+    """How far the head looks at the camera."""
+    return ramp(abs(parameters.yaw), YAW) * ramp(abs(parameters.pitch), PITCH)
+
+
+def misplaced(landmarks: Landmarks, parameters: FaceParameters) -> bool:
+    """Whether the landmarks may lie beside the face, as of a head in profile. Such a reading is `low`; of what lies where they say that a mouth is,
+    nothing can be said."""
+    return landmark_part(landmarks) * view_part(parameters) < LOW
 
 
 def ramp(value: float, ends: tuple[float, float]) -> float:
