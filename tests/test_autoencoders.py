@@ -56,6 +56,19 @@ def test_ours_begins_as_the_lowest_frequencies() -> None:
         FaceAutoencoder(latent_channels=200)
 
 
+def test_latents_that_stay_waves() -> None:
+    """Without a learned encoder what an encoder makes of a picture is what it was, whatever the decoder has learned."""
+    network, x = FaceAutoencoder(learned_encoder=False), pictures(2, 32)
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.1)
+    full = FaceAutoencoder()
+    with torch.no_grad():
+        torch.testing.assert_close(network.encode(x), full.encode(x))
+        assert (network.decode(network.encode(x)) - full.decode(full.encode(x))).abs().max() > 0.1
+    assert sum(p.numel() for p in network.parameters()) < 0.65 * sum(p.numel() for p in full.parameters())
+
+
 def test_squares_of_pictures_have_squares_of_latents() -> None:
     """No normalisation: what is far away (more than five latents from the encoder, seven from the decoder) does not count."""
     network, x = FaceAutoencoder(), pictures(1, 192)

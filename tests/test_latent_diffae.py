@@ -20,6 +20,7 @@ from discontrolface.nets.autoencoders import make_autoencoder
 from discontrolface.nets.backbone import Space, make_backbone
 from discontrolface.nets.face_autoencoder import FaceAutoencoder
 from discontrolface.nets.latent_diffae import LatentDiffAE
+from discontrolface.nets.mirror import mirrored_snapshot
 from discontrolface.nets.presets import CONFIGS, autoencoder_debug_config, latent_debug_config
 from discontrolface.training.autoencoder import PhotoFolder, open_pictures
 from discontrolface.training.config import TrainConfig
@@ -99,7 +100,7 @@ def test_the_strided_stem_and_the_preview_in_latents() -> None:
         latents = model.to_space(snapshot[:, 6:9])
         reading = control.read(snapshot, model)
         torch.testing.assert_close(reading.stem, control.unet.stem(h) + control.space_stem(latents))
-        torch.testing.assert_close(reading.preview, latents)
+        torch.testing.assert_close(reading.mixed[0], latents)
     assert control.unet.stem.in_channels == 8
     with pytest.raises(UserError, match="too much for 4 pixels"):
         ExpFaceNet.from_backbone(model, stem_widths=(4, 4, 4))
@@ -118,6 +119,54 @@ def test_an_open_gate_gives_the_preview_in_few_steps() -> None:
         )
         edited = sample(model, torch.randn(2, 4, 8, 8), steps=4, condition=condition, deep_every=deep_every)
         torch.testing.assert_close(edited, model.to_space(snapshot[:, 6:9]), atol=1e-3, rtol=1e-3)
+
+
+def mixing(model: LatentDiffAE, **others: object) -> ExpFaceNet:
+    maps = (*OPEN_MAPS, "source")
+    return ExpFaceNet.from_backbone(
+        model, snapshot_maps=maps, preview_gate="visibility", preview_correction=True, source_gate=True, stem_shrink=2, mix_decoded=True, **others
+    )  # fmt: skip
+
+
+def test_what_is_copied_keeps_every_pixel() -> None:
+    """Gates wide open: the preview itself, which no latent can hold. Shut: what the backbone draws. Half of a latent open: both, side by side."""
+    model = backbone()
+    control = mixing(model).eval()
+    x, snapshot = pictures(1, 3, 32, 32), pictures(1, 13, 32, 32)
+    snapshot[:, 9] = 0
+    snapshot[:, 9, :, 14:] = 1  # in the middle of a latent of four pixels
+
+    def edit(finishes: bool, steps: int = 3) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        condition = EditCondition(model, control, x, snapshot, steps, generator=generator, patch=8, finishes=finishes)
+        noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2))
+        return condition.finish(model.from_space(sample(model, noise, steps=steps, condition=condition)))
+
+    edited, at_once, in_latents = edit(True), edit(True, 1), edit(False)
+    torch.testing.assert_close(edited[..., 14:], snapshot[:, 6:9, :, 14:], atol=1e-6, rtol=0)
+    assert (in_latents[..., 14:] - snapshot[:, 6:9, :, 14:]).abs().max() > 0.1
+    snapshot[:, 9] = 0
+    assert torch.equal(at_once[..., :14], edit(True, 1)[..., :14])
+    with pytest.raises(UserError, match="mix_decoded goes with a preview_gate"):
+        ExpFaceNet.from_backbone(model, mix_decoded=True)
+
+
+@pytest.mark.parametrize("decoded", [True, False])
+def test_read_in_a_mirror(decoded: bool) -> None:
+    """As the mirrored snapshot is read, which is not made."""
+    model = backbone()
+    control = mixing(model) if decoded else ExpFaceNet.from_backbone(model, snapshot_maps=OPEN_MAPS, preview_gate="zero", stem_shrink=2)
+    random_weights(control, 4)
+    snapshot = pictures(2, control.spec.channels, 32, 32)
+    with torch.no_grad():
+        mine, expected = control.read(snapshot, model, mirrored=True), control.read(mirrored_snapshot(snapshot, control.spec), model)
+    torch.testing.assert_close(mine.stem, expected.stem)
+    assert mine.mixed is not None
+    assert expected.mixed is not None
+    assert [v is None for v in mine.mixed] == [v is None for v in expected.mixed]
+    for one, other in zip(mine.mixed, expected.mixed, strict=True):
+        if one is not None:
+            torch.testing.assert_close(one, other)
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +221,37 @@ def test_trained_by_the_loop_and_resumed_exactly(blocks: Path, tmp_path: Path) -
     latents = model.to_space(pictures_seen).transpose(0, 1).flatten(1)
     torch.testing.assert_close(latents.mean(1), torch.zeros(4), atol=1e-4, rtol=0)
     torch.testing.assert_close(latents.std(1), torch.ones(4), atol=1e-3, rtol=0)
+
+
+def test_only_the_named_parts_learn(blocks: Path, tmp_path: Path) -> None:
+    """Of both networks; in one go and in two alike; all others stay as they were."""
+    model = backbone()
+    control = mixing(model)
+    random_weights(control, 7)
+    model.save_pretrained(tmp_path / "diffae")
+    control.save_pretrained(tmp_path / "exp_facenet")
+    config = TrainConfig(
+        network="latent-debug", steps=4, batch=2, mask_patch=8, lr=1e-2, checkpoint_minutes=0, snapshot_maps=control.spec.maps,
+        preview_gate="visibility", preview_correction=True, source_gate=True, stem_shrink=2, mix_decoded=True, relative_floor=1e-3,
+        pyramid_weight=0.3, own_share=0.4, learns=("model.autoencoder.decoder.*", "control.*_head.weight"),
+    )  # fmt: skip
+    data, given = PairDataset(blocks), {"backbone": tmp_path / "diffae", "start_from": tmp_path / "exp_facenet"}
+    whole = train(config, data, tmp_path / "whole", **given)
+    train(config, data, tmp_path / "broken", stop_after=0, **given)
+    assert len(losses(tmp_path / "broken")) == 1
+    broken = train(config, data, tmp_path / "broken", **given)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "broken")
+    learned = {"diffae": "autoencoder.decoder.", "exp_facenet": "_head.weight"}
+    for name, kind, before in (("diffae", LatentDiffAE, model), ("exp_facenet", ExpFaceNet, control)):
+        one, other = kind.from_pretrained(whole / name).state_dict(), kind.from_pretrained(broken / name).state_dict()
+        assert all(torch.equal(value, other[key]) for key, value in one.items())
+        moved = [key for key, value in before.state_dict().items() if not torch.equal(value, one[key])]
+        assert moved
+        assert all(learned[name] in key for key in moved)
+    with pytest.raises(UserError, match=r"learns names 'control.nose', which no parameter fits"):
+        train(dataclasses.replace(config, learns=("control.nose",)), data, tmp_path / "third", **given)
+    with pytest.raises(UserError, match="it is for stage expfacenet"):
+        count(TrainConfig(stage="diffae", network="latent-debug", learns=("model.*",)))
 
 
 def test_a_preset_of_it(tmp_path: Path) -> None:

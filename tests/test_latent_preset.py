@@ -16,6 +16,7 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.example import example_photo
 from discontrolface.common.snapshot_spec import OPEN_MAPS
 from discontrolface.common.tensors import from_network
+from discontrolface.common.weights_id import weights_id
 from discontrolface.editing.detail import down
 from discontrolface.editing.pipeline import Networks, denoise, prepare
 from discontrolface.evaluation.ablation_items import photo_items
@@ -25,7 +26,8 @@ from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.face_autoencoder import FaceAutoencoder
 from discontrolface.nets.presets import debug_config
-from discontrolface.weights.latent_preset import latent_backbone, latent_control
+from discontrolface.weights.latent_parts import changed, write_parts
+from discontrolface.weights.latent_preset import latent_backbone, latent_control, make_latent_preset
 from discontrolface.weights.manifest import preset_folder, preset_head, preset_size
 from discontrolface.weights.preset import load_preset
 
@@ -46,11 +48,15 @@ def on_pixels(size: int) -> tuple[DiffAE, ExpFaceNet]:
         model, snapshot_maps=MAPS, preview_gate="visibility", preview_correction=True, source_gate=True
     ).eval()
     random_weights(control, 1)
-    with torch.no_grad():  # one gate for a patch, as latents have it
-        for head in (control.gate_head, control.source_gate_head):
-            head.weight.copy_(head.weight[:1].expand_as(head.weight))
-            head.bias.copy_(head.bias[:1].expand_as(head.bias))
     return model, control
+
+
+@torch.no_grad()
+def even(control: ExpFaceNet) -> None:
+    """One gate for a patch, as latents have it."""
+    for head in (control.gate_head, control.source_gate_head):
+        head.weight.copy_(head.weight[:1].expand_as(head.weight))
+        head.bias.copy_(head.bias[:1].expand_as(head.bias))
 
 
 def pictures(*shape: int) -> Tensor:
@@ -58,21 +64,35 @@ def pictures(*shape: int) -> Tensor:
 
 
 def test_where_latents_are_other_coordinates_it_is_the_same_network() -> None:
-    """All 48 waves of 4x4 pixels: latents and patches say the same, so that the networks must predict the same."""
+    """All 48 waves of 4x4 pixels: latents and patches say the same, so that the networks must predict the same.
+
+    Mixed after decoding: with any gates. Mixed in the latents, as between steps: with gates that do not differ within a latent.
+    """
     model, control = on_pixels(32)
     x = pictures(2, 3, 32, 32)
-    latents, between = latent_backbone(model, FaceAutoencoder(32, 48, 4, (8,), (1,)), [x, -x])
-    beside = latent_control(control, latents, between)
+    latents = latent_backbone(model, FaceAutoencoder(32, 48, 4, (8,), (1,)), [x, -x])
+    beside = latent_control(control, latents)
     snapshot, t, x_t = pictures(2, 13, 32, 32), torch.tensor([900, 50]), 0.7 * pictures(2, 3, 32, 32)
-    snapshot[:, 9] = F.avg_pool2d(snapshot[:, 9:10].abs(), 4).repeat_interleave(4, 2).repeat_interleave(4, 3)[:, 0]
+    snapshot[:, 9] = snapshot[:, 9].abs()
     with torch.no_grad():
-        z = model.encode(x)
+        z, inside = model.encode(x), latents.to_space(x_t)
         torch.testing.assert_close(latents.encode(x), z)
-        signal, other = control(x_t, t, z, snapshot, backbone=model), beside(latents.to_space(x_t), t, z, snapshot, backbone=latents)
-        torch.testing.assert_close(F.avg_pool2d(signal.gate, 4), other.gate, atol=1e-3, rtol=1e-3)
+        signal, last = control(x_t, t, z, snapshot, backbone=model), beside(inside, t, z, snapshot, backbone=latents, last=True)
+        assert last.gate is None
+        assert last.decoded is not None
+        torch.testing.assert_close(signal.gate, last.decoded.gate, atol=1e-3, rtol=1e-3)
         expected = model(x_t, t, z, control=signal)
-        torch.testing.assert_close(latents.from_space(latents(latents.to_space(x_t), t, z, control=other)), expected, atol=4e-3, rtol=1e-2)
+        found = last.decoded.over(latents.from_space(latents(inside, t, z, control=last)))
+        torch.testing.assert_close(found, expected, atol=4e-3, rtol=1e-2)
         assert (expected - snapshot[:, 6:9]).abs().max() > 0.1  # not the preview alone
+
+        even(control)
+        beside.load_state_dict(control.state_dict())
+        snapshot[:, 9] = F.avg_pool2d(snapshot[:, 9:10], 4).repeat_interleave(4, 2).repeat_interleave(4, 3)[:, 0]
+        signal, between = control(x_t, t, z, snapshot, backbone=model), beside(inside, t, z, snapshot, backbone=latents)
+        torch.testing.assert_close(F.avg_pool2d(signal.gate, 4), between.gate, atol=1e-3, rtol=1e-3)
+        expected = model(x_t, t, z, control=signal)
+        torch.testing.assert_close(latents.from_space(latents(inside, t, z, control=between)), expected, atol=4e-3, rtol=1e-2)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +129,36 @@ def test_made_by_a_command_and_found_by_its_name(tiny: Path, tmp_path: Path, mon
     torch.testing.assert_close(*stems, atol=2e-3, rtol=2e-3)
     refused = run("assets", "latent", "--preset", folder, "-o", tmp_path / "twice")
     assert "is a LatentDiffAE, not a DiffAE" in refused.stderr
+
+
+def test_trained_parts_fit_their_own_weights_only(tiny: Path, tmp_path: Path) -> None:
+    """What training changed goes into a file and back into a newly made preset; another preset's, or a damaged one, is refused."""
+    pixels = load_preset(tiny)
+    base = weights_id(pixels.model, pixels.control)
+    picture = pictures(1, 3, 128, 128)
+    made = load_preset(make_latent_preset(tiny, tmp_path / "made", None, picture))
+    trained = load_preset(tmp_path / "made")
+    random_weights(trained.model.autoencoder.decoder, 5)
+    random_weights(trained.control.gate_head, 6)
+    file = tmp_path / "parts" / "parts.safetensors"
+    parts = changed((made.model, made.control), (trained.model, trained.control))
+    assert {name.split("/")[0] for name in parts} == {"diffae", "exp_facenet"}
+    assert all("autoencoder.decoder" in name or "gate_head" in name for name in parts)
+    write_parts(file, base, parts)
+    again = load_preset(make_latent_preset(tiny, tmp_path / "again", None, picture, file))
+    for mine, expected in ((again.model, trained.model), (again.control, trained.control)):
+        state = expected.state_dict()
+        assert all(torch.equal(value.half(), state[key].half()) for key, value in mine.state_dict().items())
+    write_parts(file, "0123456789abcdef", parts)
+    with pytest.raises(UserError, match=rf"belong to the weights 0123456789abcdef, and the preset's are {base}; give --untrained"):
+        make_latent_preset(tiny, tmp_path / "other", None, picture, file)
+    assert not (tmp_path / "other").exists()
+    write_parts(file, base, {"diffae/nowhere": torch.zeros(2)})
+    with pytest.raises(UserError, match=r"do not fit at 'diffae/nowhere'"):
+        make_latent_preset(tiny, tmp_path / "other", None, picture, file)
+    file.write_bytes(b"no tensors")
+    with pytest.raises(UserError, match="cannot be read"):
+        make_latent_preset(tiny, tmp_path / "other", None, picture, file)
 
 
 def test_pixels_and_latents_side_by_side(tiny: Path, tmp_path: Path) -> None:

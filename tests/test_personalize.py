@@ -18,6 +18,7 @@ from discontrolface.common.example import example_photo
 from discontrolface.common.pixels import to_float
 from discontrolface.common.snapshot_spec import OPEN_MAPS, PAPER_MAPS, SnapshotSpec
 from discontrolface.common.tensors import to_network
+from discontrolface.common.weights_id import weights_id
 from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.masking import random_patch_mask
@@ -25,7 +26,7 @@ from discontrolface.diffusion.sampling import sample
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.looks import hide_preview, own_look, warped_looks
 from discontrolface.editing.person import Person
-from discontrolface.editing.personal import PersonalWeights, weights_id
+from discontrolface.editing.personal import PersonalWeights
 from discontrolface.editing.personalize import OPEN_ONE_SHOT, PAPER_ONE_SHOT, OneShot, load_one_shot
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet

@@ -10,12 +10,13 @@ from helpers.networks import write_tiny_preset
 
 from discontrolface.common.example import example_photo
 from discontrolface.common.program import digest_of, program_id
+from discontrolface.common.weights_id import weights_id
 from discontrolface.editing import editor as editing
 from discontrolface.editing.animate import kept_frames as kept_animation
 from discontrolface.editing.clip import kept_frames as kept_clip
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.kept import Kept
-from discontrolface.editing.personal import PersonalWeights, weights_id
+from discontrolface.editing.personal import PersonalWeights
 
 
 def test_a_digest_follows_source_and_models_and_nothing_else(tmp_path: Path) -> None:

@@ -62,9 +62,13 @@ def latent(
     autoencoder: Annotated[
         str | None,
         typer.Option(
-            help="Folder of an autoencoder (`train autoencoder`, AutoencoderTiny, AutoencoderKL), or its name on the hub. [default: ours, untrained]"
+            help="Folder of an autoencoder (`train autoencoder`, AutoencoderTiny, AutoencoderKL), or its name on the hub. [default: ours]"
         ),
     ] = None,
+    untrained: Annotated[
+        bool,
+        typer.Option("--untrained", help="Without the parts that were trained for it; with another --preset or --autoencoder: always."),
+    ] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="[default: where `--preset latent` looks for it]")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -76,6 +80,7 @@ def latent(
         from discontrolface.common.pixels import to_float
         from discontrolface.common.tensors import to_network
         from discontrolface.weights.autoencoders import find_autoencoder
+        from discontrolface.weights.latent_parts import shipped_parts
         from discontrolface.weights.latent_preset import make_latent_preset
         from discontrolface.weights.manifest import preset_folder
 
@@ -84,7 +89,9 @@ def latent(
             raise UserError(f"{folder} exists; give --overwrite, or another -o")
         found = None if autoencoder is None else find_autoencoder(autoencoder)
         picture = to_network(to_float(load_photo(example_photo()).filled))
-        made = make_latent_preset(preset_folder(preset), folder, found, picture)
+        takes = preset == "open" and autoencoder is None and not untrained and shipped_parts().is_file()
+        parts = shipped_parts() if takes else None
+        made = make_latent_preset(preset_folder(preset), folder, found, picture, parts)
         say(f"wrote {made}; edit with --preset {'latent' if output is None else made}")
 
 

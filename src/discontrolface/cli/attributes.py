@@ -95,10 +95,10 @@ def attributes_apply(
 
         from discontrolface.common.images import save_photo
         from discontrolface.common.provenance import make_record
+        from discontrolface.common.weights_id import weights_id
         from discontrolface.diffusion.attributes import edit_attributes
         from discontrolface.diffusion.decoding import Decoding, usual_start
         from discontrolface.editing.aligned import aligned_picture, to_images
-        from discontrolface.editing.personal import weights_id
         from discontrolface.face.landmarks import FaceLandmarker
         from discontrolface.weights.codes import codes_folder, open_backbone, open_directions
 

@@ -54,10 +54,10 @@ def interpolate(
         from discontrolface.common.animation import save_animation
         from discontrolface.common.images import save_photo
         from discontrolface.common.provenance import make_record
+        from discontrolface.common.weights_id import weights_id
         from discontrolface.diffusion.decoding import Decoding, usual_start
         from discontrolface.diffusion.interpolation import interpolate as run
         from discontrolface.editing.aligned import aligned_picture, to_images
-        from discontrolface.editing.personal import weights_id
         from discontrolface.editing.sheet import picture_grid
         from discontrolface.face.landmarks import FaceLandmarker
         from discontrolface.weights.codes import codes_folder, open_backbone

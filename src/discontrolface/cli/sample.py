@@ -40,9 +40,9 @@ def sample(
 
         from discontrolface.common.images import save_photo
         from discontrolface.common.provenance import DRAWN, make_record
+        from discontrolface.common.weights_id import weights_id
         from discontrolface.diffusion.latent import sample_faces
         from discontrolface.editing.aligned import to_images
-        from discontrolface.editing.personal import weights_id
         from discontrolface.editing.sheet import picture_grid
         from discontrolface.weights.codes import codes_folder, open_backbone, open_latent
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from discontrolface.diffusion.masking import PATCH, apply_mask, masking_schedule, random_patch_mask
 from discontrolface.nets.backbone import Backbone
-from discontrolface.nets.control import Control
+from discontrolface.nets.control import Control, DecodedMix
 from discontrolface.nets.exp_facenet import ExpFaceNet, SnapshotReading
 from discontrolface.nets.unet import DeepFeatures
 
@@ -33,6 +33,8 @@ class EditCondition:
         region: Tensor | None = None,  # (B,1,H,W), as many as crops: mask only patches that touch this (the face)
         deep_every: int = 1,  # as `sample`'s, and to be given the same value: Exp-FaceNet's deep levels only at every n-th step
         deep_depth: int = 1,  # as `sample`'s
+        finishes: bool = False,  # the last step's picture goes through `finish`
+        mirrored: bool = False,  # what the snapshot shows is seen in a mirror; crop and region are given in it
     ) -> None:
         self.model, self.control, self.crop, self.snapshot = model, control, crop, snapshot
         self.ratios = masking_schedule(masking, steps)
@@ -41,6 +43,9 @@ class EditCondition:
             raise ValueError(f"{len(self.generators)} generators for {len(crop)} crops; give one, or one for each")
         self.patch, self.fill, self.region = patch, fill, region
         self.deep_every, self.deep = deep_every, DeepFeatures(deep_depth) if deep_every > 1 else None
+        self.mirrored = mirrored
+        self.finishes = finishes and control is not None and control.mix_decoded
+        self.decoded: DecodedMix | None = None
         self.reading: SnapshotReading | None = None
         self.unmasked: Tensor | None = None
 
@@ -65,7 +70,14 @@ class EditCondition:
             return z, None
         assert self.snapshot is not None
         if self.reading is None:
-            self.reading = self.control.read(self.snapshot, self.model)
+            self.reading = self.control.read(self.snapshot, self.model, self.mirrored)
         if self.deep is not None and step % self.deep_every == 0:
             self.deep.stored = None
-        return z, self.control(x_t, t, z, self.snapshot, backbone=self.model, reading=self.reading, deep=self.deep)
+        last = self.finishes and step == len(self.ratios) - 1
+        signal = self.control(x_t, t, z, self.snapshot, backbone=self.model, reading=self.reading, deep=self.deep, last=last)
+        self.decoded = signal.decoded
+        return z, signal
+
+    def finish(self, picture: Tensor) -> Tensor:
+        """The picture (B,3,H,W) that the last step's prediction was decoded to, with what is mixed into pictures."""
+        return picture if self.decoded is None else self.decoded.over(picture)

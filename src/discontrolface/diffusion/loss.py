@@ -23,6 +23,7 @@ class Loss:
     x_t: Tensor  # (B,C,h,w)
     t: Tensor  # (B,)
     prediction: Tensor  # (B,C,h,w), of the model's prediction type, with its gradient
+    picture: Tensor | None = None  # (B,3,H,W), with its gradient: the decoded prediction, of a control network that mixes pictures
 
 
 def diffusion_loss(
@@ -40,7 +41,8 @@ def diffusion_loss(
     generator: torch.Generator | None = None,  # where the draws come from
     start: Tensor | None = None,  # (B,C,h,w), of the backbone's space: what is noised; None: x0, as in every diffusion training
 ) -> Loss:
-    """Mean squared error on the model's own prediction type, in its own space (official `training_losses`; the paper: MSE on the noise).
+    """Mean squared error on the model's own prediction type, in its own space (official `training_losses`; the paper: MSE on the noise). Beside a
+    control network that mixes pictures: of the picture that the predicted x0 is decoded to and mixed.
 
     One function for both trainings: gradients reach whatever requires them. A frozen backbone's encoder, down path and middle record nothing;
     the gradient passes through its decoder only, to Exp-FaceNet.
@@ -60,12 +62,22 @@ def diffusion_loss(
     signal = None
     if control is not None:
         assert snapshot is not None
-        signal = control(x_t, t, z, snapshot, backbone=model)
+        signal = control(x_t, t, z, snapshot, backbone=model, last=control.mix_decoded)
     prediction = model(x_t, t, z, control=signal)
+    if signal is not None and signal.decoded is not None:
+        picture = signal.decoded.over(model.from_space(process.to_x0(prediction, x_t, t)))  # (B,3,H,W)
+        per_sample = weighted((picture - x0).square(), weight)
+        return Loss(per_sample.mean(), per_sample, process.to_x0(prediction.detach(), x_t, t), x_t, t, prediction, picture)
     target = process.training_target(clean, noise, t) if start is None else process.from_x0(clean, x_t, t)
-    squared = (prediction - target).square()
-    if weight is not None and weight.shape[-2:] != squared.shape[-2:]:
-        weight = F.adaptive_avg_pool2d(weight, (squared.shape[-2], squared.shape[-1]))
-    per_sample = (squared if weight is None else squared * weight).flatten(1).mean(1)
+    per_sample = weighted((prediction - target).square(), weight)
     predicted_x0 = process.to_x0(prediction.detach(), x_t, t)
     return Loss(per_sample.mean(), per_sample, predicted_x0, x_t, t, prediction)
+
+
+def weighted(squared: Tensor, weight: Tensor | None) -> Tensor:
+    """(B,): the mean of squares (B,C,h,w), each pixel as its weight (B,1,H,W) says."""
+    if weight is None:
+        return squared.flatten(1).mean(1)
+    if weight.shape[-2:] != squared.shape[-2:]:
+        weight = F.adaptive_avg_pool2d(weight, (squared.shape[-2], squared.shape[-1]))
+    return (squared * weight).flatten(1).mean(1)

@@ -30,12 +30,13 @@ from discontrolface.common.pixels import to_uint8
 from discontrolface.common.program import program_id
 from discontrolface.common.provenance import make_record
 from discontrolface.common.snapshot_spec import SnapshotSpec
+from discontrolface.common.weights_id import weights_id
 from discontrolface.diffusion.sampling import Step
 from discontrolface.diffusion.settings import Sampling, SamplingChoices
 from discontrolface.editing.composited import Composite, save_edited
 from discontrolface.editing.group import MANY, FaceEdit, GroupResult
 from discontrolface.editing.person import Person
-from discontrolface.editing.personal import PersonalNetworks, PersonalWeights, weights_id
+from discontrolface.editing.personal import PersonalNetworks, PersonalWeights
 from discontrolface.editing.personal_cache import PersonalCache
 from discontrolface.editing.personalize import FEW_SHOT, PAPER_ONE_SHOT, OneShot, Progress, one_shot
 from discontrolface.editing.pipeline import Networks, PreparedEdit, composite, denoise, prepare, resolved

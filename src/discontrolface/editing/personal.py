@@ -7,9 +7,7 @@ singular values, as LoRA stores them), as many columns as the limit allows.
 from __future__ import annotations
 
 import copy
-import hashlib
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,24 +19,10 @@ from torch import Tensor
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomically
 from discontrolface.common.tensor_file import tensor_file
+from discontrolface.common.weights_id import tensors_id
 
 MAX_BYTES = 15_000_000  # of a file
 UP, DOWN = "|up", "|down"  # endings of the two factors of a layer's difference
-
-
-def weights_id(*networks: Any) -> str:
-    """16 hex digits that name these weights: the SHA-256 of all parameters' names and float32 bytes."""
-    return tensors_id("", *(network.state_dict() for network in networks))
-
-
-def tensors_id(beginning: str, *groups: Mapping[str, Tensor]) -> str:
-    """16 hex digits: the SHA-256 of a text, then of each group's names and float32 bytes in the order of the names."""
-    digest = hashlib.sha256(beginning.encode())
-    for group in groups:
-        for name, value in sorted(group.items()):
-            digest.update(name.encode())
-            digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,6 @@ from discontrolface.diffusion.loss import diffusion_loss
 from discontrolface.diffusion.masking import random_patch_mask
 from discontrolface.diffusion.training_pair import GRID, TrainingPair, crop_places, joined
 from discontrolface.editing.looks import PHOTO_AS_TARGET, Look, hide_preview, own_look, warped_looks
-from discontrolface.editing.mirror import mirrored_snapshot
 from discontrolface.editing.person import Person
 from discontrolface.editing.personal import PersonalWeights
 from discontrolface.editing.same_person import true_look
@@ -43,6 +42,7 @@ from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.random_edits import random_edit
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.nets.mirror import mirrored_snapshot
 from discontrolface.nets.noise_process import TRAIN_TIMESTEPS
 from discontrolface.nets.randomness import seed_dropout
 from discontrolface.render.source import prepare_source

@@ -24,7 +24,6 @@ from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.composite import Motion, paste_back
 from discontrolface.editing.composited import Composite, moved_alpha
 from discontrolface.editing.detail import agreement, down, fuse_detail, legible, sharpened, shown_again
-from discontrolface.editing.mirror import mirrored_picture, mirrored_snapshot
 from discontrolface.editing.person import Person
 from discontrolface.editing.super_resolved import super_resolved
 from discontrolface.face.crop import Crop
@@ -33,6 +32,7 @@ from discontrolface.face.parameters import FaceParameters
 from discontrolface.face.regions import face_hull
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.exp_facenet import ExpFaceNet
+from discontrolface.nets.mirror import mirrored_picture
 from discontrolface.nets.super_resolution import SuperResolution
 from discontrolface.render.carry import moved_by
 from discontrolface.render.snapshot import Snapshot
@@ -157,29 +157,31 @@ def denoise(
     if used.start == "inverted":
         noise = inverted(networks, sources, crop, used)
 
-    def steered_by(crop: Tensor, snapshot: Tensor, region: Tensor | None) -> EditCondition:
-        return EditCondition(
-            model, networks.control, crop, snapshot, used.predictions, used.masking, generators, used.mask_patch, region=region
-        )
+    def steered_by(mirrored: bool = False) -> EditCondition:
+        def seen(x: Tensor) -> Tensor:
+            return x.flip(-1) if mirrored else x
 
-    condition = steered_by(crop, snapshot, region)
+        about: dict[str, Any] = {"patch": used.mask_patch, "finishes": not mirrored, "mirrored": mirrored}
+        about["region"] = None if region is None else seen(region)
+        return EditCondition(model, networks.control, seen(crop), snapshot, used.predictions, used.masking, generators, **about)
+
+    condition = steered_by()
     run: dict[str, Any] = {"steps": used.steps, "solver": used.solver}
     if used.start == "draft":
         draft = model.to_space(stacked([to_network(edit.preview.image) for edit in edits]).to(device))
         x0 = sample(model, noise, condition=condition, start=draft, strength=used.strength, callback=callback, **run)
     elif used.start == "predicted":
-        flipped = mirrored_snapshot(snapshot, networks.control.spec)
-        mirror = steered_by(crop.flip(-1), flipped, None if region is None else region.flip(-1))
-        x0 = predicted_then_refined(model, noise, (condition, mirror), generators, used, callback)
+        x0 = predicted_then_refined(model, noise, condition, lambda: steered_by(mirrored=True), generators, used, callback)
     else:
         x0 = sample(model, noise, condition=condition, callback=callback, **run)
-    return model.from_space(x0.expand(len(edits), -1, -1, -1))
+    return condition.finish(model.from_space(x0.expand(len(edits), -1, -1, -1)))
 
 
 def predicted_then_refined(
     model: Backbone,
     noise: Tensor,  # (B, C, h, w)
-    conditions: tuple[EditCondition, EditCondition],  # of the photo and of its mirror image
+    condition: EditCondition,  # of the photo
+    mirror: Callable[[], EditCondition],  # of its mirror image, made when it is its turn
     generators: Sequence[torch.Generator],
     sampling: Sampling,
     callback: Callable[[Step], None] | None,
@@ -189,7 +191,6 @@ def predicted_then_refined(
     Ours. On real pairs more steps from noise are worse than one, for the networks never saw their own predictions; a low-noise pass after it pays
     once they were trained on these (docs/decisions.md).
     """
-    condition, mirror = conditions
     count = sampling.predictions
 
     def shifted(offset: int) -> Callable[[Step], None] | None:
@@ -198,7 +199,7 @@ def predicted_then_refined(
         return lambda step: callback(replace(step, index=step.index + offset, count=count))
 
     seen = sample(model, noise, steps=1, condition=condition, callback=shifted(0))
-    first = (seen + mirrored_picture(model, sample(model, noise.flip(-1), steps=1, condition=mirror))) / 2
+    first = (seen + mirrored_picture(model, sample(model, noise.flip(-1), steps=1, condition=mirror()))) / 2
     again = white_noise(model, generators, str(noise.device)).expand_as(first)
     return sample(
         model,

@@ -25,11 +25,11 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.files import write_atomically
 from discontrolface.common.pixels import to_uint8
 from discontrolface.common.tensors import from_network
+from discontrolface.common.weights_id import weights_id
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.detail import down, up
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
-from discontrolface.editing.personal import weights_id
 from discontrolface.editing.personalize import OneShot, Subject, fine_tune
 from discontrolface.editing.pipeline import Networks, denoise, prepare
 from discontrolface.editing.sheet import contact_sheet

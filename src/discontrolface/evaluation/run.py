@@ -25,10 +25,10 @@ from discontrolface.common.images import encode_picture
 from discontrolface.common.parallel import run_pool
 from discontrolface.common.pixels import to_float, to_uint8
 from discontrolface.common.text_files import check_text_output
+from discontrolface.common.weights_id import weights_id
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.method import Method, MethodContext, method_table
-from discontrolface.editing.personal import weights_id
 from discontrolface.editing.reading import Reader
 from discontrolface.editing.sheet import contact_sheet
 from discontrolface.evaluation.arcface import ArcFace

@@ -9,6 +9,18 @@ from discontrolface.nets.noise_process import NoiseProcess
 
 
 @dataclass(frozen=True)
+class DecodedMix:
+    """What is mixed into a decoded picture, where the squares of latents are too coarse for it."""
+
+    gate: Tensor  # (B,1,H,W) in [0, 1]: how much of `picture` is taken, per pixel
+    picture: Tensor  # (B,3,H,W): the warped photo, corrected
+
+    def over(self, decoded: Tensor) -> Tensor:
+        """decoded + gate (picture - decoded): (B,3,H,W)."""
+        return decoded + self.gate * (self.picture - decoded)
+
+
+@dataclass(frozen=True)
 class Control(Sequence[Tensor | None]):
     """The control signal of one denoising step; `model(x_t, t, z, control=...)` applies all of it.
 
@@ -18,6 +30,9 @@ class Control(Sequence[Tensor | None]):
     features: tuple[Tensor | None, ...]  # one per decoder block of the backbone, (B,C_k,H_k,W_k); None: nothing is added there
     gate: Tensor | None = None  # (B,1,h,w) in [0, 1]: how much of the preview is taken, per position of the backbone's space
     preview: Tensor | None = None  # (B,C,h,w), in that space: the warped photo, corrected
+    decoded: DecodedMix | None = (
+        None  # instead of both: to be mixed into the picture that the prediction is decoded to; models leave it alone
+    )
 
     def __len__(self) -> int:
         return len(self.features)

@@ -18,7 +18,8 @@ from discontrolface.common.errors import UserError
 from discontrolface.common.snapshot_spec import OPEN_MAPS, PAPER_MAPS, SnapshotSpec, check_maps
 from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.blocks import group_norm, silu, zeroed
-from discontrolface.nets.control import Control
+from discontrolface.nets.control import Control, DecodedMix
+from discontrolface.nets.mirror import mirrored_snapshot
 from discontrolface.nets.network import Network
 from discontrolface.nets.unet import DeepFeatures, UNet, UNetShape
 
@@ -46,18 +47,23 @@ class InwardClamp(torch.autograd.Function):
 def shared_gate(gate: Tensor, preview: Tensor, still: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
     """One gate and one picture that mix as two do: x0 + gate (preview - x0) + still (source - x0); gates scaled to a sum of 1 at most."""
     both = gate + still  # (B,1,h,w)
-    share = 1 / both.clamp(min=1)
-    return both * share, (gate * preview + still * source) / both.clamp(min=1e-4)  # (B,1,h,w), (B,C,h,w)
+    return both.clamp(max=1), torch.lerp(preview, source, still / both.clamp(min=1e-4))  # (B,1,h,w), (B,C,h,w)
+
+
+Mixed = tuple[Tensor, Tensor | None, Tensor | None]  # preview, visibility and source, of one size; with their gates only
 
 
 @dataclass(frozen=True)
 class SnapshotReading:
-    """What the control network takes from a snapshot once, for all steps. The maps are in the backbone's space, with their gates only."""
+    """What the control network takes from a snapshot once, for all steps.
+
+    mixed: in the backbone's space, (B,C,h,w) and (B,1,h,w); with `mix_decoded` pictures of the size that the input layer sees. whole: with
+    `mix_decoded`, at the picture's size, for the last step.
+    """
 
     stem: Tensor  # (B,C,G,G)
-    preview: Tensor | None = None  # (B,C,h,w)
-    visibility: Tensor | None = None  # (B,1,h,w)
-    source: Tensor | None = None  # (B,C,h,w)
+    mixed: Mixed | None = None
+    whole: Mixed | None = None
 
 
 class ExpFaceNet(Network):
@@ -71,6 +77,9 @@ class ExpFaceNet(Network):
 
     Beside a backbone that denoises latents: `stem_shrink` averages the snapshot first, `stem_widths` brings it to the grid by convolutions that halve
     it, and `preview_in_space` also shows the preview (and the source, where it is among the maps) as the backbone's space holds them.
+    `mix_decoded` mixes pictures, not latents: gates and correction have squares of `stem_shrink` pixels, and the last prediction is mixed after it
+    is decoded, so that what is copied keeps every pixel and an outline its place. Between steps the mixed picture's latents are mixed, by the gates'
+    means.
     """
 
     __call__: Callable[..., Control]
@@ -99,6 +108,7 @@ class ExpFaceNet(Network):
         stem_widths: Sequence[int] = (),  # of convolutions that each halve the snapshot before the input layer; (): patches alone
         stem_shrink: int = 1,  # the input layer sees the snapshot averaged over squares of so many pixels; gates and preview: as it is
         preview_in_space: bool = False,  # the input layer also sees the preview (and the source) in the backbone's space
+        mix_decoded: bool = False,  # with a gate: preview and source are mixed into the decoded picture, see above
     ) -> None:
         super().__init__()
         if preview_gate not in PREVIEW_GATES:
@@ -109,6 +119,8 @@ class ExpFaceNet(Network):
             raise UserError(f"snapshot_channels {snapshot_channels} does not fit the maps {', '.join(snapshot_maps)}, which have {width}.")
         if preview_correction and preview_gate == "none":
             raise UserError("preview_correction needs a preview_gate, 'zero' or 'visibility': without one the preview is not mixed in.")
+        if mix_decoded and (preview_gate == "none" or space_size in (None, image_size)):
+            raise UserError("mix_decoded goes with a preview_gate, 'zero' or 'visibility', beside a backbone on latents.")
         if source_gate and preview_gate == "none":
             raise UserError("source_gate goes with a preview_gate, 'zero' or 'visibility'.")
         needed = {"none": (), "zero": ("preview",), "visibility": ("preview", "visibility")}[preview_gate]
@@ -137,15 +149,17 @@ class ExpFaceNet(Network):
         if not all(0 <= k < len(self.unet.up) for k in blocks):
             raise UserError(f"control_blocks {tuple(blocks)} names a decoder block outside 0..{len(self.unet.up) - 1}.")
         self.features = nn.ModuleDict({str(k): zeroed(nn.Conv2d(self.unet.up_channels[k], self.unet.up_channels[k], 1)) for k in blocks})
-        self.patch, self.preview_gate = patch, preview_gate
+        self.patch, self.preview_gate, self.mix_decoded = patch, preview_gate, mix_decoded
+        self.mix_patch = patch // stem_shrink if mix_decoded else self.space_patch  # pixel shuffle from the grid to gates and correction
         if preview_gate != "none":
             width = self.unet.up_channels[-1]
             self.gate_norm = group_norm(width)
-            self.gate_head = zeroed(nn.Conv2d(width, self.space_patch**2, 3, padding=1))
+            self.gate_head = zeroed(nn.Conv2d(width, self.mix_patch**2, 3, padding=1))
         if source_gate:
-            self.source_gate_head = zeroed(nn.Conv2d(width, self.space_patch**2, 3, padding=1))
+            self.source_gate_head = zeroed(nn.Conv2d(width, self.mix_patch**2, 3, padding=1))
         if preview_correction:
-            self.correction_head = zeroed(nn.Conv2d(width, space_channels * self.space_patch**2, 3, padding=1))
+            channels = 3 if mix_decoded else space_channels
+            self.correction_head = zeroed(nn.Conv2d(width, channels * self.mix_patch**2, 3, padding=1))
 
     @classmethod
     def from_backbone(
@@ -161,6 +175,7 @@ class ExpFaceNet(Network):
         stem_widths: Sequence[int] = (),
         stem_shrink: int = 1,
         preview_in_space: bool = False,
+        mix_decoded: bool = False,
     ) -> "ExpFaceNet":
         """A control network of the backbone's shape whose trunk starts as a copy of the backbone's, on the backbone's device and dtype."""
         if snapshot_maps is None:
@@ -193,31 +208,45 @@ class ExpFaceNet(Network):
             stem_widths=tuple(stem_widths),
             stem_shrink=stem_shrink,
             preview_in_space=preview_in_space,
+            mix_decoded=mix_decoded,
         )
         for part in ("time_embed", "down", "middle", "up"):
             getattr(control.unet, part).load_state_dict(getattr(backbone.unet, part).state_dict())
         like = backbone.unet.stem.weight
         return control.to(device=like.device, dtype=like.dtype)
 
-    def read(self, snapshot: Tensor, backbone: Backbone) -> SnapshotReading:
-        """The input layer on the snapshot (B,S,H,W), and its preview in the backbone's space. Both do not depend on the step: compute them once."""
+    def read(self, snapshot: Tensor, backbone: Backbone, mirrored: bool = False) -> SnapshotReading:
+        """The input layer on the snapshot (B,S,H,W), and its preview in the backbone's space. Both do not depend on the step: compute them once.
+
+        mirrored: of the snapshot's mirror image, which is not made whole.
+        """
         p = self.snapshot_patch
         maps = F.avg_pool2d(snapshot, self.stem_shrink) if self.stem_shrink > 1 else snapshot
+        if mirrored:
+            maps = mirrored_snapshot(maps, self.spec)
+
+        def shown(name: str) -> Tensor:
+            picture = snapshot[:, self.spec.slice(name)]
+            return picture.flip(-1) if mirrored else picture
+
         stem = self.unet.stem(self.snapshot_stem(F.pixel_unshuffle(maps, p) if p > 1 else maps))  # (B,C,G,G)
-        mixed = () if self.preview_gate == "none" else ("preview", *(("source",) if self.config["source_gate"] else ()))
-        held = {m: backbone.to_space(snapshot[:, self.spec.slice(m)]) for m in dict.fromkeys((*self.shown_in_space, *mixed))}  # (B,C,h,w)
         if self.shown_in_space:
-            shown = torch.cat([held[m] for m in self.shown_in_space], 1)
-            stem = stem + self.space_stem(F.pixel_unshuffle(shown, self.space_patch))
-        if not mixed:
+            latents = torch.cat([backbone.to_space(shown(m)) for m in self.shown_in_space], 1)
+            stem = stem + self.space_stem(F.pixel_unshuffle(latents, self.space_patch))
+        if self.preview_gate == "none":
             return SnapshotReading(stem)
-        preview, source = held["preview"], held["source"] if self.config["source_gate"] else None
-        if self.preview_gate == "zero":
-            return SnapshotReading(stem, preview, None, source)
-        visibility = snapshot[:, self.spec.slice("visibility")]  # (B,1,H,W)
-        if self.space_stride > 1:
-            visibility = F.avg_pool2d(visibility, self.space_stride)  # (B,1,h,w)
-        return SnapshotReading(stem, preview, visibility, source)
+        if not self.mix_decoded:
+            stride = self.space_stride
+            return SnapshotReading(
+                stem, self.mixed_maps(lambda m: F.avg_pool2d(shown(m), stride) if m == "visibility" else backbone.to_space(shown(m)))
+            )
+        small = self.mixed_maps(lambda m: maps[:, self.spec.slice(m)].clone())
+        return SnapshotReading(stem, small, None if mirrored else self.mixed_maps(shown))
+
+    def mixed_maps(self, get: Callable[[str], Tensor]) -> Mixed:
+        """What is mixed, by name."""
+        visibility = get("visibility") if self.preview_gate == "visibility" else None
+        return get("preview"), visibility, get("source") if self.config["source_gate"] else None
 
     def forward(
         self,
@@ -228,6 +257,7 @@ class ExpFaceNet(Network):
         backbone: Backbone,  # the model that takes the result
         reading: SnapshotReading | None = None,  # `read(snapshot, backbone)`, if computed before
         deep: DeepFeatures | None = None,  # reuse deep features between neighbouring steps; None: never
+        last: bool = False,  # with `mix_decoded`: nothing is mixed into the prediction but, `Control.decoded`, into the picture it is decoded to
     ) -> Control:
         """The control signal for `backbone(x_t, t, z, control=...)`."""
         reading = self.read(snapshot, backbone) if reading is None else reading
@@ -235,20 +265,38 @@ class ExpFaceNet(Network):
         outputs: dict[int, Tensor] = {}
         h = self.unet(h, t, z, collect=outputs, deep=deep)  # (B,C,G,G)
         features = tuple(
-            self.features[str(k)](outputs[k]) if k in outputs and str(k) in self.features else None for k in range(len(self.unet.up))
+            self.features[str(k)](outputs.pop(k)) if k in outputs and str(k) in self.features else None for k in range(len(self.unet.up))
         )
         if self.preview_gate == "none":
             return Control(features)
         h = silu(self.gate_norm(h))
-        gate = F.pixel_shuffle(self.gate_head(h), self.space_patch)  # (B,1,h,w)
-        if reading.visibility is not None:
-            gate = gate + reading.visibility
-        preview = reading.preview  # (B,C,h,w)
-        assert preview is not None
+        mixed = reading.whole if self.mix_decoded and last else reading.mixed
+        assert mixed is not None, "a mirrored reading is not for the last step"
+        gate, picture = self.mix(h, mixed)
+        if not self.mix_decoded:
+            return Control(features, gate=gate, preview=picture)
+        if last:
+            return Control(features, decoded=DecodedMix(gate, picture))
+        return Control(features, F.avg_pool2d(gate, self.space_stride // self.stem_shrink), backbone.to_space(self.enlarged(picture)))
+
+    def mix(self, h: Tensor, mixed: Mixed) -> tuple[Tensor, Tensor]:
+        """What is mixed into a prediction: the gate (B,1,h,w) and the picture (B,C,h,w), of the size of the maps. h: (B,W,G,G), the last features."""
+        preview, visibility, source = mixed
+
+        def output(head: nn.Module) -> Tensor:
+            out = F.pixel_shuffle(head(h), self.mix_patch)
+            return out if out.shape[-1] == preview.shape[-1] else self.enlarged(out)
+
+        gate = output(self.gate_head)
+        if visibility is not None:
+            gate = gate + visibility
         if self.config["preview_correction"]:
-            preview = preview + F.pixel_shuffle(self.correction_head(h), self.space_patch)
+            preview = preview + output(self.correction_head)
         gate = InwardClamp.apply(gate)
-        if reading.source is None:
-            return Control(features, gate=gate, preview=preview)
-        still = InwardClamp.apply(F.pixel_shuffle(self.source_gate_head(h), self.space_patch))  # (B,1,h,w)
-        return Control(features, *shared_gate(gate, preview, still, reading.source))
+        if source is None:
+            return gate, preview
+        return shared_gate(gate, preview, InwardClamp.apply(output(self.source_gate_head)), source)
+
+    def enlarged(self, x: Tensor) -> Tensor:
+        """From the size that the input layer sees to the picture's."""
+        return x if self.stem_shrink == 1 else F.interpolate(x, scale_factor=self.stem_shrink, mode="bilinear", align_corners=False)

@@ -67,6 +67,7 @@ class FaceAutoencoder(Network):
         patch: int = 4,  # pixel unshuffle before the convolutions, pixel shuffle after
         widths: Sequence[int] = (32, 64),  # per level, from the picture's side
         blocks: Sequence[int] = (1, 2),  # per level in the decoder; the encoder has half as many, at least one
+        learned_encoder: bool = True,  # False: latents stay the cosine waves, which cost next to nothing; the way back alone learns
     ) -> None:
         super().__init__()
         if len(widths) != len(blocks) or not widths:
@@ -77,14 +78,14 @@ class FaceAutoencoder(Network):
             raise UserError(f"image_size {image_size} is no multiple of the {self.stride} pixels of a latent")
         inputs, levels = 3 * patch**2, len(widths)
 
-        self.analysis = nn.Conv2d(3, latent_channels, self.stride, self.stride, bias=False)
+        self.analysis = nn.Conv2d(3, latent_channels, self.stride, self.stride, bias=False).requires_grad_(learned_encoder)
         layers: list[nn.Module] = [nn.Conv2d(inputs, widths[0], 3, padding=1)]
         for level, width in enumerate(widths):
             if level:
                 layers.append(nn.Conv2d(widths[level - 1], width, 3, 2, 1))
             layers += [PlainBlock(width) for _ in range(max(1, blocks[level] // 2))]
         layers += [nn.SiLU(), zeroed(nn.Conv2d(widths[-1], latent_channels, 3, padding=1))]
-        self.encoder = nn.Sequential(*layers)
+        self.encoder = nn.Sequential(*layers) if learned_encoder else None
 
         self.synthesis = nn.ConvTranspose2d(latent_channels, 3, self.stride, self.stride, bias=False)
         layers = [nn.Conv2d(latent_channels, widths[-1], 3, padding=1)]
@@ -102,7 +103,8 @@ class FaceAutoencoder(Network):
 
     def encode(self, picture: Tensor) -> Tensor:
         """(B,3,H,W) -> (B,C,H/stride,W/stride), the posterior's mean."""
-        return self.analysis(picture) + self.encoder(F.pixel_unshuffle(picture, self.patch))
+        waves: Tensor = self.analysis(picture)
+        return waves if self.encoder is None else waves + self.encoder(F.pixel_unshuffle(picture, self.patch))
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B,C,h,w) -> (B,3,h stride,w stride)."""

@@ -84,8 +84,8 @@ def diffusionrig_debug_config() -> dict[str, Any]:
 
 
 def autoencoder_config() -> dict[str, Any]:
-    """Our small autoencoder: 8 pixels a latent of 16 channels; learns on pictures of 256 pixels (nets/face_autoencoder.py)."""
-    return {"_class_name": "FaceAutoencoder", "image_size": 256}
+    """Our small autoencoder: 8 pixels a latent of 16 cosine waves; its decoder learns on pictures of 256 pixels (nets/face_autoencoder.py)."""
+    return {"_class_name": "FaceAutoencoder", "image_size": 256, "learned_encoder": False}
 
 
 def autoencoder_large_config() -> dict[str, Any]:
@@ -100,7 +100,7 @@ def autoencoder_debug_config() -> dict[str, Any]:
 
 def latent_config() -> dict[str, Any]:
     """The open preset's networks on 64x64 latents of 512 pixels, made for CPUs (U-Net: 6.6 M parameters, 6.2 GFLOP a forward); predicts x0."""
-    return {"_class_name": "LatentDiffAE", "image_size": 512}
+    return {"_class_name": "LatentDiffAE", "image_size": 512, "autoencoder": autoencoder_config()}
 
 
 def latent512_config() -> dict[str, Any]:

@@ -44,6 +44,8 @@ class TrainConfig:
     stem_widths: tuple[int, ...] = ()  # the same
     stem_shrink: int = 1  # the same
     preview_in_space: bool = False  # the same
+    mix_decoded: bool = False  # the same
+    learns: tuple[str, ...] = ()  # shell patterns of "control.*" and "model.*": only these parameters learn; (): the control network
     grad_clip: float = 1.0  # norm
     colour_jitter: float = 0.0  # standard deviation of a per-channel gain on the pictures (log scale)
     flip: bool = True  # mirror half of the pictures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from discontrolface.training.config import TrainConfig
 from discontrolface.training.dataset import Batch
 from discontrolface.training.detail_loss import relative_detail
 from discontrolface.training.likeness import Likeness
+from discontrolface.training.parts import Parts
 from discontrolface.training.stages import STAGES
 from discontrolface.weights.autoencoders import autoencoder_description, find_autoencoder, load_autoencoder
 from discontrolface.weights.dlib_face import dlib_file, load_dlib_face
@@ -63,13 +65,25 @@ class Objective(nn.Module):
         self.model, self.control, self.pyramid_weight = model, control, pyramid_weight
         self.adversary, self.adversary_weight = adversary, adversary_weight
         self.likeness, self.likeness_weight, self.identity_weight = likeness, likeness_weight, identity_weight
+        self.parts: Parts | None = None
         if control is not None:
             model.requires_grad_(False)
 
+    def narrow(self, patterns: Sequence[str]) -> None:
+        """Let only these parameters learn (parts.py). UserError where there is no control network, or nothing of that name."""
+        if self.control is None:
+            raise UserError("learns names parameters of a control network and the backbone beside it; it is for stage expfacenet")
+        self.parts = Parts(self.model, self.control, patterns)
+
+    @property
+    def new(self) -> Any:
+        """The network that is new in this run, whose weights another run may give."""
+        return self.model if self.control is None else self.control
+
     @property
     def trained(self) -> Any:
-        """The network that learns."""
-        return self.model if self.control is None else self.control
+        """What learns."""
+        return self.new if self.parts is None else self.parts
 
     @property
     def space(self) -> Space:
@@ -95,7 +109,9 @@ class Objective(nn.Module):
         losses = Losses.alone(loss.per_sample)
         if not self.pyramid_weight and self.adversary is None and self.likeness is None:
             return losses
-        picture = self.model.from_space(self.model.noise_process.to_x0(loss.prediction, loss.x_t, loss.t))
+        picture = loss.picture
+        if picture is None:
+            picture = self.model.from_space(self.model.noise_process.to_x0(loss.prediction, loss.x_t, loss.t))
         if self.pyramid_weight:
             preview = batch.snapshot[:, self.control.spec.slice("preview")]
             losses = Losses.alone(losses.per_sample + self.pyramid_weight * relative_detail(picture, batch.target, preview))
@@ -132,8 +148,8 @@ class Objective(nn.Module):
         """(B,3,H,W) what the networks make of the batch from noise (B,C,h,w) in so many steps; the masks come from the generator."""
         taken, source = len(denoising_timesteps(steps)), self.seen(batch)
         snapshot, masking = (None, "A") if self.control is None else (batch.snapshot, "linear")
-        condition = EditCondition(self.model, self.control, source, snapshot, taken, masking, generator)
-        return self.model.from_space(sample(self.model, noise, steps=steps, condition=condition))
+        condition = EditCondition(self.model, self.control, source, snapshot, taken, masking, generator, finishes=True)
+        return condition.finish(self.model.from_space(sample(self.model, noise, steps=steps, condition=condition)))
 
 
 def face_chip(batch: Batch) -> Tensor:
@@ -169,6 +185,7 @@ def new_control(model: Backbone, config: TrainConfig) -> ExpFaceNet:
         stem_widths=config.stem_widths,
         stem_shrink=config.stem_shrink,
         preview_in_space=config.preview_in_space,
+        mix_decoded=config.mix_decoded,
     )
 
 
@@ -203,14 +220,20 @@ def build(config: TrainConfig, backbone: Path | None) -> Objective:
     stage = STAGES[config.stage]
     model = trained_backbone(backbone) if stage.beside_backbone else None
     with SeededWeights(config.seed):
-        return stage.build(config, model)
+        objective = stage.build(config, model)
+    if config.learns:
+        objective.narrow(config.learns)
+    return objective
 
 
 def empty(config: TrainConfig) -> Objective:
     """The networks of a run without storage, for counting."""
     stage = STAGES[config.stage]
     with torch.device("meta"):
-        return stage.build(config, make_backbone(network_config(config)) if stage.beside_backbone else None)
+        objective = stage.build(config, make_backbone(network_config(config)) if stage.beside_backbone else None)
+    if config.learns:
+        objective.narrow(config.learns)
+    return objective
 
 
 def trained_backbone(folder: Path | None) -> Any:

@@ -241,7 +241,7 @@ def train(
     make_folder(output)
     objective = build(config, backbone)
     if start_from is not None:
-        load_weights(objective.trained, start_from)
+        load_weights(objective.new, start_from)
     size = objective.model.image_size
     if data.size != size:
         raise UserError(f"the data's pictures have {data.size} pixels, network {config.network!r} wants {size}; make data of that size")

@@ -20,18 +20,21 @@ from torch import Tensor
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replace_folder
+from discontrolface.common.weights_id import weights_id
 from discontrolface.diffusion.masking import PATCH
+from discontrolface.nets.autoencoders import make_autoencoder
 from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
-from discontrolface.nets.face_autoencoder import FaceAutoencoder
 from discontrolface.nets.latent_diffae import LatentDiffAE
+from discontrolface.nets.presets import autoencoder_config
 from discontrolface.weights.autoencoders import load_autoencoder
+from discontrolface.weights.latent_parts import apply_parts
 from discontrolface.weights.manifest import read_description
 from discontrolface.weights.preset import load_preset
 
 RIDGE = 1e-4  # of the mean square of what is fitted from
 COOL = 0.2  # temperature of x_T: noise of latents is coarser than that of pixels, which the networks learned to look through
-FIRST, LAST = "unet.stem", ("gate_head", "source_gate_head", "correction_head", "unet.head")
+FIRST, LAST = "unet.stem", "unet.head"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def translation(model: LatentDiffAE, pictures: Sequence[Tensor], patch: int, shr
     return Translation(*fitted(torch.cat(latents), torch.cat(patches)), *fitted(torch.cat(patches), torch.cat(latents)))
 
 
-def latent_backbone(model: DiffAE, autoencoder: Any, pictures: Sequence[Tensor]) -> tuple[LatentDiffAE, Translation]:
+def latent_backbone(model: DiffAE, autoencoder: Any, pictures: Sequence[Tensor]) -> LatentDiffAE:
     """The backbone on latents, its statistics measured on the pictures (B,3,H,W). UserError for one that it cannot be made from."""
     config: Any = model.config
     patch, stride = model.patch, autoencoder.stride
@@ -86,7 +89,7 @@ def latent_backbone(model: DiffAE, autoencoder: Any, pictures: Sequence[Tensor])
     codec.load_state_dict(autoencoder.state_dict())
     latent.set_statistics(pictures)
     between = translation(latent, pictures, patch, shrink)
-    state = {k: v for k, v in model.state_dict().items() if not k.startswith((FIRST, "unet.head"))}
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith((FIRST, LAST))}
     pixels = model.state_dict()
     stem, head = pixels["unet.stem.weight"], pixels["unet.head.weight"]  # (W,3p^2,3,3), (3p^2,W,3,3)
     state["unet.stem.weight"] = torch.einsum("oqij,qc->ocij", stem, between.to_patch)
@@ -96,11 +99,11 @@ def latent_backbone(model: DiffAE, autoencoder: Any, pictures: Sequence[Tensor])
     missing, unexpected = latent.load_state_dict({k: v.detach() for k, v in state.items()}, strict=False)
     assert not unexpected
     assert all(name.startswith(("autoencoder.", "latent_")) for name in missing)
-    return latent.eval().requires_grad_(False), between
+    return latent.eval().requires_grad_(False)
 
 
-def latent_control(control: ExpFaceNet, backbone: LatentDiffAE, between: Translation) -> ExpFaceNet:
-    """The control network beside it."""
+def latent_control(control: ExpFaceNet, backbone: LatentDiffAE) -> ExpFaceNet:
+    """The control network beside it, with the same weights: it sees the snapshot at the small size, and its gates and its correction are enlarged."""
     config: Any = control.config
     if config.stem_widths or config.stem_shrink > 1 or config.preview_in_space:
         raise UserError("the preset's control network is one on latents already; give one on pixels")
@@ -113,18 +116,9 @@ def latent_control(control: ExpFaceNet, backbone: LatentDiffAE, between: Transla
         source_gate=config.source_gate,
         control_blocks=config.control_blocks,
         stem_shrink=backbone.image_size // config.image_size,
+        mix_decoded=config.preview_gate != "none",
     )
-    state = control.state_dict()
-    for name in LAST:
-        if f"{name}.weight" not in state:
-            continue
-        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
-        if name == "correction_head":  # added to the preview, so without an offset
-            state[f"{name}.weight"] = torch.einsum("cq,qoij->coij", between.to_latent, weight)
-            state[f"{name}.bias"] = between.to_latent @ bias
-        else:  # a gate for each pixel: their mean
-            state[f"{name}.weight"], state[f"{name}.bias"] = weight.mean(0, keepdim=True), bias.mean(0, keepdim=True)
-    latent.load_state_dict({k: v.detach() for k, v in state.items()})
+    latent.load_state_dict(control.state_dict())
     return latent.eval().requires_grad_(False)
 
 
@@ -133,14 +127,17 @@ def make_latent_preset(
     output: Path,  # the folder that is made
     autoencoder: Path | None,  # the folder of an autoencoder; None: ours, untrained
     picture: Tensor,  # (1,3,H,W) in [-1, 1], what the translation is fitted on
+    parts: Path | None = None,  # trained parts (latent_parts.py) that are put in; None: as it is made
 ) -> Path:
     """Write the preset whole or not at all, halves in its files. UserError where it cannot be made."""
     preset, about = load_preset(source), read_description(source)
     if not isinstance(preset.model, DiffAE):
         raise UserError(f"the backbone in {source} is a {type(preset.model).__name__}, not a DiffAE; give a preset on pixels")
-    codec = FaceAutoencoder() if autoencoder is None else load_autoencoder(autoencoder)
-    model, between = latent_backbone(preset.model, codec, looks(picture, codec.stride * 8))
-    control = latent_control(preset.control, model, between)
+    codec = make_autoencoder(autoencoder_config()) if autoencoder is None else load_autoencoder(autoencoder)
+    model = latent_backbone(preset.model, codec, looks(picture, codec.stride * 8))
+    control = latent_control(preset.control, model)
+    if parts is not None:
+        apply_parts((model, control), weights_id(preset.model, preset.control), parts)
     shrink, one_shot = model.image_size // preset.model.image_size, dict(preset.one_shot)
     about |= {"name": "latent", "temperature": min(COOL, preset.sampling.temperature), "mask_patch": shrink * preset.sampling.mask_patch}
     about["one_shot"] = one_shot | {"mask_patch": shrink * one_shot.get("mask_patch", PATCH), "crop": shrink * one_shot.get("crop", 0)}
