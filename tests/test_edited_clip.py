@@ -54,7 +54,8 @@ class Flickering:
     def __init__(self) -> None:
         self.read_frames: list[str] = []
 
-    def read(self, photo: Photo) -> Any:
+    def read(self, photo: Photo, of_clip: bool) -> Any:
+        assert of_clip, "landmarks of a clip's frames are to be steady"
         self.read_frames.append(photo.path.name)
         if photo.array.max() < 10:
             raise UserError("no face")

@@ -73,7 +73,7 @@ def edit_clip(
         """A frame, what the edit changes of it, and its mask; None where there is no face, or one that cannot be read."""
         number, frame = job
         try:
-            person = editor.read(Photo.of(frame, Path(f"{name}, frame {number}")))
+            person = editor.read(Photo.of(frame, Path(f"{name}, frame {number}")), of_clip=True)
         except UserError:
             return frame, None, None
         result = editor.edit(person, change(person.parameters), sampling=sampling)

@@ -157,9 +157,9 @@ class Editor:
             self.device,
         )
 
-    def read(self, photo: str | Path | Photo, face: int | None = None, face_box: Box | None = None) -> Person:
-        """Read a photo: see `Reader.read`."""
-        return self.reader.read(photo, face, face_box)
+    def read(self, photo: str | Path | Photo, face: int | None = None, face_box: Box | None = None, of_clip: bool = False) -> Person:
+        """Read a photo, or a frame of a clip: see `Reader.read`."""
+        return self.reader.read(photo, face, face_box, of_clip)
 
     def read_all(self, photo: str | Path | Photo) -> list[Person]:
         """Every face of a photo, the largest first, as `read(photo, 0)`, `read(photo, 1)`, ... give them."""

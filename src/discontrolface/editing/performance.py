@@ -78,7 +78,7 @@ def read_performance(
     def read(job: tuple[int, NDArray[np.uint8]]) -> FaceParameters | None:
         number, picture = job
         try:
-            return reader.read(Photo.of(picture, Path(f"{name}, frame {number}"))).parameters
+            return reader.read(Photo.of(picture, Path(f"{name}, frame {number}")), of_clip=True).parameters
         except UserError:  # no face, or one that cannot be read
             return None
 

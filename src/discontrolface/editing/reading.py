@@ -64,14 +64,14 @@ class Reader:
         """With FLAME. Only the model and its landmarks are needed; without EMOCA's or DECA's networks the landmark fit reads faces."""
         return cls.load("flame", size, assets, detail, regressor, device)
 
-    def read(self, photo: str | Path | Photo, face: int | None = None, face_box: Box | None = None) -> Person:
+    def read(self, photo: str | Path | Photo, face: int | None = None, face_box: Box | None = None, of_clip: bool = False) -> Person:
         """Find the face (the largest, number `face`, or the one in `face_box` = left, top, right, bottom), align the crop, read the parameters.
 
-        UserError for unreadable photos and when there is no such face.
+        of_clip: a frame of a clip, see `FaceLandmarker.landmarks`. UserError for unreadable photos and when there is no such face.
         """
         if not isinstance(photo, Photo):
             photo = load_photo(photo)
-        return self.person(photo, self.landmarker.find_face(photo.array, face, face_box, str(photo.path)))
+        return self.person(photo, self.landmarker.find_face(photo.array, face, face_box, str(photo.path), of_clip))
 
     def read_all(self, photo: str | Path | Photo) -> list[Person]:
         """Every face of a photo, the largest first. UserError for unreadable photos and when there is no face."""

@@ -39,6 +39,7 @@ FLAT = 8  # levels of 256
 LOST = 3.0  # unsteadiness from which the face is looked for at other angles
 STEADIER = 0.6  # what another angle must have of it
 TURN = math.radians(20)  # of the region, to see how steady the landmarks are
+LOOK_SIDES = (0.93, 1.07)  # of the regions in which a frame of a clip is looked at again / the first one's
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,12 @@ class FaceLandmarker:
 
     # ---- landmarks
 
-    def landmarks(self, image: NDArray[np.uint8], face: Face | Region, passes: int = 2) -> Landmarks:
+    def landmarks(self, image: NDArray[np.uint8], face: Face | Region, passes: int = 2, of_clip: bool = False) -> Landmarks:
         """The landmarks of one face of a photo (H, W, 3) uint8 RGB, and what the blendshape network makes of them.
 
         passes: how often the mesh model runs; from the second time on in the region that the points of the time before span
-        (what MediaPipe does from one video frame to the next).
+        (what MediaPipe does from one video frame to the next). of_clip: this is a frame of a clip, where landmarks that tremble would be seen: they
+        are the mean of several looks.
         """
         image = _as_rgb(image)
         region = face.region if isinstance(face, Face) else face
@@ -158,6 +160,8 @@ class FaceLandmarker:
                 again, of_other = self._unsteadiness(image, other[:MESH])
                 if again < STEADIER * unsteadiness and sure > MIN_FACE_SCORE:
                     every, score, unsteadiness, of_mouth = other, sure, again, of_other
+        if of_clip:
+            every = self._looked_at_again(image, every)
         with self._lock:
             blendshapes = self._blendshapes(every)
         iris = np.stack([every[MESH + 5 :, :2], every[MESH : MESH + 5, :2]])
@@ -170,6 +174,14 @@ class FaceLandmarker:
         for _ in range(passes - 1):
             every, score = self._mesh_pass(image, mesh_region(every[:MESH]))
         return every, score
+
+    def _looked_at_again(self, image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Points (478, 3) in the photo: the mean of these and of those found in a smaller and a larger region.
+
+        What the mesh model is off by depends on where a face lies in its region, so the errors of several looks cancel in part."""
+        region = mesh_region(points[:MESH])
+        views = [replace(region, side=region.side * share) for share in LOOK_SIDES]
+        return np.mean([points, *(self._mesh_pass(image, view)[0] for view in views)], axis=0, dtype=np.float32)
 
     def _unsteadiness(self, image: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[float, float]:
         """Of all points, and of the mouth's, see `Landmarks`.
@@ -206,25 +218,26 @@ class FaceLandmarker:
         index: int | None = None,
         box: tuple[float, float, float, float] | None = None,
         source: str = "the photo",
+        of_clip: bool = False,
     ) -> Landmarks:
         """The landmarks of one face of a photo (H, W, 3) uint8 RGB: the largest, the `index`-th largest (from 0), or the one in
-        `box` (x0, y0, x1, y1 in pixels). source: the photo's name for messages.
+        `box` (x0, y0, x1, y1 in pixels). source: the photo's name for messages. of_clip: see `landmarks`.
 
         Raises UserError when there is no such face.
         """
         image = _as_rgb(image)
         height, width = image.shape[:2]
         if box is not None:
-            return self._face_in_box(image, box, source)
+            return self._face_in_box(image, box, source, of_clip)
         chosen = 0 if index is None else index
         faces = self.detect(image, enough=max(chosen, 0) + 1)
         if not faces:
             raise no_face((width, height), source)
         if not 0 <= chosen < len(faces):
             raise no_such_face(chosen, len(faces), source)
-        return self.landmarks(image, faces[chosen])
+        return self.landmarks(image, faces[chosen], of_clip=of_clip)
 
-    def _face_in_box(self, image: NDArray[np.uint8], box: tuple[float, float, float, float], source: str) -> Landmarks:
+    def _face_in_box(self, image: NDArray[np.uint8], box: tuple[float, float, float, float], source: str, of_clip: bool) -> Landmarks:
         height, width = image.shape[:2]
         x0, y0, x1, y1 = box
         shown = ",".join(f"{v:g}" for v in box)
@@ -247,7 +260,7 @@ class FaceLandmarker:
                 break
         candidates += [Region(*centre, ROI_MARGIN * side, turn) for turn in turns]  # the detector sees none: take the box's word
         for candidate in candidates:
-            found = self.landmarks(image, candidate)
+            found = self.landmarks(image, candidate, of_clip=of_clip)
             if found.score > MIN_FACE_SCORE and overlap(np.array(found.box), asked)[0] > 0.1:
                 return found
         raise UserError(f"no face found in the box {shown} of {source} ({width}x{height}); draw the box from brow to chin")
