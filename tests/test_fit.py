@@ -136,7 +136,10 @@ def test_round_trip(head: HeadModel, basis: LandmarkBasis) -> None:
 
 
 def test_a_known_person_is_read_closely(head: HeadModel, basis: LandmarkBasis) -> None:
-    """Identity fixed, offsets of the first reading given: angles within 1 degree, actions within 0.1."""
+    """Identity fixed, offsets of the first reading given: angles within 1 degree, blendshapes within 0.12.
+
+    It was 0.1 when a blink of 1 went a third farther than eyes are open: a smaller way in the same noise.
+    """
     rng = np.random.default_rng(2)
     start = posed(FaceParameters.default(head).with_(shape=rng.normal(size=80) * 0.8), 4, -3, 2)
     quirks = rng.normal(size=(468, 3)) * 0.001  # a millimetre that the model does not know of
@@ -166,7 +169,7 @@ def test_a_known_person_is_read_closely(head: HeadModel, basis: LandmarkBasis) -
             names = {"smile": "mouthSmile", "blink": "eyeBlink"}
             sides = [names[name] + side for side in ("Left", "Right")] if name in names else [name]
             for action in sides:
-                assert read.expression_dict()[action] - before.expression_dict()[action] == pytest.approx(value, abs=0.1)
+                assert read.expression_dict()[action] - before.expression_dict()[action] == pytest.approx(value, abs=0.12)
 
 
 def test_the_size_of_the_picture_does_not_matter(head: HeadModel, basis: LandmarkBasis) -> None:
@@ -278,21 +281,22 @@ def test_the_lids_are_unmixed() -> None:
 
 
 def test_detected_landmarks_show_a_share_of_what_moves(head: HeadModel, basis: LandmarkBasis) -> None:
-    """Landmarks that follow lids and brows by their share only are read as the whole; those of the mouth are taken as they are."""
+    """Landmarks that follow lids and brows by their share only are read as the whole, and so are jaw and pushed lips; a smile is taken as it is."""
     rest, asked = (
         centred(FaceParameters.default(head), head),
-        {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0, "browInnerUp": 1.0, "jawOpen": 0.5},
+        {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0, "browInnerUp": 1.0, "jawOpen": 0.5, "mouthSmileLeft": 0.5, "mouthSmileRight": 0.5},
     )
     shares = {name: value * response(name) for name, value in asked.items()}
     face = seen(rest.edit(expression=shares), head)  # the head is linear in its blendshapes
     first = fit_landmarks(seen(rest, head), as_detected(basis), SIZE)
     exact, detected = (fit_landmarks(face, b, SIZE, shape=first.shape) for b in (basis, as_detected(basis)))
     names = list(basis.expression_names)
-    for name in ("eyeBlinkLeft", "eyeBlinkRight", "browInnerUp"):
+    for name in ("eyeBlinkLeft", "eyeBlinkRight", "browInnerUp", "jawOpen"):
         k = names.index(name)
         assert detected.expression[k] == pytest.approx(exact.expression[k] / response(name), rel=0.2)
-    assert detected.expression[names.index("jawOpen")] == pytest.approx(exact.expression[names.index("jawOpen")], abs=0.03)
-    assert response("jawOpen") == 1.0
+    smile = names.index("mouthSmileLeft")
+    assert response("jawOpen") < response("mouthSmileLeft") == 1.0
+    assert detected.expression[smile] == pytest.approx(exact.expression[smile], abs=0.05)
 
 
 def test_a_network_that_sees_nothing_leaves_a_neutral_face_neutral(head: HeadModel, basis: LandmarkBasis) -> None:

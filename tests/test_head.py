@@ -8,6 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from discontrolface.common.errors import UserError
+from discontrolface.face.blendshape_gains import gain
 from discontrolface.face.embeddings import LandmarkEmbedding
 from discontrolface.face.heads.base import HeadModel, rodrigues
 from discontrolface.face.joints import JOINTS
@@ -126,6 +127,18 @@ def test_joints_of_the_open_head(head: HeadModel) -> None:
         ball = head.template[head.weights[:, joint] > 0.5]
         distance = (ball - rest[joint]).norm(dim=1)
         assert distance.std() < 0.02 * distance.mean()
+
+
+@pytest.mark.parametrize("edges", [((105, 66, 107), (52, 65, 55)), ((334, 296, 336), (282, 295, 285))], ids=["right", "left"])
+def test_a_raised_brow_keeps_its_thickness(head: HeadModel, edges: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    """MediaPipe's landmarks on the edges of a brow (but for its thin tail): it was drawn as a line, at 0.58 to 0.66 of its height."""
+    raised = torch.zeros(1, len(head.expression_names))
+    for name in ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"):
+        raised[0, head.expression_names.index(name)] = gain("open", name)
+    upper, lower = (list(edge) for edge in edges)
+    rest, up = (head.landmarks(head(expression=e).vertices)[0, :, 1] for e in (torch.zeros_like(raised), raised))
+    torch.testing.assert_close((up[upper] - up[lower]) / (rest[upper] - rest[lower]), torch.ones(3), atol=0.12, rtol=0)
+    assert (up[lower] - rest[lower]).min() > 0.008, "metres: it does rise"
 
 
 def test_actions_move_what_they_name(head: HeadModel) -> None:

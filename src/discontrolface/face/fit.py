@@ -140,12 +140,16 @@ def fit_landmarks(
         priors.low[: basis.shape_count] = priors.high[: basis.shape_count] = shape
     gaze = (0.0, 0.0)
     _hold_gaze(basis, state, priors, gaze)
-    iterations = _iterate(basis, state, seen, depth, priors)
+    own = basis if shape is None else basis.of_person(np.asarray(shape, np.float64))
+    iterations = _iterate(own, state, seen, depth, priors)
     if iris is not None:  # the lids follow the gaze: read it with what is known of the eyes now, then the rest once more
-        gaze = _gaze(basis, state, seen, _to_ndc(np.asarray(iris, np.float64)[:, 0], size))
+        gaze = _gaze(own, state, seen, _to_ndc(np.asarray(iris, np.float64)[:, 0], size))
         _hold_gaze(basis, state, priors, gaze)
-        iterations += _iterate(basis, state, seen, depth, priors)
-    return _result(basis, state, landmarks, size, gaze, iterations, None if network is None else network.values)
+    if shape is None:
+        own = basis.of_person(state.x[: basis.shape_count])
+    if shape is None or iris is not None:
+        iterations += _iterate(own, state, seen, depth, priors)
+    return _result(own, state, landmarks, size, gaze, iterations, None if network is None else network.values)
 
 
 def fit_many(

@@ -53,7 +53,7 @@ class MixedCalibration(NamedTuple):
     noise: float
 
 
-LIDS: Final = MixedCalibration(("eyeBlinkLeft", "eyeBlinkRight"), (0.11, 0.08), ((0.54, 0.09), (0.08, 0.49)), 0.08)
+LIDS: Final = MixedCalibration(("eyeBlinkLeft", "eyeBlinkRight"), (0.11, 0.08), ((0.41, 0.08), (0.06, 0.38)), 0.08)
 
 
 def calibration(name: str) -> Calibration | None:

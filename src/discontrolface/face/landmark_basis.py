@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
+from discontrolface.face.heads.lid_meeting import LARGEST_WAY, LEAST_WAY, OVERLAP, Lid, opening
 from discontrolface.face.layout import JAW
 from discontrolface.geometry.rotations import about_x
 
@@ -16,6 +18,15 @@ if TYPE_CHECKING:
     from discontrolface.face.heads.base import HeadModel
 
 Array = NDArray[np.float64]
+MIDDLE = 0.8  # of the longest way of a lid's rim: its middle
+
+
+class Closing(NamedTuple):
+    """How much of a blink's direction closes an eye: mean + slopes @ shape. row: of `dirs`; slopes: (S,)."""
+
+    row: int
+    mean: float
+    slopes: Array
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class LandmarkBasis:
     expression_names: tuple[str, ...]
     name: str
     eye_radius: float  # of the eyeballs
+    closings: tuple[Closing, ...]  # of a head whose lids meet (heads/lid_meeting.py)
 
     @classmethod
     def of(cls, head: HeadModel) -> LandmarkBasis:
@@ -74,7 +86,15 @@ class LandmarkBasis:
             expression_names=head.expression_names,
             name=head.name,
             eye_radius=float(np.median(radius)),
+            closings=tuple(_closing(lid, head.shape_count, rest[:, 1], dirs[: head.shape_count, :, 1]) for lid in head.lids),
         )
+
+    def of_person(self, shape: Array) -> LandmarkBasis:
+        """For a known shape (S,): a blink of 1 closes this person's eyes."""
+        dirs = self.dirs.copy()
+        for closing in self.closings:
+            dirs[closing.row] *= np.clip(closing.mean + closing.slopes @ shape, LEAST_WAY, LARGEST_WAY)
+        return replace(self, dirs=dirs)
 
     @property
     def has_jaw_angle(self) -> bool:
@@ -109,6 +129,17 @@ class LandmarkBasis:
         corners = (self.corner_rest + np.tensordot(coefficients, self.corner_dirs, 1)).reshape(-1, 3, 3)
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+
+
+def _closing(lid: Lid, shape_count: int, rest: Array, dirs: Array) -> Closing:
+    """The mean over the middle of a lid. rest: (V,) heights; dirs: (S, V) how the shape moves them."""
+    way = lid.way.cpu().numpy().astype(np.float64)
+    middle = way > MIDDLE * way.max()
+    heights = np.concatenate([rest[None], dirs]).astype(np.float64)
+    opened = opening(torch.from_numpy(heights), lid).numpy()  # (1 + S, R)
+    opened[0] += OVERLAP
+    share = (opened / way)[:, middle].mean(1)
+    return Closing(shape_count + lid.blink, float(share[0]), share[1:])
 
 
 def _mean(corners: Array, barycentric: Array) -> Array:

@@ -1,7 +1,8 @@
 """How far the landmark network follows a blendshape: the fit looks for that much of it in detected landmarks, not for all of it.
 
-Where lids close or brows rise, the detected mesh moves less than the skin does. Measured on edits of neutral London photos, whose true movement is
-known, and confirmed on real pairs of photos where these move (docs/decisions.md). Landmarks that are the head model's own need none of this.
+Where lids close, brows rise or lips are pushed forward, the detected mesh moves less than the skin does. Measured on edits of neutral London
+photos, whose true movement is known, and confirmed on drawn heads or on real pairs of photos where these move (docs/decisions.md). Landmarks that
+are the head model's own need none of this.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from typing import Final
 
 from discontrolface.face.landmark_basis import LandmarkBasis
 
-RESPONSE: Final[dict[str, float]] = {"browDown": 0.75, "browInnerUp": 0.70, "browOuterUp": 0.70, "eyeBlink": 0.60}
+RESPONSE: Final[dict[str, float]] = {
+    "browDown": 0.68,
+    "browInnerUp": 0.70,
+    "browOuterUp": 0.70,
+    "eyeBlink": 0.60,
+    "jawOpen": 0.90,
+    "mouthPucker": 0.60,
+}
 
 
 def response(name: str) -> float:

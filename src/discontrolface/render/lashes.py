@@ -87,14 +87,14 @@ def _above(rig: PreviewRig, vertices: np.ndarray, corners: np.ndarray) -> np.nda
 
 
 def _lash_colour(scene: Scene, rim: np.ndarray) -> FloatArray:
-    """(3,) the darker fifth of what the photo shows along the rim."""
+    """(3,) the darker fifth of what the photo shows along the rim; no bluer than it is red, which only an iris is."""
     height, width = scene.source.image.shape[:2]
     points = scene.source.vertices[rim]
     x = np.clip(((points[:, 0] + 1.0) * 0.5 * width).astype(int), 0, width - 1)
     y = np.clip(((1.0 - points[:, 1]) * 0.5 * height).astype(int), 0, height - 1)
     seen = scene.source.image[y, x]
     dark = seen[np.argsort(seen.sum(1))[: max(1, len(seen) // 5)]].mean(0)
-    return np.minimum(dark, 0.3).astype(np.float32)
+    return np.sort(np.minimum(dark, 0.3))[::-1].astype(np.float32)
 
 
 @compiled
@@ -155,10 +155,10 @@ def _ink(below, u, round_off, rim):  # type: ignore[no-untyped-def]
     """0..1: how dark the lashes are, `below` radii of the eyeball below the rim: a thin line, and clumps that fan out over the cheek."""
     one, zero = np.float32(1.0), np.float32(0.0)
     pixel = one / rim.radius
-    thick = (np.float32(0.025) if below < 0 else np.float32(0.045)) + np.float32(0.4) * pixel
+    thick = (np.float32(0.025) if below < 0 else np.float32(0.14)) + np.float32(0.4) * pixel
     taper = np.sqrt(round_off)
     at = below / thick
-    ink = np.float32(0.75) * min(round_off * np.float32(2.0), one) * np.exp(-at * at)
+    ink = np.float32(0.9) * min(round_off * np.float32(2.0), one) * np.exp(-at * at)
     outwards = u * rim.outer
     long = np.float32(0.22) + np.float32(0.12) * outwards
     if 0 < below < long and round_off > 0:
@@ -167,5 +167,5 @@ def _ink(below, u, round_off, rim):  # type: ignore[no-untyped-def]
         wave = np.cos(np.float32(2.0 * np.pi) * (root * np.float32(LASHES) + np.float32(0.35) * np.sin(root * np.float32(23.0))))
         fine = min(max(np.float32(0.4) * rim.half / np.float32(LASHES) - np.float32(0.4), zero), one)  # too small a picture shows no clumps
         clump = np.float32(0.5) + np.float32(0.5) * fine * wave
-        ink = max(ink, np.float32(0.62) * taper * clump * (one - down) ** np.float32(1.3))
+        ink = max(ink, np.float32(0.75) * taper * clump * (one - down) ** np.float32(1.3))
     return ink

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from discontrolface.common.errors import UserError
 from discontrolface.face.embeddings import ContourEmbedding, LandmarkEmbedding
 from discontrolface.face.flame import FlameArrays, flame_arguments
+from discontrolface.face.heads.lid_meeting import Lid, lids_of, meeting
 from discontrolface.face.shape_measures import ShapeMeasures
 
 
@@ -166,6 +167,18 @@ class HeadModel(nn.Module):
         return len(self.expression_dirs)
 
     @cached_property
+    def lids(self) -> tuple[Lid, ...]:
+        """The upper lids, which close at the lower ones; none for a head without named blinks or without a region `eye_socket`."""
+        if "eye_socket" not in self.region_names:
+            return ()
+        return lids_of(self.template, self.expression_dirs, self.expression_names, self._rim("eye_socket"))
+
+    def _rim(self, region: str) -> np.ndarray:
+        """(N,) vertices of a region that faces outside of it share."""
+        inside = self.region_mask(region)[self.faces]  # (F, 3)
+        return np.intersect1d(self.faces[inside.any(1)], self.faces[~inside.any(1)])
+
+    @cached_property
     def faces_tensor(self) -> Tensor:
         """`faces` as an int64 tensor (F, 3) on the CPU."""
         return torch.from_numpy(self.faces.astype(np.int64))
@@ -197,7 +210,8 @@ class HeadModel(nn.Module):
             if coefficients.ndim != 2 or coefficients.shape[1] > len(dirs):
                 raise UserError(f"{what} must be (B, up to {len(dirs)}) for head model {self.name!r}, got {tuple(coefficients.shape)}")
             flat = torch.addmm(flat, coefficients, dirs[: coefficients.shape[1]])  # fewer coefficients: the first ones (FLAME's 100 of 300)
-        return flat.expand(batch, -1).reshape(batch, -1, 3)
+        vertices = flat.expand(batch, -1).reshape(batch, -1, 3)
+        return vertices if expression is None else meeting(vertices, expression, self.lids)
 
     def rest_joints(self, neutral: Tensor) -> Tensor:
         """Joints (B, 5, 3) of vertices before pose (B, V, 3)."""
