@@ -43,6 +43,7 @@ def test_a_blink_of_one_shuts_the_eyes_of_anybody(head: HeadModel, shapes: torch
     assert opened.std() > 0.001
     assert shut.abs().max() < 0.0015
     torch.testing.assert_close(half, 0.5 * (opened + shut), atol=1e-5, rtol=0)
+    torch.testing.assert_close(gaps(head, blinking(head, shapes, 1.5)), shut, atol=1e-5, rtol=0)
 
 
 def test_eyes_shut_from_any_expression(head: HeadModel, shapes: torch.Tensor) -> None:

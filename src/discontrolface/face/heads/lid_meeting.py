@@ -59,8 +59,9 @@ def meeting(vertices: Tensor, expression: Tensor, lids: Sequence[Lid]) -> Tensor
             continue
         blink = expression[:, lid.blink, None]  # (B, 1)
         opened = opening(vertices[..., 1], lid) + blink * lid.way + OVERLAP  # (B, R) what a blink has to go
-        more = torch.cat([(opened / lid.way).clamp(LEAST_WAY, LARGEST_WAY), torch.full_like(blink, OUTER)], 1) - 1
-        vertices = vertices.index_add(1, lid.moved, (blink * more @ lid.between.mT)[..., None] * lid.direction)
+        shut = torch.cat([(opened / lid.way).clamp(LEAST_WAY, LARGEST_WAY), torch.full_like(blink, OUTER)], 1)  # (B, R + 1)
+        more = blink.clamp(max=1) * shut - blink  # than the blendshape did
+        vertices = vertices.index_add(1, lid.moved, (more @ lid.between.mT)[..., None] * lid.direction)
     return vertices
 
 
