@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from helpers.before_mouth import HANDS, THINGS, with_hand, with_thing
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from discontrolface.common.example import example_photo
 from discontrolface.face.landmarks import FaceLandmarker
-from discontrolface.face.lips import hidden_lips
+from discontrolface.face.lips import LOWER_INNER, UPPER_INNER, hidden_lips
 from discontrolface.face.regions_of_faces import mesh_region
 from discontrolface.render.covered import COVERED
 
@@ -37,6 +37,16 @@ def grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def test_a_mouth_is_seen(landmarker: FaceLandmarker, photo: NDArray[np.uint8]) -> None:
     for picture in (photo, grey(photo), photo[:, ::-1].copy()):
         assert hidden_lips(picture, landmarker.find_face(picture)) < 0.1
+
+
+def test_teeth_are_seen_between_lips_as_pale_as_skin(landmarker: FaceLandmarker, photo: NDArray[np.uint8]) -> None:
+    """A small blurred smile: lips no redder than the chin, no dark line; what lies between them is white. The same without teeth is a palm."""
+    landmarks = replace(landmarker.find_face(photo), mouth_unsteadiness=0.95)
+    palm = Image.new("RGB", photo.shape[1::-1], (200, 150, 125))
+    smile = palm.copy()
+    rim = [*UPPER_INNER, *reversed(LOWER_INNER)]
+    ImageDraw.Draw(smile).polygon([(float(x), float(y)) for x, y in landmarks.points[rim, :2]], fill=(215, 205, 190))
+    assert hidden_lips(np.asarray(smile), landmarks) < COVERED < hidden_lips(np.asarray(palm), landmarks)
 
 
 @pytest.mark.parametrize("kind", HANDS)

@@ -39,7 +39,7 @@ FLAT = 8  # levels of 256
 LOST = 3.0  # unsteadiness from which the face is looked for at other angles
 STEADIER = 0.6  # what another angle must have of it
 TURN = math.radians(20)  # of the region, to see how steady the landmarks are
-LOOK_SIDES = (0.93, 1.07)  # of the regions in which a frame of a clip is looked at again / the first one's
+LOOK_TURN = math.radians(10)  # of the region, either way, in which a frame of a clip is looked at again
 
 
 @dataclass(frozen=True)
@@ -176,12 +176,12 @@ class FaceLandmarker:
         return every, score
 
     def _looked_at_again(self, image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Points (478, 3) in the photo: the mean of these and of those found in a smaller and a larger region.
+        """Points (478, 3) in the photo: the mean of these and of those found in the region turned a little, either way.
 
         What the mesh model is off by depends on where a face lies in its region, so the errors of several looks cancel in part."""
         region = mesh_region(points[:MESH])
-        views = [replace(region, side=region.side * share) for share in LOOK_SIDES]
-        return np.mean([points, *(self._mesh_pass(image, view)[0] for view in views)], axis=0, dtype=np.float32)
+        turned = [self._mesh_pass(image, replace(region, angle=region.angle + turn))[0] for turn in (LOOK_TURN, -LOOK_TURN)]
+        return np.mean([points, *turned], axis=0, dtype=np.float32)
 
     def _unsteadiness(self, image: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[float, float]:
         """Of all points, and of the mouth's, see `Landmarks`.

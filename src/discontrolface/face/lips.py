@@ -1,5 +1,6 @@
 """Whether a photo shows lips where the mesh says they are: a hand, a microphone, a cup before the mouth is neither redder below the mouth's line than
-the skin below, nor dark between the lips; and the landmark model, which draws a mouth there all the same, draws another one each time it looks."""
+the skin below, nor dark between the lips, nor are there teeth; and the landmark model, which draws a mouth there all the same, draws another one each
+time it looks."""
 
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ LOWER_OUTER: Final = (91, 181, 84, 17, 314, 405, 321)
 EYES: Final = (33, 133, 145, 159, 263, 362, 374, 386)
 RED: Final = 0.08  # logarithm of red over green, lower lip against the skin below, of lips beyond doubt,
 LINE: Final = 0.15  # logarithm of the light of lips over the darkest between them, the same,
+TEETH: Final = 0.1  # how much less red than lips what lies between them is where teeth show beyond doubt,
 WANDERS: Final = 0.7  # and what is taken off for each percent of the face's size that the mouth wanders,
 STEADY: Final = 1.0  # beyond so many, which live mouths wander
 COLOURLESS: Final = 0.01  # logarithm of red over green that faces in photos without colours have at most,
@@ -55,10 +57,13 @@ def lips_seen(image: NDArray[np.uint8], landmarks: Landmarks) -> float:
     between += [(upper + lower) / 2 + step * down for step in range(-2, 3)]
     darkest = np.min([_light(_at(face, places)) for places in between], axis=0)
     line = np.quantile((_light(upper_lip) + _light(lower_lip)) / 2 - darkest, 0.2)
+    lips = np.minimum(_redness(upper_lip), _redness(lower_lip))
+    palest = np.min([_redness(_at(face, upper + share * (lower - upper))) for share in (0.35, 0.5, 0.65)], axis=0)
+    teeth = np.quantile(lips - palest, 0.3)
     grey = abs(_redness(face.reshape(-1, 3))).max() < COLOURLESS
     red = GREY if grey else float(np.clip(np.median(_redness(lower_lip) - _redness(skin)) / RED, -1, 2))
     wanders = STEADY if landmarks.mouth_unsteadiness is None else landmarks.mouth_unsteadiness
-    return float(red + np.clip(line / LINE, -1, 2) - WANDERS * (wanders - STEADY))
+    return float(red + np.clip(line / LINE, -1, 2) + np.clip(teeth / TEETH, 0, 1) - WANDERS * (wanders - STEADY))
 
 
 def _at(face: NDArray[np.floating], places: NDArray[np.floating]) -> NDArray[np.floating]:
