@@ -66,6 +66,9 @@ def test_latents_that_stay_waves() -> None:
     with torch.no_grad():
         torch.testing.assert_close(network.encode(x), full.encode(x))
         assert (network.decode(network.encode(x)) - full.decode(full.encode(x))).abs().max() > 0.1
+        torch.testing.assert_close(network.mirrored(network.encode(x)), network.encode(x.flip(-1)), atol=1e-5, rtol=1e-4)
+        seen = full.encode(x)
+        torch.testing.assert_close(full.mirrored(seen), full.encode(full.decode(seen).flip(-1)))
     assert sum(p.numel() for p in network.parameters()) < 0.65 * sum(p.numel() for p in full.parameters())
 
 

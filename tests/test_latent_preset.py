@@ -26,7 +26,7 @@ from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.face_autoencoder import FaceAutoencoder
 from discontrolface.nets.presets import debug_config
-from discontrolface.weights.latent_parts import changed, write_parts
+from discontrolface.weights.latent_parts import changed, shipped_parts, write_parts
 from discontrolface.weights.latent_preset import latent_backbone, latent_control, make_latent_preset
 from discontrolface.weights.manifest import preset_folder, preset_head, preset_size
 from discontrolface.weights.preset import load_preset
@@ -111,7 +111,7 @@ def run(*arguments: str | Path) -> Result:
 
 def test_made_by_a_command_and_found_by_its_name(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    with pytest.raises(UserError, match=r"weights do not come with the package; make it .* `discontrolface assets latent`"):
+    with pytest.raises(UserError, match=r"is made from the open preset by `discontrolface assets latent`"):
         preset_folder("latent")
     made = run("assets", "latent", "--preset", tiny)
     assert made.exit_code == 0, made.output
@@ -159,6 +159,21 @@ def test_trained_parts_fit_their_own_weights_only(tiny: Path, tmp_path: Path) ->
     file.write_bytes(b"no tensors")
     with pytest.raises(UserError, match="cannot be read"):
         make_latent_preset(tiny, tmp_path / "other", None, picture, file)
+
+
+def test_the_shipped_parts_are_of_the_shipped_weights(tmp_path: Path) -> None:
+    """Who ships other open weights trains the parts anew, or ships none. Of the trunk they hold nothing."""
+    from safetensors import safe_open
+
+    pixels = load_preset(preset_folder("open"))
+    with safe_open(shipped_parts(), framework="pt") as file:
+        names = set(file.keys())
+    made = load_preset(make_latent_preset(preset_folder("open"), tmp_path / "latent", None, pictures(1, 3, 128, 128), shipped_parts()))
+    before, after = pixels.control.state_dict(), made.control.state_dict()
+    kept = [key for key, value in before.items() if torch.equal(value.half(), after[key].half())]
+    assert {f"exp_facenet/{key}" for key in before if key not in kept} <= names
+    assert all(key in kept for key in before if ".conv1.weight" in key and "up.7" not in key)
+    assert shipped_parts().stat().st_size < 1_300_000
 
 
 def test_pixels_and_latents_side_by_side(tiny: Path, tmp_path: Path) -> None:

@@ -89,8 +89,7 @@ def latent(
             raise UserError(f"{folder} exists; give --overwrite, or another -o")
         found = None if autoencoder is None else find_autoencoder(autoencoder)
         picture = to_network(to_float(load_photo(example_photo()).filled))
-        takes = preset == "open" and autoencoder is None and not untrained and shipped_parts().is_file()
-        parts = shipped_parts() if takes else None
+        parts = shipped_parts() if preset == "open" and autoencoder is None and not untrained else None
         made = make_latent_preset(preset_folder(preset), folder, found, picture, parts)
         say(f"wrote {made}; edit with --preset {'latent' if output is None else made}")
 

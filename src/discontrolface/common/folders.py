@@ -11,7 +11,7 @@ def default_folder() -> Path:
 
 
 def latent_folder() -> Path:
-    """Where the latent preset is kept, which does not come with the package: the user's data folder of this program."""
+    """Where the latent preset is kept, which is made and does not come with the package: the user's data folder of this program."""
     from platformdirs import user_data_dir
 
     return Path(user_data_dir("discontrolface")) / "latent"

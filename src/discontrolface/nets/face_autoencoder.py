@@ -96,6 +96,7 @@ class FaceAutoencoder(Network):
         layers += [nn.SiLU(), zeroed(nn.Conv2d(widths[0], inputs, 3, padding=1)), nn.PixelShuffle(patch)]
         self.decoder = nn.Sequential(*layers)
 
+        self.signs = tuple(-1.0 if v % 2 else 1.0 for _, _, v in lowest_waves(latent_channels, self.stride))  # of the waves in a mirror
         basis, spread = cosine_basis(latent_channels, self.stride)
         with torch.no_grad():
             self.analysis.weight.copy_(basis / spread[:, None, None, None])
@@ -109,6 +110,12 @@ class FaceAutoencoder(Network):
     def decode(self, latents: Tensor) -> Tensor:
         """(B,C,h,w) -> (B,3,h stride,w stride)."""
         return self.synthesis(latents) + self.decoder(latents)
+
+    def mirrored(self, latents: Tensor) -> Tensor:
+        """The latents of the mirror image: (B,C,h,w) -> the same. Of waves exactly; a learned encoder has to look at the picture."""
+        if self.encoder is None:
+            return latents.flip(-1) * latents.new_tensor(self.signs)[:, None, None]
+        return self.encode(self.decode(latents).flip(-1))
 
     def forward(self, picture: Tensor) -> Tensor:
         """A picture as the latents hold it: (B,3,H,W) -> (B,3,H,W)."""

@@ -16,6 +16,7 @@ from discontrolface.nets.autoencoders import Autoencoder, make_autoencoder
 from discontrolface.nets.backbone import Space
 from discontrolface.nets.control import Control, mix_preview
 from discontrolface.nets.encoder import SemanticEncoder
+from discontrolface.nets.face_autoencoder import FaceAutoencoder
 from discontrolface.nets.network import Network
 from discontrolface.nets.noise_process import NoiseProcess
 from discontrolface.nets.unet import DeepFeatures, UNet, UNetShape
@@ -104,6 +105,12 @@ class LatentDiffAE(Network):
     def from_space(self, x: Tensor) -> Tensor:
         """Normalised latents (B,C,h,w) -> (B,3,H,W)."""
         return self.autoencoder.decode(x * self.latent_spread + self.latent_mean)
+
+    def mirrored(self, x: Tensor) -> Tensor:
+        """Normalised latents (B,C,h,w) of the mirror image."""
+        if not isinstance(self.autoencoder, FaceAutoencoder):
+            return self.to_space(self.from_space(x).flip(-1))
+        return (self.autoencoder.mirrored(x * self.latent_spread + self.latent_mean) - self.latent_mean) / self.latent_spread
 
     def encode(self, x0: Tensor) -> Tensor:
         """The semantic code of a (masked) picture: (B,3,H,W) in [-1, 1] -> z_sem (B,Z)."""

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from discontrolface.common.snapshot_spec import NORMAL_MAPS, SnapshotSpec
 from discontrolface.nets.backbone import Backbone
+from discontrolface.nets.latent_diffae import LatentDiffAE
 
 
 def mirrored_snapshot(image: Tensor, spec: SnapshotSpec) -> Tensor:
@@ -19,4 +20,4 @@ def mirrored_snapshot(image: Tensor, spec: SnapshotSpec) -> Tensor:
 
 def mirrored_picture(model: Backbone, x: Tensor) -> Tensor:
     """The mirror image of a picture in the backbone's space, in that space."""
-    return model.to_space(model.from_space(x).flip(-1))
+    return model.mirrored(x) if isinstance(model, LatentDiffAE) else model.to_space(model.from_space(x).flip(-1))

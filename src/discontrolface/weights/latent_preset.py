@@ -1,9 +1,9 @@
-"""A preset on autoencoder latents, made from a preset on pixels without training: `discontrolface assets latent`.
+"""A preset on autoencoder latents, made from a preset on pixels: `discontrolface assets latent`.
 
 A network that sees p x p pixels of a picture of S as channels has the grid of one that sees latents of f = k p pixels of a picture of k S. All
 between its first and last layers stays as it is. The first layers get what the latents say about the small picture's patches, the last ones turn
-patches into latents: both by least squares on pictures, for latents are nearly linear in pixels. What a decoder adds beyond the small picture is
-not there until the networks are trained on latents (docs/latent.md).
+patches into latents: both by least squares on pictures, for latents are nearly linear in pixels. The preview and the source are mixed in after
+decoding, by the gates of the small picture, enlarged. What training then changed comes from a file (latent_parts.py).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from discontrolface.nets.diffae import DiffAE
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.latent_diffae import LatentDiffAE
 from discontrolface.nets.presets import autoencoder_config
+from discontrolface.nets.randomness import SeededWeights
 from discontrolface.weights.autoencoders import load_autoencoder
 from discontrolface.weights.latent_parts import apply_parts
 from discontrolface.weights.manifest import read_description
@@ -133,7 +134,8 @@ def make_latent_preset(
     preset, about = load_preset(source), read_description(source)
     if not isinstance(preset.model, DiffAE):
         raise UserError(f"the backbone in {source} is a {type(preset.model).__name__}, not a DiffAE; give a preset on pixels")
-    codec = make_autoencoder(autoencoder_config()) if autoencoder is None else load_autoencoder(autoencoder)
+    with SeededWeights(0):
+        codec = make_autoencoder(autoencoder_config()) if autoencoder is None else load_autoencoder(autoencoder)
     model = latent_backbone(preset.model, codec, looks(picture, codec.stride * 8))
     control = latent_control(preset.control, model)
     if parts is not None:

@@ -52,8 +52,8 @@ def made_latent_folder() -> Path:
     folder = latent_folder()
     if not (folder / "preset.json").is_file():
         raise UserError(
-            f"the latent preset is not in {folder}: its weights do not come with the package; make it from the open preset with "
-            "`discontrolface assets latent`, or train it (docs/latent.md) and give its folder"
+            f"the latent preset is not in {folder}: it is made from the open preset by "
+            "`discontrolface assets latent`, in seconds; or train one (docs/latent.md) and give its folder"
         )
     return folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -74,6 +75,12 @@ SHIPPED: Final[tuple[ShippedFile, ...]] = (
         "trained by this project on portraits that it renders itself and on photographs (docs/model-card.md)",
         APACHE,
     ),
+    ShippedFile(
+        "latent/parts.safetensors",
+        "the latent preset's trained parts",
+        "trained by this project on photographs and on portraits that it renders itself (docs/latent.md)",
+        APACHE,
+    ),
 )
 
 
@@ -98,6 +105,8 @@ def _status(file: ShippedFile, path: Path) -> ShippedStatus:
         return ShippedStatus(file, path, "missing", "reinstall the package")
     if path.is_dir():
         problem, note = _network(path)
+    elif path.suffix == ".safetensors":
+        problem, note = _tensors(path)
     elif file.sha256 is not None:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         problem, note = digest != file.sha256, f"sha256 {digest[:12]}"
@@ -108,21 +117,25 @@ def _status(file: ShippedFile, path: Path) -> ShippedStatus:
 
 def _network(path: Path) -> tuple[bool, str]:
     """(is something wrong, what was found) of a network: its description, and the header of its weights."""
+    try:
+        name = json.loads((path / "config.json").read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return True, f"cannot be read ({type(error).__name__})"
+    problem, note = _tensors(path / "diffusion_pytorch_model.safetensors")
+    return problem, note if problem else f"{name}, {note}"
+
+
+def _tensors(path: Path) -> tuple[bool, str]:
+    """(is something wrong, what was found) of a file of tensors: its header."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        name = json.loads((path / "config.json").read_text(encoding="utf-8"))["_class_name"]
-        with safe_open(path / "diffusion_pytorch_model.safetensors", "np") as weights:
+        with safe_open(path, "np") as weights:
             sizes = [weights.get_slice(key).get_shape() for key in weights.keys()]  # noqa: SIM118 (not a mapping)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         return True, f"cannot be read ({type(error).__name__})"
-    numbers = 0
-    for shape in sizes:
-        count = 1
-        for n in shape:
-            count *= n
-        numbers += count
-    return not numbers, f"{name}, {numbers:,} numbers in {len(sizes)} tensors"
+    numbers = sum(math.prod(shape) for shape in sizes)
+    return not numbers, f"{numbers:,} numbers in {len(sizes)} tensors"
 
 
 def _by_form(path: Path) -> tuple[bool, str]:
