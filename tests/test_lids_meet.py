@@ -72,7 +72,8 @@ def test_the_fit_knows_how_far_a_person_has_to_go(head: HeadModel, shapes: torch
     true = (head.landmarks(blinking(head, shapes, 1.0)) - head.landmarks(blinking(head, shapes, 0.0)))[:, UPPER, 1].numpy()
     of_person = np.array([basis.of_person(shape.double().numpy()).dirs[rows][:, UPPER, 1].sum(0) for shape in shapes])
     of_mean = np.broadcast_to(basis.dirs[rows][:, UPPER, 1].sum(0), true.shape)
-    assert np.abs(of_person - true).mean() < 0.2 * np.abs(of_mean - true).mean()
+    assert np.abs(of_person - true).max() < 2e-5  # the lower lid follows a blink a little
+    assert np.abs(of_mean - true).mean() > 0.0005, "metres: and the mean person's would not do"
 
 
 def test_a_head_without_lids_has_none(head: HeadModel) -> None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
-from discontrolface.face.heads.lid_meeting import LARGEST_WAY, LEAST_WAY, OVERLAP, Lid, opening
+from discontrolface.face.heads.lid_meeting import LARGEST_WAY, LEAST_WAY, OUTER, OVERLAP, Lid, opening
 from discontrolface.face.layout import JAW
 from discontrolface.geometry.rotations import about_x
 
@@ -18,15 +18,23 @@ if TYPE_CHECKING:
     from discontrolface.face.heads.base import HeadModel
 
 Array = NDArray[np.float64]
-MIDDLE = 0.8  # of the longest way of a lid's rim: its middle
 
 
 class Closing(NamedTuple):
-    """How much of a blink's direction closes an eye: mean + slopes @ shape. row: of `dirs`; slopes: (S,)."""
+    """How far a blink takes the landmarks of a person: a share of its direction at each of R places of the lid's rim, mean + shape @ slopes.
+
+    row: of `dirs`. mean: (R,); slopes: (S, R). parts: (R + 1, L, 3) the direction of what follows each place, and the outer corner.
+    """
 
     row: int
-    mean: float
+    mean: Array
     slopes: Array
+    parts: Array
+
+    def direction(self, shape: Array) -> Array:
+        """(L, 3) for a shape (S,), metres."""
+        share = np.clip(self.mean + shape @ self.slopes, LEAST_WAY, LARGEST_WAY)
+        return np.tensordot(np.append(share, OUTER), self.parts, 1)
 
 
 @dataclass(frozen=True)
@@ -86,14 +94,16 @@ class LandmarkBasis:
             expression_names=head.expression_names,
             name=head.name,
             eye_radius=float(np.median(radius)),
-            closings=tuple(_closing(lid, head.shape_count, rest[:, 1], dirs[: head.shape_count, :, 1]) for lid in head.lids),
+            closings=tuple(
+                _closing(lid, head.shape_count, rest[:, 1], dirs[: head.shape_count, :, 1], corners, barycentric) for lid in head.lids
+            ),
         )
 
     def of_person(self, shape: Array) -> LandmarkBasis:
         """For a known shape (S,): a blink of 1 closes this person's eyes."""
         dirs = self.dirs.copy()
         for closing in self.closings:
-            dirs[closing.row] *= np.clip(closing.mean + closing.slopes @ shape, LEAST_WAY, LARGEST_WAY)
+            dirs[closing.row] = closing.direction(shape)
         return replace(self, dirs=dirs)
 
     @property
@@ -131,15 +141,14 @@ class LandmarkBasis:
         return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
 
 
-def _closing(lid: Lid, shape_count: int, rest: Array, dirs: Array) -> Closing:
-    """The mean over the middle of a lid. rest: (V,) heights; dirs: (S, V) how the shape moves them."""
-    way = lid.way.cpu().numpy().astype(np.float64)
-    middle = way > MIDDLE * way.max()
-    heights = np.concatenate([rest[None], dirs]).astype(np.float64)
-    opened = opening(torch.from_numpy(heights), lid).numpy()  # (1 + S, R)
-    opened[0] += OVERLAP
-    share = (opened / way)[:, middle].mean(1)
-    return Closing(shape_count + lid.blink, float(share[0]), share[1:])
+def _closing(lid: Lid, shape_count: int, rest: Array, dirs: Array, corners: NDArray[np.int32], barycentric: Array) -> Closing:
+    """rest: (V,) heights; dirs: (S, V) how the shape moves them; corners: (3L,) vertices of the landmarks' triangles."""
+    way, between = lid.way.cpu().numpy().astype(np.float64), lid.between.cpu().numpy()
+    opened = opening(torch.from_numpy(np.concatenate([rest[None], dirs]).astype(np.float64)), lid).numpy()  # (1 + S, R)
+    follows, direction = np.zeros((len(rest), between.shape[1])), np.zeros((len(rest), 3))
+    follows[lid.moved], direction[lid.moved] = between, lid.direction.cpu().numpy()
+    parts = _mean(follows[corners].T[..., None] * direction[corners], barycentric)
+    return Closing(shape_count + lid.blink, (opened[0] + OVERLAP) / way, opened[1:] / way, parts)
 
 
 def _mean(corners: Array, barycentric: Array) -> Array:

@@ -34,4 +34,5 @@ def as_detected(basis: LandmarkBasis) -> LandmarkBasis:
     dirs = basis.dirs.copy()
     for row, name in enumerate(basis.expression_names, basis.shape_count):
         dirs[row] *= response(name)
-    return replace(basis, dirs=dirs)
+    blinks = tuple(c._replace(parts=c.parts * response(basis.expression_names[c.row - basis.shape_count])) for c in basis.closings)
+    return replace(basis, dirs=dirs, closings=blinks)
