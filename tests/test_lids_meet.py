@@ -76,6 +76,17 @@ def test_the_fit_knows_how_far_a_person_has_to_go(head: HeadModel, shapes: torch
     assert np.abs(of_mean - true).mean() > 0.0005, "metres: and the mean person's would not do"
 
 
+def test_a_head_may_change_its_numbers() -> None:
+    """float64 after float32: the lids were made by then."""
+    head = HeadModel.open()
+    blink = torch.zeros(1, head.expression_count)
+    blink[0, head.expression_names.index("eyeBlinkLeft")] = 1.0
+    single = head.neutral(expression=blink)
+    double = head.double().neutral(expression=blink.double())
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), single, atol=1e-6, rtol=0)
+
+
 def test_a_head_without_lids_has_none(head: HeadModel) -> None:
     plain = HeadModel(
         template=head.template.numpy(),

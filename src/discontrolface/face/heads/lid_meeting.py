@@ -39,6 +39,10 @@ class Lid(NamedTuple):
     direction: Tensor
     between: Tensor
 
+    def like(self, vertices: Tensor) -> Lid:
+        """On the device of vertices, in their dtype."""
+        return Lid(self.blink, *(t.to(vertices.device, vertices.dtype if t.is_floating_point() else None) for t in self[1:]))
+
 
 def lids_of(
     template: Tensor,  # (V, 3) metres, y up
@@ -54,9 +58,7 @@ def lids_of(
 
 def meeting(vertices: Tensor, expression: Tensor, lids: Sequence[Lid]) -> Tensor:
     """(B, V, 3) vertices before pose, with lids that close as this person's eyes do. expression: (B, E) coefficients that moved them."""
-    for lid in lids:
-        if lid.blink >= expression.shape[1]:
-            continue
+    for lid in (lid.like(vertices) for lid in lids if lid.blink < expression.shape[1]):
         blink = expression[:, lid.blink, None]  # (B, 1)
         opened = opening(vertices[..., 1], lid) + blink * lid.way + OVERLAP  # (B, R) what a blink has to go
         shut = torch.cat([(opened / lid.way).clamp(LEAST_WAY, LARGEST_WAY), torch.full_like(blink, OUTER)], 1)  # (B, R + 1)
@@ -72,7 +74,7 @@ def opening(height: Tensor, lid: Lid) -> Tensor:
 
 
 def _lid(template: Tensor, expression_dirs: Tensor, blink: int, rim: np.ndarray) -> Lid:
-    direction = expression_dirs[blink].reshape(-1, 3)
+    template, direction = template.cpu(), expression_dirs[blink].reshape(-1, 3).cpu()
     points, ways = template.numpy(), direction.numpy()
     moved = np.flatnonzero(np.linalg.norm(ways, axis=1) > 1e-5)
     side = np.sign(points[moved, 0].mean())
