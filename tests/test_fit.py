@@ -284,7 +284,7 @@ def test_detected_landmarks_show_a_share_of_what_moves(head: HeadModel, basis: L
         {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0, "browInnerUp": 1.0, "jawOpen": 0.5, "mouthSmileLeft": 0.5, "mouthSmileRight": 0.5},
     )
     shares = {name: value * response(name) for name, value in asked.items()}
-    face = seen(rest.edit(expression=shares), head)  # the head is linear in its blendshapes
+    face = seen(rest.edit(expression=shares), head)  # the head of one shape is linear in each of its blendshapes
     first = fit_landmarks(seen(rest, head), as_detected(basis), SIZE)
     exact, detected = (fit_landmarks(face, b, SIZE, shape=first.shape) for b in (basis, as_detected(basis)))
     names = list(basis.expression_names)
