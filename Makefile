@@ -58,7 +58,7 @@ bench: install-dev
 # The tables of docs/results.md: some hours on a small machine; stopped, it carries on. RIG: weights of the DiffusionRig baseline, which are not shipped
 # (discontrolface train diffusionrig --config baseline_diffusionrig); without them the table has no such row.
 comma := ,
-METHODS := photo,warp,diffae,one-step,draft,noise,cool-noise$(if $(RIG),$(comma)diffusionrig)
+METHODS := photo,warp,ours,diffae,one-step,draft,noise,cool-noise$(if $(RIG),$(comma)diffusionrig)
 ONE_SHOT := draft,noise,cool-noise,draft-personal,noise-personal
 results-docs: install-dev
 	mkdir -p out/photos

@@ -1,10 +1,12 @@
-"""What docs/scale.md lacks on your GPU, in one command of a few minutes: training steps, one-shot, and an edit, by default of the paper's networks.
+"""What docs/scale.md lacks on your GPU, in one command of a few minutes: frames of `animate`, training steps, one-shot, and an edit; but for the
+frames by default of the paper's networks.
 
 python scripts/measure_gpu.py --output measured.json                                        # on the device that accelerate finds
 python scripts/measure_gpu.py --config open_expfacenet_8 --batches 64,128 --compile
+python scripts/measure_gpu.py --only frames,edit
 python scripts/measure_gpu.py --network debug --device cpu --batches 2 --steps 3            # to try it
 
-Random weights and random pictures: the time does not depend on them. Pictures lie on the device as bytes (training/pool.py).
+Random weights and random pictures, but for the frames: the time does not depend on them. Pictures lie on the device as bytes (training/pool.py).
 """
 
 from __future__ import annotations
@@ -21,10 +23,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
+from discontrolface.common.parallel import cores, single_thread
 from discontrolface.common.pixels import to_float
 from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.sampling import sample
+from discontrolface.editing.animate import animate, sampling_of_frames
+from discontrolface.editing.editor import Editor
 from discontrolface.editing.personalize import PAPER_ONE_SHOT, Subject, fine_tune
 from discontrolface.face.heads.registry import find_head
 from discontrolface.face.parameters import FaceParameters
@@ -38,6 +44,9 @@ from discontrolface.training.train import Run, make_accelerator
 
 PAIRS = 64  # in the pool
 EDIT_STEPS = 20  # the paper's
+FRAMES = 160
+KINDS = ("frames", "training", "one-shot", "edit")
+EXAMPLE = Path(__file__).resolve().parents[1] / "src" / "discontrolface" / "assets" / "example" / "astronaut.png"
 
 
 def settle(device: torch.device) -> None:
@@ -145,12 +154,36 @@ def edit(config: TrainConfig, device: torch.device) -> dict[str, Any]:
     return out
 
 
+def frames(device: torch.device) -> dict[str, Any]:
+    """Frames a second of `animate` with the open preset, every core at a batch of its own: the example photo turns its head and smiles."""
+    single_thread()
+    editor = Editor.load("open", device=str(device))
+    photo = editor.read(EXAMPLE)
+    sampling = sampling_of_frames(editor.preset.sampling)
+    out: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for size in (256, 512):  # a photo that is the face's crop, of so many pixels
+            path = Path(folder) / f"{size}.png"
+            Image.fromarray(photo.crop.resize(size).image).save(path)
+            person = editor.read(path)
+            waves = np.sin(np.arange(FRAMES) / 8)
+            targets = [person.parameters.edit(yaw=float(10 * w), expression={"smile": float(0.4 + 0.4 * w)}) for w in waves]
+            for _ in animate(editor, person, targets[:16], sampling, workers=cores()):
+                pass
+            begin = time.perf_counter()
+            count = sum(1 for _ in animate(editor, person, targets, sampling, workers=cores()))
+            out[f"{size} px, frames a second"] = round(count / (time.perf_counter() - begin), 1)
+    return {"cores": cores(), **out}
+
+
 def measurements(config: TrainConfig, args: argparse.Namespace) -> Iterator[tuple[str, Any]]:
     """(what, numbers), one after the other."""
     device = make_accelerator(config, args.device).device
     name = device.type if device.type == "cpu" else torch.get_device_module(device).get_device_name(device)
     yield "machine", {"device": name, "torch": torch.__version__, "network": config.network}
-    for batch in (int(b) for b in args.batches.split(",")):
+    if "frames" in args.only:
+        yield "frames of animate", frames(device)
+    for batch in (int(b) for b in args.batches.split(",")) if "training" in args.only else ():
         for compiled in (False, True) if args.compile else (False,):
             sized = dataclasses.replace(config, batch=batch, accumulate=1, compile=compiled)
             what = f"training, batch {batch}{', compiled' if compiled else ''}"
@@ -159,8 +192,10 @@ def measurements(config: TrainConfig, args: argparse.Namespace) -> Iterator[tupl
             except RuntimeError as error:  # out of memory: the others go on
                 yield what, f"failed: {str(error).splitlines()[0]}"
             torch._dynamo.reset()
-    yield "one-shot", one_shot(config, args.steps, device)
-    yield "edit", edit(config, device)
+    if "one-shot" in args.only:
+        yield "one-shot", one_shot(config, args.steps, device)
+    if "edit" in args.only:
+        yield "edit", edit(config, device)
 
 
 def main() -> None:
@@ -172,8 +207,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="of each kind that are timed")
     parser.add_argument("--precision", default="bf16", choices=("no", "bf16"), help="of training")
     parser.add_argument("--compile", action="store_true", help="also compiled")
+    parser.add_argument("--only", default=",".join(KINDS), help="some of them, with commas [default: all]")
     parser.add_argument("--output", type=Path, help="a .json")
     args = parser.parse_args()
+    args.only = args.only.split(",")
+    if unknown := [kind for kind in args.only if kind not in KINDS]:
+        parser.error(f"--only {unknown[0]} is not known; choose from {', '.join(KINDS)}")
     config = TrainConfig(network="ffhq256", batch=32) if args.config is None else load_config(args.config)
     patch = {"mask_patch": 4, "crop": 0} if args.network == "debug" else {}
     config = dataclasses.replace(config, network=args.network or config.network, precision=args.precision, **patch)
