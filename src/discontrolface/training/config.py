@@ -48,6 +48,8 @@ class TrainConfig:
     learns: tuple[str, ...] = ()  # shell patterns of "control.*" and "model.*": only these parameters learn; (): the control network
     grad_clip: float = 1.0  # norm
     colour_jitter: float = 0.0  # standard deviation of a per-channel gain on the pictures (log scale)
+    tone_jitter: float = 0.0  # standard deviation of a gamma and of the saturation of the pictures (log scale)
+    stretch_jitter: float = 0.0  # the same of width and height of half of the pictures: people of other proportions (training/variety.py)
     flip: bool = True  # mirror half of the pictures
     crop: int = (
         0  # not "diffae": learn on random squares of this many pixels near the face; the encoder sees the whole source; 0: whole pictures

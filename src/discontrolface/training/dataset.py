@@ -21,6 +21,7 @@ from discontrolface.nets.backbone import Space
 from discontrolface.training.config import TrainConfig
 from discontrolface.training.draws import Draws, draw
 from discontrolface.training.stages import STAGES
+from discontrolface.training.variety import stretched, toned
 
 # Channels of a block's pictures, for the two sides a and b of a pair; "preview_ab" is the warp of a towards b.
 SIDES: dict[str, int] = {
@@ -119,6 +120,8 @@ class StepData(torch.utils.data.Dataset[list[Batch]]):
 def complete(pair: TrainingPair, draws: Draws, config: TrainConfig, space: Space) -> Batch:
     """Pairs with what was drawn for them; of all but the source the training crop, where the config asks for one, on the networks' grid."""
     noise, own = draws.noise(space.size, space.channels), draws.own_noise(space.size, space.channels)
+    if config.stretch_jitter:
+        pair = stretched(pair, draws.stretch, config.spec)
     if config.crop:
         height, width = pair.target.shape[-2:]
         places = crop_places(height, width, config.crop, draws.centre)
@@ -318,7 +321,7 @@ def finish(pictures: dict[str, Tensor], weight: Tensor, draws: Draws, maps: Sequ
             x = 2 * x - 1
             x = torch.where(mirrored, torch.cat([-x[:, :1], x[:, 1:]], 1), x)
         elif name != "visibility":
-            x = 2 * (x * draws.gain).clamp(0, 1) - 1
+            x = 2 * toned((x * draws.gain).clamp(0, 1), draws.tone) - 1
         return torch.where(mirrored, x.flip(-1), x)
 
     snapshot = torch.cat([ready(m) for m in maps], 1)

@@ -40,6 +40,8 @@ class Draws:
     seed: Tensor  # (N,) int64, of everything else about a picture: its noise, its random look
     spread: Tensor  # (N,), standard deviation of its noise: 1, or less where an edit's first step is learned
     own: Tensor  # (N,), above 0: it is noised from the network's own prediction, made from noise of this standard deviation
+    tone: Tensor  # (N,2), log of a gamma and of the saturation
+    stretch: Tensor  # (N,2), log of width and height
 
     def part(self, first: int, count: int) -> Draws:
         """The pictures first..first+count-1."""
@@ -90,7 +92,9 @@ def draw(config: TrainConfig, step: int, count: int, data: int, size: int) -> Dr
     seed = torch.randint(2**62, (count,), generator=generator)
     centre = torch.randn(count, 2, generator=generator)
     t, spread, own = noise_levels(config, t, generator)
-    return Draws(index, reverse, mirrored, gain, mask, t, centre, seed, spread, own)
+    tone = config.tone_jitter * torch.randn(count, 2, generator=generator)
+    stretch = config.stretch_jitter * torch.randn(count, 2, generator=generator) * (torch.rand(count, 1, generator=generator) < 0.5)
+    return Draws(index, reverse, mirrored, gain, mask, t, centre, seed, spread, own, tone, stretch)
 
 
 def noise_levels(config: TrainConfig, t: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
