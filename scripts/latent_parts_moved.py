@@ -50,9 +50,10 @@ def main() -> None:
     parser.add_argument("--preset", default="open", help="the preset on pixels that they are for")
     args = parser.parse_args()
     pixels: Any = load_preset(preset_folder(args.preset))
-    parts = moved(load_file(args.parts), made(args.before), made(args.now))
+    old = load_file(args.parts)
+    parts = moved(old, made(args.before), made(args.now))
     write_parts(args.output, weights_id(pixels.model, pixels.control), parts)
-    change = torch.cat([(parts[name].float() - value.float()).flatten() for name, value in load_file(args.parts).items()]).norm()
+    change = torch.cat([(parts[name].float() - value.float()).flatten() for name, value in old.items()]).norm()
     print(f"{args.output}: {len(parts)} tensors, moved by {float(change):.4g} in all")
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from discontrolface.common.example import example_photo
 from discontrolface.common.parallel import cores, single_thread
 from discontrolface.common.pixels import to_float
 from discontrolface.diffusion.condition import EditCondition
@@ -46,7 +47,6 @@ PAIRS = 64  # in the pool
 EDIT_STEPS = 20  # the paper's
 FRAMES = 160
 KINDS = ("frames", "training", "one-shot", "edit")
-EXAMPLE = Path(__file__).resolve().parents[1] / "src" / "discontrolface" / "assets" / "example" / "astronaut.png"
 
 
 def settle(device: torch.device) -> None:
@@ -158,7 +158,7 @@ def frames(device: torch.device) -> dict[str, Any]:
     """Frames a second of `animate` with the open preset, every core at a batch of its own: the example photo turns its head and smiles."""
     single_thread()
     editor = Editor.load("open", device=str(device))
-    photo = editor.read(EXAMPLE)
+    photo = editor.read(example_photo())
     sampling = sampling_of_frames(editor.preset.sampling)
     out: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:

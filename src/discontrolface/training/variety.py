@@ -12,10 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from discontrolface.common.snapshot_spec import SnapshotSpec
+from discontrolface.common.snapshot_spec import NORMAL_MAPS, SnapshotSpec
 from discontrolface.diffusion.training_pair import TrainingPair
-
-NORMALS = ("normals", "source_normals")
 
 
 def toned(pictures: Tensor, tone: Tensor) -> Tensor:
@@ -43,7 +41,7 @@ def stretched(pair: TrainingPair, stretch: Tensor, spec: SnapshotSpec) -> Traini
     maps = []
     for name in spec.maps:
         x = pair.snapshot[:, spec.slice(name)]
-        if name in NORMALS:
+        if name in NORMAL_MAPS:
             maps.append(normals_of(moved(x, "bilinear"), scale))
         else:
             maps.append(moved(x, "bilinear").clamp(0, 1) if name == "visibility" else moved(x).clamp(-1, 1))
