@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from discontrolface.common.example import example_photo
 from discontrolface.common.tensors import from_network
-from discontrolface.editing.animate import BATCH, animate, kept_frames
+from discontrolface.editing.animate import animate, kept_frames
 from discontrolface.editing.editor import Editor
+from discontrolface.editing.frame_maker import BATCH
 from discontrolface.editing.kept import STATE
 from discontrolface.editing.pipeline import denoise, finished, prepare
 from discontrolface.editing.steady import MOVED, STILL, Steady, Steadying, newness

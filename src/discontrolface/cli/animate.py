@@ -56,7 +56,7 @@ def animate(
         from discontrolface.common.parallel import cores, single_thread
         from discontrolface.common.video import check_ending, check_length
         from discontrolface.editing.animate import animate as frames_of
-        from discontrolface.editing.animate import kept_frames, sampling_of_frames
+        from discontrolface.editing.animate import kept_frames, processes_beside, sampling_of_frames
         from discontrolface.editing.performance import Driving, driven, save_performance
 
         check_ending(output)
@@ -83,7 +83,7 @@ def animate(
         kept = kept_frames(output, editor, person, targets, chosen)
         single_thread()  # every core has batches of its own
         with progress_bar("animating", quiet) as update:
-            frames = frames_of(editor, person, targets, chosen, kept, update, cores())
+            frames = frames_of(editor, person, targets, chosen, kept, update, cores(), processes_beside(editor, len(targets)))
             sound = drive if drive.suffix.lower() != ".jsonl" else None
             write_marked(output, frames, performance.rate, sound, overwrite, editor.base_id)
         kept.remove()

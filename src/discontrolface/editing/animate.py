@@ -3,7 +3,7 @@
     draw (warp, snapshot, networks)  ->  steady (`editing/steady.py`)  ->  paste (back into the photo, kept)
 
 A batch of frames is drawn, or pasted, by one thread; several batches at a time, so that every core has work of its own and none waits within a
-batch for another. The rule between frames goes through the batches in order.
+batch for another. Where the networks are on a GPU, processes do what is left to the cores. The rule between frames goes through the batches in order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -21,16 +21,19 @@ from typing import Final
 import numpy as np
 from torch import Tensor
 
+from discontrolface.common.parallel import cores
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.editor import Editor
+from discontrolface.editing.frame_maker import BATCH, FrameMaker, Frames
+from discontrolface.editing.frame_processes import FrameProcesses
 from discontrolface.editing.kept import Frame, Kept
 from discontrolface.editing.person import Person
-from discontrolface.editing.pipeline import Networks, PreparedEdit, composite, denoise, prepare
+from discontrolface.editing.pipeline import Networks, PreparedEdit, denoise
 from discontrolface.editing.steady import Steady, Steadying
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.covered import COVERED, lips_move
 
-BATCH: Final = 8  # frames that the networks draw at once
+MANY: Final = 250  # frames from which it pays to start processes, which takes seconds
 _log = logging.getLogger(__name__)
 Drawn = tuple[list[PreparedEdit], Tensor]
 
@@ -38,6 +41,11 @@ Drawn = tuple[list[PreparedEdit], Tensor]
 def sampling_of_frames(sampling: Sampling) -> Sampling:
     """A preset's way of denoising, for frames: a prediction is not refined, which would double the time of the networks (docs/decisions.md)."""
     return replace(sampling, start="noise", steps=1, strength=Sampling.strength) if sampling.start == "predicted" else sampling
+
+
+def processes_beside(editor: Editor, frames: int) -> int:
+    """How many processes pay beside an editor's networks: a core each where these are not on the cores and there are many frames, else none."""
+    return min(cores(), frames // BATCH) if editor.networks.device != "cpu" and frames >= MANY else 0
 
 
 def kept_frames(output: Path, editor: Editor, person: Person, targets: Sequence[FaceParameters], sampling: Sampling) -> Kept:
@@ -57,6 +65,7 @@ def animate(
     kept: Kept | None = None,  # None: nothing is kept
     progress: Callable[[int, int], None] | None = None,  # told (frames done, of); it may raise `Cancelled`
     workers: int = 1,  # batches at a time; several pay where PyTorch computes on one thread each (`common/parallel.py`)
+    processes: int = 0,  # that do all but the networks' part, for networks on a GPU (`frame_processes.py`); 0: the workers do it
 ) -> Iterator[Frame]:
     """The photo (H, W, 3) at each target. What is outside an edit's mask is the photo to the bit in every frame; inside, what does not move stays
     still (`editing/steady.py`).
@@ -82,8 +91,10 @@ def animate(
             yield told(frame)
         if done < state.frames:  # a kept frame is damaged: the state before it is made again
             state = Steady()
-    making = Making(editor.networks_of(person), person, targets, sampling, kept)
-    with closing(making.frames(state, workers)) as frames:
+    networks = editor.networks_of(person)
+    maker = FrameMaker(person, targets, sampling, networks.size, networks.maps, kept)
+    others = FrameProcesses(maker, processes) if processes else nullcontext(maker)
+    with others as beside, closing(Making(networks, maker, beside).frames(state, workers)) as frames:
         for number, frame in enumerate(frames, state.frames):
             if number >= done:
                 yield told(frame)
@@ -100,17 +111,15 @@ def warn_of_covered_mouth(person: Person, targets: Sequence[FaceParameters]) -> 
 
 @dataclass(frozen=True)
 class Making:
-    """What frames are made of."""
+    """What frames are made of, and who does what the networks do not."""
 
     networks: Networks
-    person: Person
-    targets: Sequence[FaceParameters]
-    sampling: Sampling
-    kept: Kept | None
+    maker: FrameMaker
+    beside: Frames
 
     def frames(self, state: Steady, workers: int) -> Generator[Frame]:
         """The frames that follow a state of the rule, in order."""
-        rule, firsts = Steadying(state), iter(range(state.frames, len(self.targets), BATCH))
+        rule, firsts, kept = Steadying(state), iter(range(state.frames, len(self.maker.targets), BATCH)), self.maker.kept
         drawn: deque[Future[Drawn]] = deque()
         pasted: deque[tuple[Steady, Future[list[Frame]]]] = deque()
         pool = ThreadPoolExecutor(workers)
@@ -127,29 +136,18 @@ class Making:
                     first = rule.state.frames
                     edits, pictures = drawn.popleft().result()
                     steadied = rule(edits, pictures)
-                    pasted.append((rule.state, pool.submit(self.pasted, first, edits, steadied)))
+                    pasted.append((rule.state, pool.submit(self.beside.pasted, first, edits, steadied)))
                     draw_another()
                     continue
                 after, future = pasted.popleft()
                 frames = future.result()
-                if self.kept is not None:
-                    self.kept.save_state(after)
+                if kept is not None:
+                    kept.save_state(after)
                 yield from frames
         finally:
             pool.shutdown(cancel_futures=True)
 
     def drawn(self, first: int) -> Drawn:
         """A batch from its first frame's number: edits, and the networks' pictures (B, 3, S, S)."""
-        chosen, networks = self.targets[first : first + BATCH], self.networks
-        edits = [
-            prepare(self.person, target, networks.size, networks.maps, self.sampling.seed, self.sampling.fine_size) for target in chosen
-        ]
-        return edits, denoise(networks, edits, self.sampling)
-
-    def pasted(self, first: int, edits: Sequence[PreparedEdit], pictures: Tensor) -> list[Frame]:
-        """The pictures back in the photo, each (H, W, 3); kept."""
-        frames = [composite(edit, picture[None]).image[..., :3] for edit, picture in zip(edits, pictures, strict=True)]
-        if self.kept is not None:
-            for number, frame in enumerate(frames, first):
-                self.kept.write(number, frame, self.person.photo.array)
-        return frames
+        edits = self.beside.prepared(first)
+        return edits, denoise(self.networks, edits, self.maker.sampling)

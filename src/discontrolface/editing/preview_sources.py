@@ -20,6 +20,9 @@ class PreviewSources:
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, PreviewSource] = OrderedDict()
 
+    def __reduce__(self) -> tuple[type[PreviewSources], tuple[()]]:
+        return PreviewSources, ()  # another process reads the photo for itself
+
     def get(self, size: int, read: Callable[[], PreviewSource]) -> PreviewSource:
         """The source of a size, read by `read` where it is not kept."""
         with self._lock:
