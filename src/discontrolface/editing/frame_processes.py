@@ -1,7 +1,7 @@
 """Frames prepared and pasted by processes of their own, for networks that are not on the cores.
 
-Beside a GPU a frame's work is hundreds of short NumPy calls, and threads that wait for one another after each of them keep few cores busy: 16
-made 28 frames a second, 4 made 22 (docs/decisions.md). A process has an interpreter for itself.
+Beside a GPU a frame's work is hundreds of short NumPy calls, and threads that take turns at the interpreter after each of them keep few cores
+busy: 16 made 28 frames a second, 4 made 22 (docs/decisions.md). A process has an interpreter for itself.
 """
 
 from __future__ import annotations
