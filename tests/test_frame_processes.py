@@ -44,7 +44,7 @@ def test_what_goes_wrong_in_a_process_is_raised_where_it_was_asked_for(editor: E
             beside.pasted(0, edits, torch.zeros(1, 3, editor.size, editor.size))
         for process in active_children():
             process.kill()
-        with pytest.raises(RuntimeError, match="ended"):
+        with pytest.raises(UserError, match="was ended"):
             beside.prepared(0)
 
 

@@ -24,6 +24,7 @@ AGREEMENT_RADIUS: Final = 0.01  # of the local mean of that difference / side
 EDGE: Final = 0.25  # difference of a single pixel from which the preview has an edge there that the edit has not
 EDGE_REACH, EDGE_SOFT = 0.008, 0.003  # how far beside it no detail is trusted; sigma of that area's rim / side
 FINEST_BAND: Final = 0.003  # sigma of the Gaussian above which the finest band of an edit lies / side
+LID_BAND: Final = 0.032  # sigma of the Gaussian above which a closed lid's lashes, rim and fold lie / side
 SAME_BELOW, OTHER_ABOVE = 0.01, 0.04  # |preview - photo moved and relit| up to which a preview shows the photo, from which something else
 LIGHT_RADIUS: Final = 0.02  # of the local mean that stands for the light / side
 DARK: Final = 0.05  # added to both means
@@ -79,6 +80,16 @@ def sharpened(edited: NDArray[np.floating], preview: NDArray[np.floating], shown
     band = difference - gaussian(difference, sigma)
     weight = agreement(edited, preview, len(edited)) * np.clip(shown, 0, 1)
     return np.clip(edited + weight[..., None] * band, 0, 1).astype(np.float32)
+
+
+def with_lids(edited: NDArray[np.floating], preview: NDArray[np.floating], lids: NDArray[np.floating]) -> NDArray[np.float32]:
+    """An edit (s, s, 3) with the preview's lashes, rims and folds where lids have closed; lids: (s, s) in [0, 1]. The colours stay the edit's.
+
+    At the networks' size a row of lashes is a pixel thick, and few photos that they learned from show closed eyes: they leave a smear.
+    """
+    difference = np.asarray(preview - edited, np.float32)
+    band = difference - gaussian(difference, LID_BAND * len(edited))
+    return np.clip(edited + lids[..., None] * band, 0, 1).astype(np.float32)
 
 
 def agreement(edited: NDArray[np.floating], preview: NDArray[np.floating], size: int) -> NDArray[np.float32]:

@@ -86,15 +86,16 @@ class Served:
         self._lock = threading.Lock()
 
     def ask(self, job: Job) -> Any:
-        """Its answer. What went wrong there is raised here; RuntimeError where the process ended."""
+        """Its answer. What went wrong there is raised here; UserError where the process was ended."""
         with self._lock:
             try:
                 self._connection.send(job)
                 said = self._connection.recv()
             except (EOFError, OSError) as error:
                 self._process.join(1)
-                raise RuntimeError(
-                    f"a process that makes frames ended (exit code {self._process.exitcode}); run the command again"
+                code = self._process.exitcode
+                raise UserError(
+                    f"a process that makes frames was ended (exit code {code}); run the same command again, it goes on"
                 ) from error
         if isinstance(said, Exception):
             raise said

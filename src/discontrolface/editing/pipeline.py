@@ -23,7 +23,7 @@ from discontrolface.diffusion.sampling import Step, sample
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.composite import Motion, paste_back
 from discontrolface.editing.composited import Composite, moved_alpha
-from discontrolface.editing.detail import agreement, down, fuse_detail, legible, sharpened, shown_again
+from discontrolface.editing.detail import agreement, down, fuse_detail, legible, sharpened, shown_again, with_lids
 from discontrolface.editing.person import Person
 from discontrolface.editing.super_resolved import super_resolved
 from discontrolface.face.crop import Crop
@@ -287,8 +287,10 @@ def carried(edit: PreparedEdit, picture: NDArray[np.float32]) -> tuple[NDArray[n
     fine, size = edit.fine, len(edit.fine.image)
     moved = moved_by(to_float(edit.fine_crop.image), fine.flow)
     shown = legible(fine.flow) * shown_again(fine.image, moved)
-    visible, small = np.maximum(fine.visibility, shown), min(len(picture), size)
+    visible, small = np.maximum(np.maximum(fine.visibility, shown), fine.lids), min(len(picture), size)
     if len(picture) <= size:
+        if fine.lids.any():
+            picture = with_lids(picture, down(fine.image, small), down(fine.lids[..., None], small)[..., 0])
         picture = sharpened(picture, down(fine.image, small), down(visible[..., None], small)[..., 0])
     edited = fuse_detail(picture, fine.image, visible)
     return edited, Motion(fine.flow, shown * agreement(down(picture, small), down(fine.image, small), size), moved)

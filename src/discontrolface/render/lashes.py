@@ -35,15 +35,19 @@ class Rim(NamedTuple):
     colour: FloatArray
 
 
-def draw_lids(scene: Scene, closed: FloatArray, colours: Colours) -> None:
-    """Shade the lids that have closed, (V,) `closed`, and draw their lashes into `colours`, in place."""
-    rig = scene.source.rig
+def draw_lids(scene: Scene, closed: FloatArray, colours: Colours) -> FloatArray:
+    """Shade the lids that have closed, (V,) `closed`, and draw their lashes into `colours`, in place.
+
+    Returns (H, W) in [0, 1]: how far a pixel belongs to such a lid, its fold or its lashes.
+    """
+    rig, cover = scene.source.rig, np.zeros_like(colours.visibility)
     if not len(rig.lid_edges) or not closed.any():
-        return
+        return cover
     for side, eye in zip((1.0, -1.0), rig.eyes, strict=True):
         rim = _rim(scene, closed, side, eye)
         if rim is not None and rim.closed > 0.02:
-            _shade(rim, colours)
+            _shade(rim, colours, cover)
+    return cover
 
 
 def _rim(scene: Scene, closed: FloatArray, side: float, eye: np.ndarray) -> Rim | None:
@@ -98,7 +102,7 @@ def _lash_colour(scene: Scene, rim: np.ndarray) -> FloatArray:
 
 
 @compiled
-def _shade(rim, colours):  # type: ignore[no-untyped-def]
+def _shade(rim, colours, cover):  # type: ignore[no-untyped-def]
     """Shade one closed lid and draw its lashes, in place. The shading is for what was painted: the photo's own lid has its own."""
     picture, visibility, change = colours.picture, colours.visibility, colours.change
     height, width, _ = picture.shape
@@ -120,6 +124,9 @@ def _shade(rim, colours):  # type: ignore[no-untyped-def]
             if below < np.float32(-1.6) or below > np.float32(0.6):
                 continue
             round_off = max(one - u * u, zero)
+            ends = min((np.float32(1.08) - abs(u)) * np.float32(8.0), one)
+            ends *= min(max((below + np.float32(1.4)) * np.float32(3.0), zero), one)
+            cover[i, j] = max(cover[i, j], rim.closed * ends * min((np.float32(0.6) - below) * np.float32(5.0), one))
             if below < 0:
                 painted = (one - visibility[i, j]) * rim.closed
                 if painted > 0:

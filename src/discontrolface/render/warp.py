@@ -46,12 +46,14 @@ class Preview:
     image: (H, W, 3) float32 [0, 1]. visibility: (H, W), 1 where the pixel comes from the photo without much stretch, 0 where it was invented.
     mask: (H, W), how much of a pixel is new; exactly 0 where nothing moves or is relit, and along the border; `image` equals the photo there.
     flow: (H, W, 2) pixels (x right, y down): target pixel p shows the photo at p + flow.
+    lids: (H, W) in [0, 1], how far a pixel belongs to a lid that has closed, its fold or its lashes.
     """
 
     image: FloatArray
     visibility: FloatArray
     mask: FloatArray
     flow: FloatArray
+    lids: FloatArray
 
 
 def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRig) -> Preview:
@@ -81,7 +83,7 @@ def _same(source: View, target: View) -> bool:
 
 def _unchanged(image: FloatArray) -> Preview:
     plain = np.zeros(image.shape[:2], np.float32)
-    return Preview(image.copy(), plain + 1, plain, np.zeros((*plain.shape, 2), np.float32))
+    return Preview(image.copy(), plain + 1, plain, np.zeros((*plain.shape, 2), np.float32), plain)
 
 
 def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
@@ -119,10 +121,10 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
         calm=not lip_motion.any(),
     )
     draw_inside(scene, colours)
-    draw_lids(scene, lid_motion, colours)
+    lids = draw_lids(scene, lid_motion, colours)
     mask = np.empty((height, width), np.float32)
     pair.bands(finish, height, image, max(2, round(0.02 * height)), colours, mask)
-    return Preview(image=colours.picture, visibility=colours.visibility, mask=mask, flow=moved.flow)
+    return Preview(image=colours.picture, visibility=colours.visibility, mask=mask, flow=moved.flow, lids=lids)
 
 
 class _Vertices(NamedTuple):
