@@ -11,6 +11,7 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 
 from discontrolface.common.pixels import to_uint8
 from discontrolface.editing.composite import Motion, paste_back
+from discontrolface.editing.detail import with_lids
 from discontrolface.face.crop import Crop
 from discontrolface.face.geometry import Geometry
 from discontrolface.face.heads.base import HeadModel
@@ -113,6 +114,30 @@ def test_a_wink_leaves_the_other_eye_alone(geometry: Geometry, people: list[Draw
         right[:, int((between + 1) * 0.5 * SIZE) :] = False  # the subject's left eye is on the picture's right
         assert right.sum() > 40
         assert not out.mask[right].any()
+
+
+def test_a_preview_says_where_lids_have_closed(geometry: Geometry, people: list[Drawn]) -> None:
+    for person in people:
+        out, layer = person.edited(geometry, expression={"winkLeft": 1.0})
+        lid = (person.source.layer == EYE) & (layer == SKIN)
+        assert out.lids[lid].mean() > 0.9
+        assert not out.lids[~binary_dilation(lid, iterations=40)].any()
+        assert not out.lids[(person.source.layer == EYE) & ~lid].any(), "the other eye"
+        assert not person.edited(geometry, expression={"smile": 1.0}, yaw=12)[0].lids.any()
+
+
+def test_a_smeared_lid_gets_its_lashes_back_and_keeps_its_colour(geometry: Geometry, people: list[Drawn]) -> None:
+    """What a network makes of lashes a pixel thick, and of a lid in a colour of its own."""
+    tint = np.array([0.05, -0.02, 0.03], np.float32)
+    for person in people:
+        out, layer = person.edited(geometry, expression={"blink": 1.0})
+        lid = binary_dilation((person.source.layer == EYE) & (layer == SKIN), iterations=3)
+        smeared = np.asarray(gaussian_filter(out.image, (4, 4, 0)) + tint, np.float32)
+        edited = with_lids(smeared, out.image, out.lids)
+        assert np.array_equal(edited[out.lids == 0], np.clip(smeared, 0, 1)[out.lids == 0])
+        lost, left = (np.abs(fine(picture) - fine(out.image))[lid].mean() for picture in (smeared, edited))
+        assert left < 0.25 * lost
+        assert np.abs((edited - out.image)[lid].mean(0) - tint).max() < 0.02
 
 
 @pytest.mark.parametrize("opening", [0.4, 0.7, 1.0])
