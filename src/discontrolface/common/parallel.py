@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from typing import Any, Final, TypeVar
 
 from discontrolface.common.errors import UserError
@@ -54,9 +56,22 @@ def single_thread() -> None:
     torch.set_num_threads(1)
 
 
+def begin_worker() -> None:
+    """Begin a process of a pool: on one core, and no longer than the process that started it, also where that one is killed."""
+    single_thread()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
 def run_pool(jobs: Sequence[AnyJob], processes: int, make: Callable[[AnyJob], Result]) -> Iterator[tuple[AnyJob, Result | None]]:
     """(job, what `make` says of it) as they get done, one core a process; (job, None) when a process died, which ends the pool."""
-    with ProcessPoolExecutor(min(processes, len(jobs)), multiprocessing.get_context("spawn"), single_thread) as pool:
+    with ProcessPoolExecutor(min(processes, len(jobs)), multiprocessing.get_context("spawn"), begin_worker) as pool:
         running = {pool.submit(make, job): job for job in jobs}
         try:
             for future in as_completed(running):

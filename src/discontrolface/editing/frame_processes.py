@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.parallel import single_thread
+from discontrolface.common.parallel import begin_worker
 from discontrolface.common.snapshot_spec import SnapshotSpec
 from discontrolface.common.tensors import to_network
 from discontrolface.editing.frame_maker import BATCH, FrameMaker
@@ -50,7 +50,7 @@ def serve(connection: Any, pickled: bytes) -> None:
     pickled: a `FrameMaker` of the process that started this one.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
-    single_thread()
+    begin_worker()
     maker: FrameMaker = pickle.loads(pickled)
     held: dict[int, list[PreparedEdit]] = {}
     while True:

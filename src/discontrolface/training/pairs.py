@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from discontrolface.common.errors import UserError
 from discontrolface.common.files import replacing
-from discontrolface.common.parallel import single_thread
+from discontrolface.common.parallel import begin_worker
 from discontrolface.common.snapshot_spec import PAPER_MAPS
 from discontrolface.face.chip import chip_of
 from discontrolface.face.heads.registry import find_head
@@ -135,7 +135,7 @@ def make_pairs(output: Path, first: int, last: int, size: int = 256, processes: 
     jobs = [job for job in jobs if not job[3].exists()]
     if not jobs:
         return
-    with ProcessPoolExecutor(processes, get_context("spawn"), single_thread) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), begin_worker) as pool:
         for done in as_completed([pool.submit(make_block, *job) for job in jobs]):
             start, seconds = done.result()
             say(f"made synthetic pairs {start} to {min(start + BLOCK, last) - 1} ({seconds:.0f} s)")

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from discontrolface.common.errors import UserError
-from discontrolface.common.parallel import cores, single_thread
+from discontrolface.common.parallel import begin_worker, cores
 from discontrolface.diffusion.training_pair import TrainingPair
 from discontrolface.training.album import Album
 from discontrolface.training.config import TrainConfig
@@ -66,7 +66,7 @@ def open_slots(path: str, count: int, size: int, mode: Any) -> np.memmap[Any, np
 def make_endlessly(worker: Worker, free: Any, made: Any) -> None:
     """The process: pairs into free slots, until it is ended."""
     try:
-        single_thread()
+        begin_worker()
         slots = open_slots(worker.slots, worker.slot_count, worker.size, "r+")
         maker = PairMaker(Album(Path(worker.album)), worker.size, worker.shares, worker.seed)
         for one in maker.endless():
