@@ -119,9 +119,8 @@ class FrameProcesses:
 
     def __enter__(self) -> FrameProcesses:
         maker = replace(self._maker, person=self._maker.person.with_personal(None))  # weights are for the networks, which stay here
-        pickled = pickle.dumps(
-            maker
-        )  # not by `multiprocessing`: PyTorch would move the tensors, away from under the arrays that look at them
+        # Not by `multiprocessing`: PyTorch would move the tensors, away from under the arrays that look at them.
+        pickled = pickle.dumps(maker)
         self._served = [Served(pickled) for _ in range(self._count)]
         return self
 
