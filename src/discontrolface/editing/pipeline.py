@@ -288,9 +288,10 @@ def carried(edit: PreparedEdit, picture: NDArray[np.float32]) -> tuple[NDArray[n
     moved = moved_by(to_float(edit.fine_crop.image), fine.flow)
     shown = legible(fine.flow) * shown_again(fine.image, moved)
     visible, small = np.maximum(np.maximum(fine.visibility, shown), fine.lids), min(len(picture), size)
+    low = down(fine.image, small)
     if len(picture) <= size:
         if fine.lids.any():
-            picture = with_lids(picture, down(fine.image, small), down(fine.lids[..., None], small)[..., 0])
-        picture = sharpened(picture, down(fine.image, small), down(visible[..., None], small)[..., 0])
+            picture = with_lids(picture, low, down(fine.lids[..., None], small)[..., 0])
+        picture = sharpened(picture, low, down(visible[..., None], small)[..., 0])
     edited = fuse_detail(picture, fine.image, visible)
-    return edited, Motion(fine.flow, shown * agreement(down(picture, small), down(fine.image, small), size), moved)
+    return edited, Motion(fine.flow, shown * agreement(down(picture, small), low, size), moved)
