@@ -47,6 +47,9 @@ def learn(
 ) -> Path:
     """One network from the weights in `start`, to its averaged weights."""
     run, state = args.run / name, args.output / f"{name}-state"
+    before = args.import_state / state.name if args.import_state else None
+    if before is not None and name == "then" and not before.is_dir():
+        before = None  # that time had no second config
     say(f"{name}: {minutes:.2f} minutes from now")
     try:
         weights = train(
@@ -58,7 +61,7 @@ def learn(
             reporter(config, say),
             start_from=start,
             export_state=state,
-            import_state=args.import_state / f"{name}-state" if args.import_state else None,
+            import_state=before,
             end_after=60 * minutes,
             say=say,
         )

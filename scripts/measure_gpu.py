@@ -30,7 +30,7 @@ from discontrolface.common.parallel import cores, single_thread
 from discontrolface.common.pixels import to_float
 from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.sampling import sample
-from discontrolface.editing.animate import animate, sampling_of_frames
+from discontrolface.editing.animate import animate, processes_beside, sampling_of_frames
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.personalize import PAPER_ONE_SHOT, Subject, fine_tune
 from discontrolface.face.heads.registry import find_head
@@ -173,7 +173,9 @@ def frames(device: torch.device) -> dict[str, Any]:
             targets = [person.parameters.edit(yaw=float(10 * w), expression={"smile": float(0.4 + 0.4 * w)}) for w in waves]
             for _ in animate(editor, person, targets[:16], sampling, workers=cores()):
                 pass
-            for way, processes in (("threads", 0), ("processes", cores())):
+            for way, processes in {"threads": 0, "processes": processes_beside(editor, FRAMES)}.items():
+                if way == "processes" and not processes:
+                    continue  # the networks are on the cores
                 begin = time.perf_counter()
                 count = sum(1 for _ in animate(editor, person, targets, sampling, workers=cores(), processes=processes))
                 out[f"{size} px, {way}, frames a second"] = round(count / (time.perf_counter() - begin), 1)

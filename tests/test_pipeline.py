@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.networks import write_tiny_preset
+from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from discontrolface.cli.app import app
@@ -21,9 +22,10 @@ from discontrolface.common.example import example_photo
 from discontrolface.common.snapshot_spec import PAPER_MAPS, SnapshotSpec
 from discontrolface.diffusion.sampling import Step, sample
 from discontrolface.diffusion.settings import STARTS, Sampling
+from discontrolface.editing.detail import down
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
-from discontrolface.editing.pipeline import Networks, denoise, prepare
+from discontrolface.editing.pipeline import Networks, carried, denoise, prepare
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.snapshot import Snapshot
 from discontrolface.synthetic.portraits import HELD_OUT, make_pair
@@ -159,6 +161,21 @@ def test_predicted_refines_its_own_prediction(editor: Editor, people: list[Perso
     assert (x0 - other).abs().max() > 1e-3, "untrained networks see another face in the mirror"
     steps = sample(networks.backbone, second, steps=4, condition=condition, start=(x0 + other) / 2, strength=0.5)
     assert torch.allclose(denoise(networks, [edit], sampling), steps, atol=1e-6)
+
+
+def test_a_closed_lid_that_the_networks_smear_keeps_the_previews_lashes(editor: Editor, people: list[Person]) -> None:
+    """At the photo's own resolution, on the example photo; an eye that stays open is left to the networks."""
+    person = people[0]
+    target = person.parameters.edit(expression={"blink": 1.0})
+    edit = prepare(person, target, editor.size, editor.networks.maps)
+    smeared = gaussian_filter(down(edit.fine.image, 256), (3, 3, 0))
+    bare = dataclasses.replace(edit, fine=dataclasses.replace(edit.fine, lids=np.zeros_like(edit.fine.lids)))
+    lids = edit.fine.lids > 0.9
+    assert lids.sum() > 100
+    left, lost = (np.abs(carried(each, smeared)[0] - edit.fine.image)[lids].mean() for each in (edit, bare))
+    assert left < 0.5 * lost
+    still = prepare(person, person.parameters.edit(yaw=8), editor.size, editor.networks.maps)
+    assert not still.fine.lids.any()
 
 
 def test_sampling_refuses_what_it_does_not_know() -> None:

@@ -46,7 +46,7 @@ def sampling_of_frames(sampling: Sampling) -> Sampling:
 
 def processes_beside(editor: Editor, frames: int) -> int:
     """How many processes pay beside an editor's networks: a core each where these are not on the cores and there are many frames, else none."""
-    return min(cores(), MOST, frames // BATCH) if editor.networks.device != "cpu" and frames >= MANY else 0
+    return min(cores(), MOST) if editor.networks.device != "cpu" and frames >= MANY else 0
 
 
 def kept_frames(output: Path, editor: Editor, person: Person, targets: Sequence[FaceParameters], sampling: Sampling) -> Kept:

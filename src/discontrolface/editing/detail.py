@@ -75,11 +75,7 @@ def sharpened(edited: NDArray[np.floating], preview: NDArray[np.floating], shown
 
     A network that is not sure of a pixel predicts a softer picture than the photo. An edit that equals the preview is returned as it is.
     """
-    sigma = FINEST_BAND * len(edited)
-    difference = np.asarray(preview - edited, np.float32)
-    band = difference - gaussian(difference, sigma)
-    weight = agreement(edited, preview, len(edited)) * np.clip(shown, 0, 1)
-    return np.clip(edited + weight[..., None] * band, 0, 1).astype(np.float32)
+    return _with_band(edited, preview, FINEST_BAND, agreement(edited, preview, len(edited)) * np.clip(shown, 0, 1))
 
 
 def with_lids(edited: NDArray[np.floating], preview: NDArray[np.floating], lids: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -87,9 +83,16 @@ def with_lids(edited: NDArray[np.floating], preview: NDArray[np.floating], lids:
 
     At the networks' size a row of lashes is a pixel thick, and few photos that they learned from show closed eyes: they leave a smear.
     """
+    return _with_band(edited, preview, LID_BAND, lids)
+
+
+def _with_band(
+    edited: NDArray[np.floating], preview: NDArray[np.floating], sigma: float, weight: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """An edit with what of the preview is finer than a Gaussian of `sigma` sides in place of its own, by weight (s, s)."""
     difference = np.asarray(preview - edited, np.float32)
-    band = difference - gaussian(difference, LID_BAND * len(edited))
-    return np.clip(edited + lids[..., None] * band, 0, 1).astype(np.float32)
+    band = difference - gaussian(difference, sigma * len(edited))
+    return np.clip(edited + weight[..., None] * band, 0, 1).astype(np.float32)
 
 
 def agreement(edited: NDArray[np.floating], preview: NDArray[np.floating], size: int) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from discontrolface.common.errors import UserError
@@ -66,8 +67,6 @@ def serve(connection: Any, pickled: bytes) -> None:
 
 def answer(maker: FrameMaker, held: dict[int, list[PreparedEdit]], job: Job) -> list[Seen] | list[Frame]:
     """What a job gives."""
-    import torch
-
     if job.pictures is not None:
         return maker.pasted(job.first, held.pop(job.first), torch.from_numpy(job.pictures))
     edits = held[job.first] = maker.prepared(job.first)
@@ -136,8 +135,6 @@ class FrameProcesses:
 
     def prepared(self, first: int) -> list[PreparedEdit]:
         """See `Frames`. The fine previews stay where they were made: `fine` is the preview that the networks see."""
-        import torch
-
         maker = self._maker
         seen: list[Seen] = self._of(first).ask(Job(first))
         return [
