@@ -122,7 +122,7 @@ def paste_back(
         matrix = matrix * (coarse / size)
 
     left, top, right, bottom = _bounds(at_size.to_photo(_corners(feathered)), photo.shape)
-    pixels = np.ascontiguousarray(photo[top:bottom, left:right]).copy()
+    pixels = photo[top:bottom, left:right].copy()
     used = np.zeros(pixels.shape[:2], np.float32)
     parts = Planes(np.ascontiguousarray(planes[..., : 2 * channels]), np.ascontiguousarray(planes[..., 2 * channels :]))
     carry_over(photo, parts, Place(np.ascontiguousarray(matrix, np.float64), left, top), Filled(pixels, used))

@@ -69,15 +69,16 @@ class Composite:
     def native_patch(self) -> Patch | None:
         """What changes of the photo in its own profile and depth; None for a photo of 8-bit sRGB. The photo's own pixels are carried along in their
         own encoding, so colours beyond sRGB move with them; what the edit adds is turned into it."""
-        native, crop = self.person.photo.native, self.person.crop.resize(len(self.edited))
+        native = self.person.photo.native
         if native is None or native.values.shape[:2] != self.person.photo.array.shape[:2]:
             return None
-        channels = native.values.shape[2]
+        crop, channels = self.person.crop.resize(len(self.edited)), native.values.shape[2]
         source = to_uint8(from_srgb(to_float(crop.image), native.profile, channels))
         edited = from_srgb(self.edited, native.profile, channels)
         values = native.values if native.alpha is None else filled(native.values, native.alpha)
         motion = replace(self.motion, carried=None)  # that is of sRGB
-        return paste_back(values, edited, Crop(source, crop.photo_to_crop, values), self.changed, motion).over(native.values)
+        patch = paste_back(values, edited, Crop(source, crop.photo_to_crop, values), self.changed, motion)
+        return patch if native.alpha is None else patch.over(native.values)
 
     def native_lines(self) -> Lines | None:
         """To be written in the photo's own profile and depth; None for a photo of 8-bit sRGB. Pixels outside the mask are the photo's, to the bit."""

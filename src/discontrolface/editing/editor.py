@@ -287,7 +287,11 @@ class Editor:
         )
 
     def _result(self, edit: PreparedEdit, picture: torch.Tensor, sampling: Sampling, larger: SuperResolution | None) -> EditResult:
-        person, finished = edit.person, composite(edit, picture, larger)
+        person = edit.person
+        covered = person.covered > COVERED and lips_move(  # asked before the most memory is needed: it looks at a part of the photo
+            person.own_view.vertices, person.geometry.view(edit.target).vertices, person.geometry.rig
+        )
+        finished = composite(edit, picture, larger)
         normals = edit.snapshot.image[0, :3].permute(1, 2, 0).numpy()
         record = make_record(
             edit.target.difference(person.parameters),
@@ -299,8 +303,6 @@ class Editor:
         )
         if larger is not None and len(finished.edited) > edit.size:
             record["super_resolution"] = weights_id(larger)
-        view = person.geometry.view(edit.target) if person.covered > COVERED else person.own_view
-        covered = lips_move(person.own_view.vertices, view.vertices, person.geometry.rig)
         if covered:
             record["mouth_covered"] = round(person.covered, 2)
             _log.warning("%s: something is before the mouth; this edit moves it along with the lips", person.photo.path.name)

@@ -267,7 +267,9 @@ def composite(edit: PreparedEdit, picture: Tensor, larger: SuperResolution | Non
     person, fine = edit.person, edit.fine
     edited, motion = finished(edit, from_network(picture), larger)
     motion = replace(motion, swept=swept(edited, person.preview_source(len(edited)).plain))
-    patch = paste_back(person.photo.filled, edited, edit.fine_crop, fine.mask, motion).over(person.photo.array)
+    patch = paste_back(person.photo.filled, edited, edit.fine_crop, fine.mask, motion)
+    if person.photo.alpha is not None:  # else nothing was filled
+        patch = patch.over(person.photo.array)
     alpha = None if person.photo.alpha is None else moved_alpha(person, person.geometry.view(edit.target), fine, edit.fine_crop)
     return Composite(person, edited, fine.mask, motion, patch, alpha)
 

@@ -13,6 +13,7 @@ from discontrolface.face.landmark_sets import LEFT_EYE, RIGHT_EYE
 from discontrolface.face.regions import face_hull
 from discontrolface.face.regions_of_faces import mesh_region
 from discontrolface.geometry.affine import apply_affine, invert_affine, sample_affine
+from discontrolface.geometry.shrink import by_pillow
 
 if TYPE_CHECKING:
     from discontrolface.face.landmarks import Landmarks
@@ -74,7 +75,8 @@ def _hues(image: NDArray[np.uint8], face: NDArray[Any], points: NDArray[np.float
     """Of a face (SIDE, SIDE, 3) within its points (N, 2), see `Appearance`."""
     middle = points.mean(axis=0)
     inner = face_hull(middle + INWARDS * (points - middle), SIDE)
-    small = np.asarray(Image.fromarray(image).reduce(max(1, max(image.shape[:2]) // SIDE)))
+    factor = max(1, max(image.shape[:2]) // SIDE)
+    small = by_pillow(image, lambda plane: plane.reduce(factor))
     own, whole = _spread_of_hues(face, inner), _spread_of_hues(small, np.ones(small.shape[:2], bool))
     return None if own < COLOURED and whole < max(COLOURED, OWN_HUES * own) else own
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from discontrolface.geometry.affine import affine_scale, apply_affine, sample_affine
+from discontrolface.geometry.shrink import by_pillow
 
 
 class Pyramid:
@@ -32,7 +32,7 @@ class Pyramid:
         """
         halvings = max(0, int(np.log2(max(affine_scale(to_photo), 1))) - 1)
         while len(self.copies) <= halvings and min(self.copies[-1].shape[:2]) > 1:
-            self.copies.append(np.asarray(Image.fromarray(self.copies[-1]).reduce(2)))
+            self.copies.append(by_pillow(self.copies[-1], lambda plane: plane.reduce(2)))
         halvings = min(halvings, len(self.copies) - 1)
         pixels = sample_affine(self.copies[halvings], to_photo / 2**halvings, (size, size))
         corners = apply_affine(to_photo, np.array([[0, 0], [size, 0], [0, size], [size, size]], dtype=np.float64))

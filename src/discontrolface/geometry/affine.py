@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from discontrolface.geometry.shrink import by_pillow
+
 
 def invert_affine(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
     """The inverse of a (2, 3) affine map, as (2, 3) float64."""
@@ -67,12 +69,13 @@ def sample_affine(
     reduction = 1 if fine else max(1, int(shrink))
     right += -(right - left) % reduction
     bottom += -(bottom - top) % reduction
-    source = Image.fromarray(np.ascontiguousarray(cut(image, left, top, right, bottom, mirror)))
+    window = cut(image, left, top, right, bottom, mirror)
     if reduction > 1:
-        source = source.reduce(reduction)
+        window = by_pillow(window, lambda plane: plane.reduce(reduction))
     elif fine and shrink > 2:
-        smaller = (math.ceil(source.width * 2 / shrink), math.ceil(source.height * 2 / shrink))
-        source = source.resize(smaller, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        smaller = (math.ceil((right - left) * 2 / shrink), math.ceil((bottom - top) * 2 / shrink))
+        window = by_pillow(window, lambda plane: plane.resize(smaller, Image.Resampling.LANCZOS, reducing_gap=3.0))
+    source = Image.fromarray(np.ascontiguousarray(window))
     supersampling = 2 if fine and shrink > 1.25 else 1
     to_source = matrix.copy()
     to_source[:, :2] /= supersampling
