@@ -53,7 +53,7 @@ class MixedCalibration(NamedTuple):
     noise: float
 
 
-LIDS: Final = MixedCalibration(("eyeBlinkLeft", "eyeBlinkRight"), (0.11, 0.08), ((0.41, 0.08), (0.06, 0.38)), 0.08)
+LIDS: Final = MixedCalibration(("eyeBlinkLeft", "eyeBlinkRight"), (0.11, 0.08), ((0.36, 0.07), (0.05, 0.33)), 0.08)
 
 
 def calibration(name: str) -> Calibration | None:

@@ -13,12 +13,12 @@ from typing import Final
 from discontrolface.face.landmark_basis import LandmarkBasis
 
 RESPONSE: Final[dict[str, float]] = {
-    "browDown": 0.68,
-    "browInnerUp": 0.70,
-    "browOuterUp": 0.70,
-    "eyeBlink": 0.60,
-    "jawOpen": 0.90,
-    "mouthPucker": 0.60,
+    "browDown": 0.60,
+    "browInnerUp": 0.64,
+    "browOuterUp": 0.64,
+    "eyeBlink": 0.56,
+    "jawOpen": 0.78,
+    "mouthPucker": 0.55,
 }
 
 
