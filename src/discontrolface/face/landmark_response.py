@@ -17,7 +17,7 @@ RESPONSE: Final[dict[str, float]] = {
     "browInnerUp": 0.64,
     "browOuterUp": 0.64,
     "eyeBlink": 0.56,
-    "jawOpen": 0.78,
+    "jawOpen": 0.90,
     "mouthPucker": 0.55,
 }
 
