@@ -23,7 +23,8 @@ from discontrolface.diffusion.sampling import Step, sample
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.composite import Motion, paste_back
 from discontrolface.editing.composited import Composite, moved_alpha
-from discontrolface.editing.detail import agreement, down, fuse_detail, legible, sharpened, shown_again, with_lids
+from discontrolface.editing.detail import agreement, down, fuse_detail, legible, restored, shown_again, with_lids
+from discontrolface.editing.laid import laid_on
 from discontrolface.editing.person import Person
 from discontrolface.editing.super_resolved import super_resolved
 from discontrolface.face.crop import Crop
@@ -270,7 +271,8 @@ def composite(edit: PreparedEdit, picture: Tensor, larger: SuperResolution | Non
     patch = paste_back(person.photo.filled, edited, edit.fine_crop, fine.mask, motion)
     if person.photo.alpha is not None:  # else nothing was filled
         patch = patch.over(person.photo.array)
-    alpha = None if person.photo.alpha is None else moved_alpha(person, person.geometry.view(edit.target), fine, edit.fine_crop)
+    follows = replace(fine, flow=motion.flow)
+    alpha = None if person.photo.alpha is None else moved_alpha(person, person.geometry.view(edit.target), follows, edit.fine_crop)
     return Composite(person, edited, fine.mask, motion, patch, alpha)
 
 
@@ -285,15 +287,26 @@ def finished(edit: PreparedEdit, picture: NDArray[np.float32], larger: SuperReso
 
 
 def carried(edit: PreparedEdit, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], Motion]:
-    """A network's picture (s, s, 3) at the size of the fine crop, with the preview's detail where it shows the photo; and where that is."""
-    fine, size = edit.fine, len(edit.fine.image)
-    moved = moved_by(to_float(edit.fine_crop.image), fine.flow)
-    shown = legible(fine.flow) * shown_again(fine.image, moved)
-    visible, small = np.maximum(np.maximum(fine.visibility, shown), fine.lids), min(len(picture), size)
+    """A network's picture (s, s, 3) at the size of the fine crop, with what the photo shows of it; and where that is."""
+    fine, crop, size = edit.fine, to_float(edit.fine_crop.image), len(edit.fine.image)
+    moved = moved_by(crop, fine.flow)
+    fine, moved = laid_on(picture, fine, visible(fine, shown_by(fine, moved)), crop, moved)
+    shown = shown_by(fine, moved)
+    seen, small = visible(fine, shown), min(len(picture), size)
     low = down(fine.image, small)
     if len(picture) <= size:
         if fine.lids.any():
             picture = with_lids(picture, low, down(fine.lids[..., None], small)[..., 0])
-        picture = sharpened(picture, low, down(visible[..., None], small)[..., 0])
-    edited = fuse_detail(picture, fine.image, visible)
+        picture = restored(picture, low, down(seen[..., None], small)[..., 0])
+    edited = fuse_detail(picture, fine.image, seen)
     return edited, Motion(fine.flow, shown * agreement(down(picture, small), low, size), moved)
+
+
+def shown_by(fine: Preview, moved: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, S) in [0, 1]: how far a preview is the photo, moved legibly. moved: the crop at its motion."""
+    return legible(fine.flow) * shown_again(fine.image, moved)
+
+
+def visible(fine: Preview, shown: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(S, S) in [0, 1]: how far a preview's detail may be carried over."""
+    return np.maximum(np.maximum(fine.visibility, shown), fine.lids)

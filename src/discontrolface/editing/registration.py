@@ -1,7 +1,7 @@
 """Lay a true picture on the preview of the same edit: what is left between two readings of one person is a pixel or two.
 
 A network that learns from truths which lie now here, now there, learns to blur what the preview shows sharply. Lucas and Kanade's least squares
-over a window, repeated, on pictures without their local brightness and contrast; a smooth field that never moves a pixel further than `LIMIT`,
+over a window, repeated, on pictures without their local brightness and contrast; a smooth field that never moves a pixel further than a limit,
 and only where the photo showed what the preview shows.
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import map_coordinates
+
+from discontrolface.render.blur import gaussian
 
 FloatArray = NDArray[np.float32]
 
@@ -26,25 +28,23 @@ def registered(truth: FloatArray, preview: FloatArray, visibility: FloatArray) -
     return displaced(truth, motion(truth, preview, visibility))
 
 
-def motion(truth: FloatArray, preview: FloatArray, visibility: FloatArray) -> FloatArray:
-    """(S, S, 2) pixels (x right, y down): the registered picture at p is the truth at p + motion."""
+def motion(truth: FloatArray, preview: FloatArray, visibility: FloatArray, window: float = WINDOW, limit: float = LIMIT) -> FloatArray:
+    """(S, S, 2) pixels (x right, y down): the registered picture at p is the truth at p + motion. window, limit: as WINDOW, LIMIT."""
     side = truth.shape[0]
-    trust = gaussian_filter((visibility > SHOWN).astype(np.float32), 0.008 * side)
+    trust = gaussian((visibility > SHOWN).astype(np.float32), 0.008 * side)
     wanted, moving = _structure(preview), _structure(truth)
     field = np.zeros((side, side, 2), np.float32)
     for _ in range(ROUNDS):
         now = displaced(moving[..., None], field, order=1)[..., 0]
         down, across = np.gradient(now)
         missing = wanted - now
-        xx, xy, yy, bx, by = (
-            gaussian_filter(trust * a, WINDOW * side)
-            for a in (across * across, across * down, down * down, across * missing, down * missing)
-        )
+        products = (across * across, across * down, down * down, across * missing, down * missing)
+        xx, xy, yy, bx, by = np.moveaxis(gaussian(trust[..., None] * np.stack(products, -1), window * side), -1, 0)
         xx, yy = xx + 1e-4, yy + 1e-4
         determinant = np.maximum(xx * yy - xy * xy, 1e-8)
         step = np.stack([(yy * bx - xy * by) / determinant, (xx * by - xy * bx) / determinant], -1)
         field = field + np.clip(step, -1, 1).astype(np.float32)
-    return _smooth(field, trust)
+    return _smooth(field, trust, limit)
 
 
 def displaced(picture: FloatArray, field: FloatArray, order: int = 3) -> FloatArray:
@@ -59,15 +59,14 @@ def _structure(picture: FloatArray) -> FloatArray:
     """(H, W): brightness without its local mean, over its local spread."""
     side = picture.shape[0]
     level = picture @ np.array([0.3, 0.59, 0.11], np.float32)
-    rest = level - gaussian_filter(level, 0.03 * side)
-    return np.asarray(rest / np.sqrt(gaussian_filter(rest**2, 0.047 * side) + 2e-4), np.float32)
+    rest = level - gaussian(level, 0.03 * side)
+    return np.asarray(rest / np.sqrt(gaussian(rest**2, 0.047 * side) + 2e-4), np.float32)
 
 
-def _smooth(field: FloatArray, trust: FloatArray) -> FloatArray:
+def _smooth(field: FloatArray, trust: FloatArray, limit: float) -> FloatArray:
     """Without motions that are too large or unlike their neighbours', carried a little way into what is not trusted, then fading."""
     side = len(field)
-    unlike = np.abs(gaussian_filter(field, (0.023 * side, 0.023 * side, 0)) - field).sum(-1)
-    good = trust * (np.hypot(field[..., 0], field[..., 1]) < LIMIT * side) * np.exp(-((unlike / 2) ** 2))
-    weight = gaussian_filter(good, SMOOTH * side)
-    planes = [gaussian_filter(field[..., k] * good, SMOOTH * side) / (weight + 0.03) for k in range(2)]
-    return np.stack(planes, -1).astype(np.float32)
+    unlike = np.abs(gaussian(field, 0.023 * side) - field).sum(-1)
+    good = trust * (np.hypot(field[..., 0], field[..., 1]) < limit * side) * np.exp(-((unlike / 2) ** 2))
+    blurred = gaussian(np.dstack([field * good[..., None], good]), SMOOTH * side)
+    return np.asarray(blurred[..., :2] / (blurred[..., 2:] + 0.03), np.float32)

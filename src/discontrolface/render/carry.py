@@ -191,7 +191,7 @@ def _photo_at(photo, table, column, row, dx, dy, out):  # type: ignore[no-untype
 
 
 def moved_by(image: FloatArray, flow: FloatArray) -> FloatArray:
-    """A picture (S, S, 3) at p + flow (S, S, 2), pixels, bicubic, edges repeated: (S, S, 3)."""
+    """A picture (S, S, C) at p + flow (S, S, 2), pixels, bicubic, edges repeated: (S, S, C)."""
     out = np.empty_like(image)
     with Pair(len(image)) as pair:
         pair.bands(_moved, len(image), image, np.ascontiguousarray(flow, np.float32), out)
@@ -200,7 +200,7 @@ def moved_by(image: FloatArray, flow: FloatArray) -> FloatArray:
 
 @compiled
 def _moved(first, last, image, flow, out):  # type: ignore[no-untyped-def]
-    value = np.empty(4, np.float32)
+    value = np.empty(image.shape[2], np.float32)
     for i in range(first, last):
         for j in range(image.shape[1]):
             if flow[i, j, 0] == 0 and flow[i, j, 1] == 0:

@@ -1,0 +1,51 @@
+"""The preview, laid on what the networks drew: where both show the same a pixel or two apart, the photo's own pixels can stand for the networks'.
+
+A network learned from pairs whose hair, ears and outlines never lay quite where the mesh warp puts them, so it is soft where the preview is sharp.
+Where such a thing belongs the network knows better, what it looks like the photo does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from discontrolface.common.pixels import resize_planes
+from discontrolface.editing.detail import down, legible
+from discontrolface.editing.registration import motion
+from discontrolface.render.blur import gaussian
+from discontrolface.render.carry import moved_by
+from discontrolface.render.warp import Preview
+
+FloatArray = NDArray[np.float32]
+
+# Lengths are shares of the picture's side. Wider than between two readings of a person (registration.py): a network may have other hair in mind.
+WINDOW: Final = 0.03  # standard deviation over which a motion is one
+LIMIT: Final = 0.03  # nothing is moved further
+BORDER: Final = 0.015  # standard deviation of the mask's border, at which nothing is moved
+
+
+def laid_on(picture: FloatArray, fine: Preview, visible: FloatArray, crop: FloatArray, moved: FloatArray) -> tuple[Preview, FloatArray]:
+    """A preview (S, S), moved by at most LIMIT S pixels so that it lies on a network's picture (s, s, 3) where the photo showed it (visible (S, S)),
+    with its motion; and the crop (S, S, 3) at that motion. The mask stays, and so does everything beyond it.
+
+    moved: the crop at the preview's motion. A picture that is the preview, at its own size or smaller, moves nothing, to the bit.
+    """
+    size, small = len(fine.image), min(len(picture), len(fine.image))
+    shown = down(np.stack([visible, fine.mask], -1), small)
+    field = motion(down(fine.image, small), down(picture, small), shown[..., 0], WINDOW, LIMIT)
+    inside = gaussian((shown[..., 1] > 0).astype(np.float32), BORDER * small)
+    field *= np.clip(2 * inside - 1, 0, 1)[..., None] * np.float32(size / small)
+    if not field.any():
+        return fine, moved
+    field = resize_planes(field, size, Image.Resampling.BILINEAR)
+    flow = field + moved_by(fine.flow, field)
+    again = moved_by(crop, flow)
+    both = moved_by(np.concatenate([fine.image, moved], -1), field)
+    # Read twice, the photo's pixels would be softer than read once; along an outline, where the motion jumps, twice is smoother.
+    image = np.clip(both[..., :3] + legible(flow)[..., None] * (again - both[..., 3:]), 0, 1)
+    maps = np.clip(moved_by(np.stack([fine.visibility, fine.lids], -1), field), 0, 1)
+    return replace(fine, image=image, visibility=maps[..., 0], lids=maps[..., 1], flow=flow), again
