@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter, laplace, map_coordinates
 from discontrolface.common.example import example_photo
 from discontrolface.common.pixels import to_float
 from discontrolface.editing.composite import Motion, paste_back
-from discontrolface.editing.detail import DISAGREE_ABOVE, FINEST_BAND, down, fuse_detail, sharpened, up
+from discontrolface.editing.detail import DISAGREE_ABOVE, FINEST_BAND, UNLIKE_ABOVE, down, fuse_detail, restored, sharpened, up
 from discontrolface.face.crop import Crop, cut_square, ffhq_square, make_crop
 from discontrolface.face.landmark_sets import IBUG_68, MOUTH_CORNERS
 from discontrolface.face.landmarks import FaceLandmarker, Landmarks
@@ -273,16 +273,50 @@ def test_a_soft_edit_gets_the_previews_finest_band_back() -> None:
     assert np.array_equal(sharpened(other, preview, shown), other)
 
 
-def test_no_line_beside_an_outline_that_the_edit_has_not() -> None:
-    """A crisp dark head before a pale wall in the preview, a blurred outline in the edit: the wall beside it gets no bright line at either size."""
+def test_a_soft_edit_gets_the_photos_structure_back() -> None:
+    """Waves of 3 pixels, half lost in the edit, come back whole: nearby they differ by their means, and those are equal.
+
+    Where the edit painted another brightness, and where the photo shows nothing, it stays.
+    """
+    waves = (0.1 * np.sin(2 * np.pi * np.arange(256) / 3)).astype(np.float32)
+    preview = np.broadcast_to(0.5 + waves[None, :, None], (256, 256, 3))
+    soft, shown = 0.5 + 0.5 * (preview - 0.5), np.ones((256, 256), np.float32)
+    assert np.array_equal(restored(preview, preview, shown), preview)
+    assert np.abs(restored(soft, preview, shown) - preview)[:, 48:-48].max() < 0.01 * np.abs(soft - preview).max()
+    assert np.array_equal(restored(soft, preview, 0 * shown), soft)
+    other = soft - np.float32(UNLIKE_ABOVE + 0.05)
+    assert np.array_equal(restored(other, preview, shown), other)
+
+
+def test_a_restored_edit_keeps_its_tones() -> None:
+    """Another light, smooth and moderate: the waves come back, the light stays. A wave of sigma's length leaves nearly nothing in the mean."""
+    rows, columns = np.mgrid[0:256, 0:256]
+    waves = 0.1 * np.sin(2 * np.pi * columns / 4)[..., None] * np.ones(3)
+    light = 0.05 * np.sin(2 * np.pi * rows / 256)[..., None]
+    preview, edited = (0.5 + waves).astype(np.float32), (0.5 + light + 0.3 * waves).astype(np.float32)
+    out = restored(edited, preview, np.ones((256, 256), np.float32))
+    inner = np.s_[16:-16, 16:-16]
+    assert np.abs(out - (0.5 + light + waves))[inner].max() < 0.012, "of 0.07 that the waves lack, and 0.05 that the light adds"
+
+
+def test_an_outline_becomes_sharp_only_where_the_edit_has_it() -> None:
+    """A crisp dark head before a pale wall in the preview. Blurred in the edit, its outline is crisp again, without a line beside it; where the
+    edit has it elsewhere the wall gets no bright line, at either size."""
     size = 512
     head = disc(size, radius=0.25)[..., None]
     preview = (0.8 - 0.7 * (head > 0.5) * np.ones(3)).astype(np.float32)
-    edited = down(gaussian_filter(preview, (6, 6, 0)), 256)
     shown = np.ones((size, size), np.float32)
-    out = fuse_detail(sharpened(edited, down(preview, 256), down(shown[..., None], 256)[..., 0]), preview, shown)
-    assert out.max() < 0.803, "the wall is 0.8"
-    assert np.abs(out - up(edited, size)).max() < 0.02, "nothing of an edge that both do not show"
+    low = down(preview, 256)
+
+    def carried_over(edited: NDArray[np.float32]) -> NDArray[np.float32]:
+        return fuse_detail(restored(edited, low, down(shown[..., None], 256)[..., 0]), preview, shown)
+
+    blurred = down(gaussian_filter(preview, (6, 6, 0)), 256)
+    out = carried_over(blurred)
+    assert out.max() < 0.83, "the wall is 0.8"
+    assert np.abs(out - preview).max() < 0.1 * np.abs(up(blurred, size) - preview).max()
+    for pixels in (3, 12, 24):  # measured: 0.821, 0.807, 0.831; the finer part of the preview without asking would make a line of 1.0
+        assert carried_over(np.roll(blurred, pixels, axis=1)).max() < 0.84
 
 
 @settings(max_examples=50, deadline=None)

@@ -2,10 +2,10 @@
 
     out = up(edited) + weight * (preview - up(down(preview)))
 
-edited already shows the photo where both show the same (`restored`).
-preview is the mesh warp, laid on the edit (laid.py), at high resolution, so its detail has already moved with the face (what is finer still, `composite` takes from the photo
-itself, as far as `shown_again` says). The split is complete whatever `up` and
-`down` are: up(down(x)) + (x - up(down(x))) = x, so an edit that agrees with the preview returns the preview itself.
+edited already has the preview's finest band at its own size (`sharpened`), and off the face all of it (`restored`). preview is the mesh warp at high
+resolution, laid on the edit (laid.py), so its detail has already moved with the face (what is finer still, `composite` takes from the photo itself,
+as far as `shown_again` says). The split is complete whatever `up` and `down` are: up(down(x)) + (x - up(down(x))) = x, so an edit that agrees with
+the preview returns the preview itself.
 """
 
 from typing import Final
@@ -23,6 +23,7 @@ AGREE_BELOW, DISAGREE_ABOVE = 0.06, 0.2  # |edited - preview| at low resolution 
 AGREEMENT_RADIUS: Final = 0.01  # of the local mean of that difference / side
 EDGE: Final = 0.25  # difference of a single pixel from which the preview has an edge there that the edit has not
 EDGE_REACH, EDGE_SOFT = 0.008, 0.003  # how far beside it no detail is trusted; sigma of that area's rim / side
+FINEST_BAND: Final = 0.003  # sigma of the Gaussian above which the finest band of an edit lies / side
 ALIKE_RADIUS: Final = 0.012  # sigma of the Gaussian above which an edit and a preview need not agree to show the same / side
 ALIKE_BELOW, UNLIKE_ABOVE = 0.06, 0.16  # their difference below it up to which they do, from which they do not
 TONE_RADIUS: Final = 0.04  # sigma of the Gaussian below which colours and light stay the edit's / side
@@ -73,16 +74,26 @@ def fuse_detail(
     return np.clip(up(edited_lowres, size) + weight * detail, 0, 1).astype(np.float32)
 
 
+def sharpened(edited: NDArray[np.floating], preview: NDArray[np.floating], shown: NDArray[np.floating]) -> NDArray[np.float32]:
+    """An edit (s, s, 3) with the preview's finest band in place of its own, where it shows what the preview shows; shown: (s, s) in [0, 1].
+
+    A network that is not sure of a pixel predicts a softer picture than the photo. An edit that equals the preview is returned as it is.
+    """
+    return _with_band(edited, preview, FINEST_BAND, agreement(edited, preview, len(edited)) * np.clip(shown, 0, 1))
+
+
 def restored(edited: NDArray[np.floating], preview: NDArray[np.floating], shown: NDArray[np.floating]) -> NDArray[np.float32]:
-    """An edit (s, s, 3) with the preview in place of it wherever both show the same, in the edit's tones; shown: (s, s) in [0, 1].
+    """An edit (s, s, 3) with the preview in place of it where both show the same, in the edit's tones; shown: (s, s) in [0, 1].
 
     They do where they agree in all but structure finer than ALIKE_RADIUS: a network that is not sure where hairs lie draws their mean, and the photo
-    shows some. An edit that equals the preview is returned as it is.
+    shows some. In a face it knows better than the preview where things lie, and they matter more than how sharp they are: not for faces. An edit
+    that equals the preview is returned as it is.
     """
     difference = np.asarray(preview - edited, np.float32)
     apart = gaussian(channel_mean(np.abs(gaussian(difference, ALIKE_RADIUS * len(edited)))), ALIKE_RADIUS / 2 * len(edited))
     weight = (np.clip((UNLIKE_ABOVE - apart) / (UNLIKE_ABOVE - ALIKE_BELOW), 0, 1) * np.clip(shown, 0, 1))[..., None]
-    near = gaussian(np.dstack([difference * weight, weight]), TONE_RADIUS * len(edited))
+    sure = weight**4  # what half agrees is an outline beside its place, and says nothing of tones
+    near = gaussian(np.dstack([difference * sure, sure]), TONE_RADIUS * len(edited))
     tone = near[..., :3] / (near[..., 3:] + TONE_LEAST)
     return np.clip(edited + weight * (difference - tone), 0, 1).astype(np.float32)
 
@@ -92,9 +103,16 @@ def with_lids(edited: NDArray[np.floating], preview: NDArray[np.floating], lids:
 
     At the networks' size a row of lashes is a pixel thick, and few photos that they learned from show closed eyes: they leave a smear.
     """
+    return _with_band(edited, preview, LID_BAND, lids)
+
+
+def _with_band(
+    edited: NDArray[np.floating], preview: NDArray[np.floating], sigma: float, weight: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """An edit (s, s, 3) with what of the preview is finer than a Gaussian of `sigma` sides in place of its own, by weight (s, s)."""
     difference = np.asarray(preview - edited, np.float32)
-    band = difference - gaussian(difference, LID_BAND * len(edited))
-    return np.clip(edited + lids[..., None] * band, 0, 1).astype(np.float32)
+    band = difference - gaussian(difference, sigma * len(edited))
+    return np.clip(edited + weight[..., None] * band, 0, 1).astype(np.float32)
 
 
 def agreement(edited: NDArray[np.floating], preview: NDArray[np.floating], size: int) -> NDArray[np.float32]:

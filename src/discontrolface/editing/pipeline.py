@@ -23,7 +23,7 @@ from discontrolface.diffusion.sampling import Step, sample
 from discontrolface.diffusion.settings import Sampling
 from discontrolface.editing.composite import Motion, paste_back
 from discontrolface.editing.composited import Composite, moved_alpha
-from discontrolface.editing.detail import agreement, down, fuse_detail, legible, restored, shown_again, with_lids
+from discontrolface.editing.detail import agreement, down, fuse_detail, legible, restored, sharpened, shown_again, with_lids
 from discontrolface.editing.laid import laid_on
 from discontrolface.editing.person import Person
 from discontrolface.editing.super_resolved import super_resolved
@@ -35,11 +35,13 @@ from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.mirror import mirrored_picture
 from discontrolface.nets.super_resolution import SuperResolution
+from discontrolface.render.blur import gaussian
 from discontrolface.render.carry import moved_by
 from discontrolface.render.snapshot import Snapshot
 from discontrolface.render.sweep import swept
 from discontrolface.render.warp import Preview
 
+FACE_BORDER: Final = 0.016  # sigma of the border of what is face and not hair, ear or wall / side
 INVERTED_SPREAD: Final = 0.5  # standard deviation of an inverted x_T under the photo's own control; the open networks fail at 0.8
 
 
@@ -297,9 +299,17 @@ def carried(edit: PreparedEdit, picture: NDArray[np.float32]) -> tuple[NDArray[n
     if len(picture) <= size:
         if fine.lids.any():
             picture = with_lids(picture, low, down(fine.lids[..., None], small)[..., 0])
-        picture = restored(picture, low, down(seen[..., None], small)[..., 0])
+        there = down(seen[..., None], small)[..., 0]
+        picture = sharpened(picture, low, there)
+        picture = restored(picture, low, there * (1 - face_of(edit, small)))
     edited = fuse_detail(picture, fine.image, seen)
     return edited, Motion(fine.flow, shown * agreement(down(picture, small), low, size), moved)
+
+
+def face_of(edit: PreparedEdit, size: int) -> NDArray[np.float32]:
+    """(size, size) in [0, 1]: the edited face, with a soft border."""
+    points = edit.person.geometry.landmarks(edit.target, size)
+    return gaussian(face_hull(points[:, :2], size).astype(np.float32), FACE_BORDER * size)
 
 
 def shown_by(fine: Preview, moved: NDArray[np.float32]) -> NDArray[np.float32]:
