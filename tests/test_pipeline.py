@@ -22,10 +22,11 @@ from discontrolface.common.example import example_photo
 from discontrolface.common.snapshot_spec import PAPER_MAPS, SnapshotSpec
 from discontrolface.diffusion.sampling import Step, sample
 from discontrolface.diffusion.settings import STARTS, Sampling
+from discontrolface.editing.carried import carried
 from discontrolface.editing.detail import down
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
-from discontrolface.editing.pipeline import Networks, carried, denoise, prepare
+from discontrolface.editing.pipeline import Networks, denoise, prepare
 from discontrolface.face.parameters import FaceParameters
 from discontrolface.render.snapshot import Snapshot
 from discontrolface.synthetic.portraits import HELD_OUT, make_pair

@@ -14,9 +14,10 @@ from helpers.networks import write_tiny_preset
 from discontrolface.common.errors import UserError
 from discontrolface.common.example import example_photo
 from discontrolface.diffusion.settings import Sampling
+from discontrolface.editing.carried import carried
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.person import Person
-from discontrolface.editing.pipeline import carried, finished, prepare
+from discontrolface.editing.pipeline import finished, prepare
 from discontrolface.evaluation.similarity import ssim_map
 from discontrolface.evaluation.super_resolution import figures, gains, mean, table
 from discontrolface.nets.super_resolution import SuperResolution, fine

@@ -14,17 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from discontrolface.common.pixels import to_float
 from discontrolface.common.snapshot_spec import SnapshotSpec
 from discontrolface.common.tensors import from_network, to_network
 from discontrolface.diffusion.condition import EditCondition
 from discontrolface.diffusion.inversion import invert, invert_controlled
 from discontrolface.diffusion.sampling import Step, sample
 from discontrolface.diffusion.settings import Sampling
+from discontrolface.editing.carried import carried
 from discontrolface.editing.composite import Motion, paste_back
 from discontrolface.editing.composited import Composite, moved_alpha
-from discontrolface.editing.detail import agreement, down, fuse_detail, legible, restored, sharpened, shown_again, with_lids
-from discontrolface.editing.laid import laid_on
 from discontrolface.editing.person import Person
 from discontrolface.editing.super_resolved import super_resolved
 from discontrolface.face.crop import Crop
@@ -35,13 +33,10 @@ from discontrolface.nets.backbone import Backbone
 from discontrolface.nets.exp_facenet import ExpFaceNet
 from discontrolface.nets.mirror import mirrored_picture
 from discontrolface.nets.super_resolution import SuperResolution
-from discontrolface.render.blur import gaussian
-from discontrolface.render.carry import moved_by
 from discontrolface.render.snapshot import Snapshot
 from discontrolface.render.sweep import swept
 from discontrolface.render.warp import Preview
 
-FACE_BORDER: Final = 0.016  # sigma of the border of what is face and not hair, ear or wall / side
 INVERTED_SPREAD: Final = 0.5  # standard deviation of an inverted x_T under the photo's own control; the open networks fail at 0.8
 
 
@@ -286,37 +281,3 @@ def finished(edit: PreparedEdit, picture: NDArray[np.float32], larger: SuperReso
     if edit.person.toning is not None:
         edited = edit.person.toning.apply(edited)
     return edited, motion
-
-
-def carried(edit: PreparedEdit, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], Motion]:
-    """A network's picture (s, s, 3) at the size of the fine crop, with what the photo shows of it; and where that is."""
-    fine, crop, size = edit.fine, to_float(edit.fine_crop.image), len(edit.fine.image)
-    moved = moved_by(crop, fine.flow)
-    fine, moved = laid_on(picture, fine, visible(fine, shown_by(fine, moved)), crop, moved)
-    shown = shown_by(fine, moved)
-    seen, small = visible(fine, shown), min(len(picture), size)
-    low = down(fine.image, small)
-    if len(picture) <= size:
-        if fine.lids.any():
-            picture = with_lids(picture, low, down(fine.lids[..., None], small)[..., 0])
-        there = down(seen[..., None], small)[..., 0]
-        picture = sharpened(picture, low, there)
-        picture = restored(picture, low, there * (1 - face_of(edit, small)))
-    edited = fuse_detail(picture, fine.image, seen)
-    return edited, Motion(fine.flow, shown * agreement(down(picture, small), low, size), moved)
-
-
-def face_of(edit: PreparedEdit, size: int) -> NDArray[np.float32]:
-    """(size, size) in [0, 1]: the edited face, with a soft border."""
-    points = edit.person.geometry.landmarks(edit.target, size)
-    return gaussian(face_hull(points[:, :2], size).astype(np.float32), FACE_BORDER * size)
-
-
-def shown_by(fine: Preview, moved: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S, S) in [0, 1]: how far a preview is the photo, moved legibly. moved: the crop at its motion."""
-    return legible(fine.flow) * shown_again(fine.image, moved)
-
-
-def visible(fine: Preview, shown: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S, S) in [0, 1]: how far a preview's detail may be carried over."""
-    return np.maximum(np.maximum(fine.visibility, shown), fine.lids)

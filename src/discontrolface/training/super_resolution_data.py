@@ -29,11 +29,12 @@ from discontrolface.common.parallel import single_thread
 from discontrolface.common.pixels import resize_planes, to_float, to_uint8
 from discontrolface.common.tensors import from_network
 from discontrolface.common.video import is_clip
+from discontrolface.editing.carried import carried
 from discontrolface.editing.detail import down
 from discontrolface.editing.editor import Editor
 from discontrolface.editing.looks import warped_looks
 from discontrolface.editing.person import Person
-from discontrolface.editing.pipeline import PreparedEdit, carried, denoise, prepare
+from discontrolface.editing.pipeline import PreparedEdit, denoise, prepare
 from discontrolface.editing.registration import displaced, motion
 from discontrolface.editing.same_person import asked, photo_to_frame
 from discontrolface.face.crop import cut_square

@@ -1,0 +1,67 @@
+"""What becomes of a network's picture: the photo shows through it wherever both show the same.
+
+In this order: halos beside the head become wall (halo.py); the preview is laid on the picture (laid.py); closed lids, the finest band of everything
+and all of hair, ears and outlines come from it (detail.py); what is finer than the picture at all comes last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from discontrolface.common.pixels import to_float
+from discontrolface.editing.composite import Motion
+from discontrolface.editing.detail import agreement, down, fuse_detail, legible, restored, sharpened, shown_again, with_lids
+from discontrolface.editing.halo import smooth_wall, without_halo
+from discontrolface.editing.laid import laid_on
+from discontrolface.face.regions import face_hull
+from discontrolface.render.blur import gaussian
+from discontrolface.render.carry import moved_by
+from discontrolface.render.warp import Preview
+
+if TYPE_CHECKING:
+    from discontrolface.editing.pipeline import PreparedEdit
+
+FloatArray = NDArray[np.float32]
+
+FACE_BORDER: Final = 0.016  # sigma of the border of what is face and not hair, ear or wall / side
+
+
+def carried(edit: PreparedEdit, picture: FloatArray) -> tuple[FloatArray, Motion]:
+    """A network's picture (s, s, 3) at the size of the fine crop, with what the photo shows of it; and where that is.
+
+    One that is larger than the fine crop is only brought to its size.
+    """
+    fine, crop = edit.fine, to_float(edit.fine_crop.image)
+    small, coarse = min(len(picture), len(fine.image)), len(picture) <= len(fine.image)
+    face = face_of(edit, small)
+    if coarse and (wall := smooth_wall(edit.person.preview_source(small))) is not None:
+        picture = without_halo(picture, down(fine.image, small), wall, face)
+    moved = moved_by(crop, fine.flow)
+    fine, moved = laid_on(picture, fine, visible(fine, shown_by(fine, moved)), crop, moved)
+    shown, low = shown_by(fine, moved), down(fine.image, small)
+    seen = visible(fine, shown)
+    if coarse:
+        there, lids = np.moveaxis(down(np.stack([seen, fine.lids], -1), small), -1, 0)
+        picture = with_lids(picture, low, lids) if lids.any() else picture
+        picture = restored(sharpened(picture, low, there), low, there * (1 - face))
+    edited = fuse_detail(picture, fine.image, seen)
+    return edited, Motion(fine.flow, shown * agreement(down(picture, small), low, len(edited)), moved)
+
+
+def face_of(edit: PreparedEdit, size: int) -> FloatArray:
+    """(size, size) in [0, 1]: the edited face, with a soft border."""
+    points = edit.person.geometry.landmarks(edit.target, size)
+    return gaussian(face_hull(points[:, :2], size).astype(np.float32), FACE_BORDER * size)
+
+
+def shown_by(fine: Preview, moved: FloatArray) -> FloatArray:
+    """(S, S) in [0, 1]: how far a preview is the photo, moved legibly. moved: the crop at its motion."""
+    return legible(fine.flow) * shown_again(fine.image, moved)
+
+
+def visible(fine: Preview, shown: FloatArray) -> FloatArray:
+    """(S, S) in [0, 1]: how far a preview's detail may be carried over."""
+    return np.maximum(np.maximum(fine.visibility, shown), fine.lids)

@@ -1,0 +1,77 @@
+"""No halo beside a head: where the photo has a smooth wall, what the networks draw beyond it, away from the head's own colours, is the wall.
+
+A network that is not sure where a head ends draws the mean of head and wall, and beside it, to make up for that, a rim that is brighter than a bright
+wall, or darker than a dark one. The soft side of such an outline is a guess that may be right; the rim is nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from discontrolface.common.pixels import channel_mean, resize_planes
+from discontrolface.render.blur import gaussian
+from discontrolface.render.smoothstep import smoothstep
+from discontrolface.render.source import PreviewSource
+
+FloatArray = NDArray[np.float32]
+
+# Lengths are shares of the picture's side; the rest are differences of colours in [0, 1].
+REACH: Final = 0.08  # sigma of the Gaussian over which a wall's tone is taken
+LEAST: Final = 1e-4  # of its weight: what lies further from all wall has none
+ROUGH_REACH: Final = 0.04  # the same of its roughness
+SMOOTH, ROUGH = 0.02, 0.04  # spread of a wall's colours up to which it is smooth, from which it is not
+SOFT: Final = 0.004  # sigma of the Gaussian through which a picture is looked at
+HALO, OTHER = 0.1, 0.18  # difference to the wall up to which something may be a halo, from which it is something else
+WALLS, HEADS = (
+    0.15,
+    0.35,
+)  # squared distance to the wall's tone as a share of that and the one to the head's: what is nearer the wall, and what is not
+TOWARDS: Final = 0.3  # cosine by which a difference that points to the head's colours is no halo
+CHANGED: Final = 0.04  # difference to the preview from which something is the networks'
+
+
+class SmoothWall(NamedTuple):
+    """The photo's wall, continued behind the head. tone: (S, S, 3); head: (S, S, 3), the head's colours nearby; smooth: (S, S) in [0, 1]."""
+
+    tone: FloatArray
+    head: FloatArray
+    smooth: FloatArray
+
+
+def smooth_wall(source: PreviewSource) -> SmoothWall | None:
+    """Of a photo as previews read it; None where nothing of it is surely a wall."""
+    size = len(source.image)
+    matte = resize_planes(source.matte[..., None], size, Image.Resampling.BILINEAR)
+    sure = np.clip(1 - matte, 0, 1) ** 8 * np.isneginf(source.depth)[..., None]
+    if sure.max() < 0.5:
+        return None
+    near = gaussian(np.dstack([source.image * sure, sure]), REACH * size)
+    tone = near[..., :3] / np.maximum(near[..., 3:], LEAST)
+    apart = ((source.image - tone) ** 2).mean(2, keepdims=True)
+    rough = gaussian(np.dstack([apart * sure, sure]), ROUGH_REACH * size)
+    spread = np.sqrt(rough[..., 0] / np.maximum(rough[..., 1], LEAST))
+    smooth = smoothstep((ROUGH - spread) / (ROUGH - SMOOTH)) * (rough[..., 1] > LEAST)
+    head = resize_planes(source.foreground, size, Image.Resampling.BILINEAR)
+    return SmoothWall(tone.astype(np.float32), head, smooth.astype(np.float32)) if smooth.any() else None
+
+
+def without_halo(picture: FloatArray, preview: FloatArray, wall: SmoothWall, face: FloatArray) -> FloatArray:
+    """A network's picture (S, S, 3) with the wall in place of halos. face: (S, S) in [0, 1], where there is none.
+
+    What is as in the preview (S, S, 3) stays, so that a picture that equals it comes back to the bit.
+    """
+    soft = SOFT * len(picture)
+    beyond = picture - wall.tone
+    seen = gaussian(channel_mean(np.abs(gaussian(beyond, soft))), soft)
+    to_wall, to_head = ((picture - other) ** 2 for other in (wall.tone, wall.head))
+    share = gaussian(to_wall.sum(2) / (to_wall.sum(2) + to_head.sum(2) + 1e-4), soft)
+    away = wall.tone - wall.head
+    cosine = (beyond * away).sum(2) / ((np.linalg.norm(away, axis=2) + 1e-3) * (np.linalg.norm(beyond, axis=2) + 0.01))
+    changed = gaussian(channel_mean(np.abs(picture - preview)), soft)
+    weight = wall.smooth * np.clip(1 - 3 * face, 0, 1) * smoothstep(changed / CHANGED) * smoothstep((OTHER - seen) / (OTHER - HALO))
+    weight = weight * smoothstep((HEADS - share) / (HEADS - WALLS)) * smoothstep((cosine + TOWARDS) / TOWARDS)
+    return np.asarray(picture - weight[..., None] * beyond, np.float32)
