@@ -35,7 +35,7 @@ def a_preview(crop: FloatArray, flow: FloatArray) -> tuple[Preview, FloatArray]:
     mask[32:-32, 32:-32] = 1
     image = np.clip(moved - np.float32(0.1) * gaussian_filter(mask, 8)[..., None], 0, 1)
     plain = np.zeros_like(mask)
-    return Preview(image, plain + 1, mask, flow, plain), moved
+    return Preview(image, plain + 1, mask, flow, plain, np.zeros_like(flow)), moved
 
 
 def test_a_picture_that_is_the_preview_moves_nothing(crop: FloatArray) -> None:

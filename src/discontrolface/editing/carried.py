@@ -1,7 +1,8 @@
 """What becomes of a network's picture: the photo shows through it wherever both show the same.
 
 In this order: halos beside the head become wall (halo.py); the preview is laid on the picture (laid.py); closed lids, the finest band of everything
-and all of hair, ears and outlines come from it (detail.py); what is finer than the picture at all comes last.
+and all of hair, ears and outlines come from it (detail.py), and what is finer than the picture at all; teeth that the networks drew are parted
+(teeth.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from discontrolface.editing.composite import Motion
 from discontrolface.editing.detail import agreement, down, fuse_detail, legible, restored, sharpened, shown_again, with_lids
 from discontrolface.editing.halo import smooth_wall, without_halo
 from discontrolface.editing.laid import laid_on
+from discontrolface.editing.teeth import with_gaps
 from discontrolface.face.regions import face_hull
 from discontrolface.render.blur import gaussian
 from discontrolface.render.carry import moved_by
@@ -47,7 +49,7 @@ def carried(edit: PreparedEdit, picture: FloatArray) -> tuple[FloatArray, Motion
         there, lids = np.moveaxis(down(np.stack([seen, fine.lids], -1), small), -1, 0)
         picture = with_lids(picture, low, lids) if lids.any() else picture
         picture = restored(sharpened(picture, low, there), low, there * (1 - face))
-    edited = fuse_detail(picture, fine.image, seen)
+    edited = with_gaps(fuse_detail(picture, fine.image, seen), fine)
     return edited, Motion(fine.flow, shown * agreement(down(picture, small), low, len(edited)), moved)
 
 

@@ -47,5 +47,5 @@ def laid_on(picture: FloatArray, fine: Preview, visible: FloatArray, crop: Float
     both = moved_by(np.concatenate([fine.image, moved], -1), field)
     # Read twice, the photo's pixels would be softer than read once; along an outline, where the motion jumps, twice is smoother.
     image = np.clip(both[..., :3] + legible(flow)[..., None] * (again - both[..., 3:]), 0, 1)
-    maps = np.clip(moved_by(np.stack([fine.visibility, fine.lids], -1), field), 0, 1)
-    return replace(fine, image=image, visibility=maps[..., 0], lids=maps[..., 1], flow=flow), again
+    maps = np.clip(moved_by(np.dstack([fine.visibility, fine.lids, fine.mouth]), field), 0, 1)
+    return replace(fine, image=image, visibility=maps[..., 0], lids=maps[..., 1], mouth=maps[..., 2:], flow=flow), again

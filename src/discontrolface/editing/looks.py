@@ -32,9 +32,8 @@ class Look:
 
 def own_look(photo: NDArray[np.float32], parameters: FaceParameters) -> Look:
     """The paper's pair: the photo is source and target, so the preview is the photo."""
-    plain = np.ones(photo.shape[:2], np.float32)
-    still = Preview(photo, plain, np.zeros_like(plain), np.zeros((*plain.shape, 2), np.float32), np.zeros_like(plain))
-    return Look(photo, parameters, photo, parameters, still, plain)
+    still = Preview.unchanged(photo)
+    return Look(photo, parameters, photo, parameters, still, still.visibility)
 
 
 def warped_looks(

@@ -18,6 +18,9 @@ from discontrolface.render.smoothstep import rising
 from discontrolface.render.surface import channel, on_vertices, point_at
 
 GUM = (0.72, 0.40, 0.40)  # share of the light that gums give back
+# Millimetres along an arch from its middle to the gaps between teeth: mean widths of human teeth.
+UPPER_GAPS = np.cumsum([0.0, 8.5, 6.6, 7.4, 7.4, 7.4, 10.0, 10.0], dtype=np.float32)
+LOWER_GAPS = np.cumsum([0.0, 5.3, 5.9, 6.9, 6.9, 6.9, 11.0, 11.0], dtype=np.float32)
 
 
 class Teeth(NamedTuple):
@@ -207,15 +210,10 @@ def _mix_photo(image, x, y, share, ratio, model):  # type: ignore[no-untyped-def
 
 @inlined
 def tooth_gap(along, lower):  # type: ignore[no-untyped-def]
-    """Millimetres from a place on the arch (distance from its middle) to the nearest gap between two teeth. Mean widths of human teeth."""
-    least = along  # the gap in the middle
-    edge = np.float32(0.0)
-    for n in range(7):
-        if lower:
-            edge += np.float32(5.3) if n == 0 else (np.float32(5.9) if n == 1 else (np.float32(6.9) if n < 5 else np.float32(11.0)))
-        else:
-            edge += np.float32(8.5) if n == 0 else (np.float32(6.6) if n == 1 else (np.float32(7.4) if n < 5 else np.float32(10.0)))
-        least = min(least, abs(along - edge))
+    """Millimetres from a place on the arch (distance from its middle) to the nearest gap between two teeth."""
+    least = along
+    for n in range(len(UPPER_GAPS)):
+        least = min(least, abs(along - (LOWER_GAPS[n] if lower else UPPER_GAPS[n])))
     return least
 
 

@@ -33,6 +33,7 @@ from discontrolface.render.source import View as View
 from discontrolface.render.source import check_view, checked_image, coarse_grid, outline_margin, prepare_source, to_pixels
 from discontrolface.render.surface import Surface
 from discontrolface.render.teeth import lowered_teeth
+from discontrolface.render.tooth_gaps import tooth_gaps
 from discontrolface.render.trust import near_occluder, vertex_trust
 from discontrolface.render.uncovered import turned
 
@@ -47,6 +48,7 @@ class Preview:
     mask: (H, W), how much of a pixel is new; exactly 0 where nothing moves or is relit, and along the border; `image` equals the photo there.
     flow: (H, W, 2) pixels (x right, y down): target pixel p shows the photo at p + flow.
     lids: (H, W) in [0, 1], how far a pixel belongs to a lid that has closed, its fold or its lashes.
+    mouth: (H, W, 2) in [0, 1], see `tooth_gaps`.
     """
 
     image: FloatArray
@@ -54,6 +56,13 @@ class Preview:
     mask: FloatArray
     flow: FloatArray
     lids: FloatArray
+    mouth: FloatArray
+
+    @classmethod
+    def unchanged(cls, image: FloatArray) -> Preview:
+        """Of an edit that asks for nothing: the picture (H, W, 3) itself."""
+        none = np.zeros(image.shape[:2], np.float32)
+        return cls(image.copy(), none + 1, none, np.zeros((*none.shape, 2), np.float32), none, np.zeros((*none.shape, 2), np.float32))
 
 
 def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRig) -> Preview:
@@ -65,25 +74,20 @@ def render_preview(image: FloatArray, source: View, target: View, rig: PreviewRi
     image = checked_image(image)
     check_view(source, rig)
     check_view(target, rig)
-    return _unchanged(image) if _same(source, target) else preview_of(prepare_source(image, source, rig), target)
+    return Preview.unchanged(image) if _same(source, target) else preview_of(prepare_source(image, source, rig), target)
 
 
 def preview_of(source: PreviewSource, target: View) -> Preview:
     """Move a photo that has been read (`prepare_source`) to another set of face parameters. Deterministic. Raises ValueError for wrong shapes."""
     check_view(target, source.rig)
     if _same(source.view, target):
-        return _unchanged(source.image)
+        return Preview.unchanged(source.image)
     with Pair(len(source.image)) as pair:
         return _moved(source, target, pair)
 
 
 def _same(source: View, target: View) -> bool:
     return np.array_equal(source.vertices, target.vertices) and np.array_equal(source.light, target.light)
-
-
-def _unchanged(image: FloatArray) -> Preview:
-    plain = np.zeros(image.shape[:2], np.float32)
-    return Preview(image.copy(), plain + 1, plain, np.zeros((*plain.shape, 2), np.float32), plain)
 
 
 def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
@@ -121,10 +125,11 @@ def _moved(source: PreviewSource, target: View, pair: Pair) -> Preview:
         calm=not lip_motion.any(),
     )
     draw_inside(scene, colours)
+    mouth = tooth_gaps(scene, colours)
     lids = draw_lids(scene, lid_motion, colours)
     mask = np.empty((height, width), np.float32)
     pair.bands(finish, height, image, max(2, round(0.02 * height)), colours, mask)
-    return Preview(image=colours.picture, visibility=colours.visibility, mask=mask, flow=moved.flow, lids=lids)
+    return Preview(image=colours.picture, visibility=colours.visibility, mask=mask, flow=moved.flow, lids=lids, mouth=mouth)
 
 
 class _Vertices(NamedTuple):
