@@ -34,7 +34,7 @@ FACE_BORDER: Final = 0.016  # sigma of the border of what is face and not hair, 
 def carried(edit: PreparedEdit, picture: FloatArray) -> tuple[FloatArray, Motion]:
     """A network's picture (s, s, 3) at the size of the fine crop, with what the photo shows of it; and where that is.
 
-    One that is larger than the fine crop is only brought to its size.
+    One that is larger than the fine crop keeps its own structure.
     """
     fine, crop = edit.fine, to_float(edit.fine_crop.image)
     small, coarse = min(len(picture), len(fine.image)), len(picture) <= len(fine.image)

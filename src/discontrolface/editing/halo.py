@@ -26,10 +26,7 @@ ROUGH_REACH: Final = 0.04  # the same of its roughness
 SMOOTH, ROUGH = 0.02, 0.04  # spread of a wall's colours up to which it is smooth, from which it is not
 SOFT: Final = 0.004  # sigma of the Gaussian through which a picture is looked at
 HALO, OTHER = 0.1, 0.18  # difference to the wall up to which something may be a halo, from which it is something else
-WALLS, HEADS = (
-    0.15,
-    0.35,
-)  # squared distance to the wall's tone as a share of that and the one to the head's: what is nearer the wall, and what is not
+WALLS, HEADS = 0.15, 0.35  # shares of wall's distance in wall's and head's, squared: up to which it may be a halo, from which not
 TOWARDS: Final = 0.3  # cosine by which a difference that points to the head's colours is no halo
 CHANGED: Final = 0.04  # difference to the preview from which something is the networks'
 

@@ -37,8 +37,8 @@ def laid_on(picture: FloatArray, fine: Preview, visible: FloatArray, crop: Float
     size, small = len(fine.image), min(len(picture), len(fine.image))
     shown = down(np.stack([visible, fine.mask], -1), small)
     field = motion(down(fine.image, small), down(picture, small), shown[..., 0], WINDOW, LIMIT)
-    inside = gaussian((shown[..., 1] > 0).astype(np.float32), BORDER * small)
-    field *= np.clip(2 * inside - 1, 0, 1)[..., None] * np.float32(size / small)
+    inside = (shown[..., 1:] > 0).astype(np.float32)
+    field *= inside * np.clip(2 * gaussian(inside, BORDER * small) - 1, 0, 1) * np.float32(size / small)
     if not field.any():
         return fine, moved
     field = resize_planes(field, size, Image.Resampling.BILINEAR)

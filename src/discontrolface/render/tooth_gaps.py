@@ -21,9 +21,7 @@ from discontrolface.render.rig import MOUTH, TONGUE, UPPER_TEETH, PreviewRig
 GUM: Final = 2.0  # millimetres from the gum line from which a vertex is a tooth's
 WIDE: Final = 0.28  # millimetres: sigma of a gap's shadow,
 LEAST: Final = 0.55  # and pixels that it has at least; a wider one is as much paler
-ADVANCE: Final = (
-    0.00005  # metres by which the arch must go on sideways from a millimetre to the next; from there on it is seen from its end
-)
+ADVANCE: Final = 5e-5  # metres by which the arch goes on sideways from a millimetre to the next, at least: else it is seen from its end
 
 
 def tooth_gaps(scene: Scene, colours: Colours) -> FloatArray:
@@ -35,7 +33,8 @@ def tooth_gaps(scene: Scene, colours: Colours) -> FloatArray:
     out = np.zeros((*layer.shape, 2), np.float32)
     opening = (layer >= MOUTH) & (layer <= TONGUE)
     radius = max(1, round(len(layer) / 256))
-    box, arch = bounds(opening, 2 * radius + 1), _arch(scene.after, rig)
+    box = bounds(opening, 2 * radius + 1)
+    arch = None if box is None else _arch(scene.after, rig)
     if box is None or arch is None:
         return out
     skull, sideways, along = arch
