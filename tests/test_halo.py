@@ -12,8 +12,9 @@ from scipy.ndimage import gaussian_filter
 
 from discontrolface.common.pixels import resize_planes
 from discontrolface.editing.editor import Editor
-from discontrolface.editing.halo import SmoothWall, smooth_wall, without_halo
+from discontrolface.editing.halo import without_halo
 from discontrolface.editing.person import Person
+from discontrolface.render.smooth_wall import SmoothWall
 from discontrolface.synthetic.portraits import HELD_OUT, make_pair
 
 SIZE = 256
@@ -72,7 +73,7 @@ def test_the_wall_of_a_picture_is_found_and_a_rough_one_is_none() -> None:
     ground, painted = (np.isneginf(source.depth) & (matte < least) for least in (0.02, 0.5))
     assert ground.mean() > 0.1
     smooth, rough = (
-        smooth_wall(dataclasses.replace(source, image=np.where(painted[..., None], picture, source.image).astype(np.float32)))
+        dataclasses.replace(source, image=np.where(painted[..., None], picture, source.image).astype(np.float32)).smooth_wall
         for picture in (gradient, wallpaper)
     )
     assert smooth is not None
@@ -80,4 +81,4 @@ def test_the_wall_of_a_picture_is_found_and_a_rough_one_is_none() -> None:
     assert np.abs(smooth.tone - gradient)[ground].mean() < 0.01
     assert rough is None or rough.smooth[ground].mean() < 0.05
     nowhere = dataclasses.replace(source, matte=np.full_like(source.matte, 0.5))
-    assert smooth_wall(nowhere) is None, "no colours of a background were found"
+    assert nowhere.smooth_wall is None, "no colours of a background were found"

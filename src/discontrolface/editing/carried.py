@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from discontrolface.common.pixels import to_float
 from discontrolface.editing.composite import Motion
 from discontrolface.editing.detail import agreement, down, fuse_detail, legible, restored, sharpened, shown_again, with_lids
-from discontrolface.editing.halo import smooth_wall, without_halo
+from discontrolface.editing.halo import without_halo
 from discontrolface.editing.laid import laid_on
 from discontrolface.editing.teeth import with_gaps
 from discontrolface.face.regions import face_hull
 from discontrolface.render.blur import gaussian
 from discontrolface.render.carry import moved_by
-from discontrolface.render.warp import Preview
 
 if TYPE_CHECKING:
     from discontrolface.editing.pipeline import PreparedEdit
@@ -39,12 +38,12 @@ def carried(edit: PreparedEdit, picture: FloatArray) -> tuple[FloatArray, Motion
     fine, crop = edit.fine, to_float(edit.fine_crop.image)
     small, coarse = min(len(picture), len(fine.image)), len(picture) <= len(fine.image)
     face = face_of(edit, small)
-    if coarse and (wall := smooth_wall(edit.person.preview_source(small))) is not None:
+    if coarse and (wall := edit.person.preview_source(small).smooth_wall) is not None:
         picture = without_halo(picture, down(fine.image, small), wall, face)
     moved = moved_by(crop, fine.flow)
-    fine, moved = laid_on(picture, fine, visible(fine, shown_by(fine, moved)), crop, moved)
-    shown, low = shown_by(fine, moved), down(fine.image, small)
-    seen = visible(fine, shown)
+    fine, moved = laid_on(picture, fine, crop, moved)
+    shown = legible(fine.flow) * shown_again(fine.image, moved)
+    seen, low = np.maximum(np.maximum(fine.visibility, shown), fine.lids), down(fine.image, small)
     if coarse:
         there, lids = np.moveaxis(down(np.stack([seen, fine.lids], -1), small), -1, 0)
         picture = with_lids(picture, low, lids) if lids.any() else picture
@@ -57,13 +56,3 @@ def face_of(edit: PreparedEdit, size: int) -> FloatArray:
     """(size, size) in [0, 1]: the edited face, with a soft border."""
     points = edit.person.geometry.landmarks(edit.target, size)
     return gaussian(face_hull(points[:, :2], size).astype(np.float32), FACE_BORDER * size)
-
-
-def shown_by(fine: Preview, moved: FloatArray) -> FloatArray:
-    """(S, S) in [0, 1]: how far a preview is the photo, moved legibly. moved: the crop at its motion."""
-    return legible(fine.flow) * shown_again(fine.image, moved)
-
-
-def visible(fine: Preview, shown: FloatArray) -> FloatArray:
-    """(S, S) in [0, 1]: how far a preview's detail may be carried over."""
-    return np.maximum(np.maximum(fine.visibility, shown), fine.lids)

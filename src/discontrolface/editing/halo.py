@@ -6,54 +6,24 @@ wall, or darker than a dark one. The soft side of such an outline is a guess tha
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from discontrolface.common.pixels import channel_mean, resize_planes
+from discontrolface.common.pixels import channel_mean
 from discontrolface.render.blur import gaussian
+from discontrolface.render.smooth_wall import SmoothWall
 from discontrolface.render.smoothstep import smoothstep
-from discontrolface.render.source import PreviewSource
 
 FloatArray = NDArray[np.float32]
 
 # Lengths are shares of the picture's side; the rest are differences of colours in [0, 1].
-REACH: Final = 0.08  # sigma of the Gaussian over which a wall's tone is taken
-LEAST: Final = 1e-4  # of its weight: what lies further from all wall has none
-ROUGH_REACH: Final = 0.04  # the same of its roughness
-SMOOTH, ROUGH = 0.02, 0.04  # spread of a wall's colours up to which it is smooth, from which it is not
 SOFT: Final = 0.004  # sigma of the Gaussian through which a picture is looked at
 HALO, OTHER = 0.1, 0.18  # difference to the wall up to which something may be a halo, from which it is something else
 WALLS, HEADS = 0.15, 0.35  # shares of wall's distance in wall's and head's, squared: up to which it may be a halo, from which not
 TOWARDS: Final = 0.3  # cosine by which a difference that points to the head's colours is no halo
 CHANGED: Final = 0.04  # difference to the preview from which something is the networks'
-
-
-class SmoothWall(NamedTuple):
-    """The photo's wall, continued behind the head. tone: (S, S, 3); head: (S, S, 3), the head's colours nearby; smooth: (S, S) in [0, 1]."""
-
-    tone: FloatArray
-    head: FloatArray
-    smooth: FloatArray
-
-
-def smooth_wall(source: PreviewSource) -> SmoothWall | None:
-    """Of a photo as previews read it; None where nothing of it is surely a wall."""
-    size = len(source.image)
-    matte = resize_planes(source.matte[..., None], size, Image.Resampling.BILINEAR)
-    sure = np.clip(1 - matte, 0, 1) ** 8 * np.isneginf(source.depth)[..., None]
-    if sure.max() < 0.5:
-        return None
-    near = gaussian(np.dstack([source.image * sure, sure]), REACH * size)
-    tone = near[..., :3] / np.maximum(near[..., 3:], LEAST)
-    apart = ((source.image - tone) ** 2).mean(2, keepdims=True)
-    rough = gaussian(np.dstack([apart * sure, sure]), ROUGH_REACH * size)
-    spread = np.sqrt(rough[..., 0] / np.maximum(rough[..., 1], LEAST))
-    smooth = smoothstep((ROUGH - spread) / (ROUGH - SMOOTH)) * (rough[..., 1] > LEAST)
-    head = resize_planes(source.foreground, size, Image.Resampling.BILINEAR)
-    return SmoothWall(tone.astype(np.float32), head, smooth.astype(np.float32)) if smooth.any() else None
 
 
 def without_halo(picture: FloatArray, preview: FloatArray, wall: SmoothWall, face: FloatArray) -> FloatArray:

@@ -28,13 +28,15 @@ def registered(truth: FloatArray, preview: FloatArray, visibility: FloatArray) -
     return displaced(truth, motion(truth, preview, visibility))
 
 
-def motion(truth: FloatArray, preview: FloatArray, visibility: FloatArray, window: float = WINDOW, limit: float = LIMIT) -> FloatArray:
-    """(S, S, 2) pixels (x right, y down): the registered picture at p is the truth at p + motion. window, limit: as WINDOW, LIMIT."""
+def motion(
+    truth: FloatArray, preview: FloatArray, visibility: FloatArray, window: float = WINDOW, limit: float = LIMIT, rounds: int = ROUNDS
+) -> FloatArray:
+    """(S, S, 2) pixels (x right, y down): the registered picture at p is the truth at p + motion. window, limit, rounds: as WINDOW, LIMIT, ROUNDS."""
     side = truth.shape[0]
     trust = gaussian((visibility > SHOWN).astype(np.float32), 0.008 * side)
     wanted, moving = _structure(preview), _structure(truth)
     field = np.zeros((side, side, 2), np.float32)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         now = displaced(moving[..., None], field, order=1)[..., 0]
         down, across = np.gradient(now)
         missing = wanted - now

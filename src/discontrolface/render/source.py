@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from discontrolface.render.raster import FloatArray, rasterize, visible_vertices
 from discontrolface.render.relight import skin_normals, vertex_shading
 from discontrolface.render.rig import EYE, MOUTH, SKIN, TONGUE, PreviewRig
 from discontrolface.render.sampling import shrink
+from discontrolface.render.smooth_wall import SmoothWall, smooth_wall
 from discontrolface.render.smoothstep import smoothstep
 from discontrolface.render.surface import Surface
 from discontrolface.render.trust import near_occluder
@@ -88,6 +90,11 @@ class PreviewSource:
     grain: FloatArray
     colours: FloatArray
     shown: FloatArray
+
+    @cached_property
+    def smooth_wall(self) -> SmoothWall | None:
+        """See `smooth_wall.smooth_wall`; found when it is first asked for."""
+        return smooth_wall(self.image, self.matte, self.foreground, self.depth)
 
 
 def prepare_source(image: FloatArray, view: View, rig: PreviewRig) -> PreviewSource:
