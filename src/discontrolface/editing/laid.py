@@ -26,7 +26,7 @@ FloatArray = NDArray[np.float32]
 WINDOW: Final = 0.03  # standard deviation over which a motion is one
 LIMIT: Final = 0.03  # nothing is moved further
 ROUNDS: Final = 4  # of the search; with six nothing is nearer to true pictures
-WORK_SIZE: Final = 128  # grid on which the motion is found, at most: 0.03 dB less than with 256, a fifth more frames of a clip
+WORK_SIZE: Final = 128  # grid on which the motion is found, at most: 0.03 dB less than with 256, a tenth to a fifth more frames of a clip
 BORDER: Final = 0.015  # standard deviation of the mask's border, at which nothing is moved
 
 
