@@ -299,6 +299,18 @@ def test_a_restored_edit_keeps_its_tones() -> None:
     assert np.abs(out - (0.5 + light + waves))[inner].max() < 0.012, "of 0.07 that the waves lack, and 0.05 that the light adds"
 
 
+def test_no_line_beside_an_outline_that_the_edit_has_not() -> None:
+    """A crisp dark head before a pale wall in the preview, a blurred outline in the edit: the wall beside it gets no bright line at either size."""
+    size = 512
+    head = disc(size, radius=0.25)[..., None]
+    preview = (0.8 - 0.7 * (head > 0.5) * np.ones(3)).astype(np.float32)
+    edited = down(gaussian_filter(preview, (6, 6, 0)), 256)
+    shown = np.ones((size, size), np.float32)
+    out = fuse_detail(sharpened(edited, down(preview, 256), down(shown[..., None], 256)[..., 0]), preview, shown)
+    assert out.max() < 0.803, "the wall is 0.8"
+    assert np.abs(out - up(edited, size)).max() < 0.02, "nothing of an edge that both do not show"
+
+
 def test_an_outline_becomes_sharp_only_where_the_edit_has_it() -> None:
     """A crisp dark head before a pale wall in the preview. Blurred in the edit, its outline is crisp again, without a line beside it; where the
     edit has it elsewhere the wall gets no bright line, at either size."""
@@ -313,7 +325,7 @@ def test_an_outline_becomes_sharp_only_where_the_edit_has_it() -> None:
 
     blurred = down(gaussian_filter(preview, (6, 6, 0)), 256)
     out = carried_over(blurred)
-    assert out.max() < 0.83, "the wall is 0.8"
+    assert out.max() < 0.805, "the wall is 0.8; measured 0.801"
     assert np.abs(out - preview).max() < 0.1 * np.abs(up(blurred, size) - preview).max()
     for pixels in (3, 12, 24):  # measured: 0.821, 0.807, 0.831; the finer part of the preview without asking would make a line of 1.0
         assert carried_over(np.roll(blurred, pixels, axis=1)).max() < 0.84

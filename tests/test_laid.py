@@ -82,8 +82,7 @@ def test_nothing_is_moved_further_than_the_limit(crop: FloatArray) -> None:
     assert np.hypot(*np.moveaxis(laid.flow, -1, 0)).max() <= LIMIT * SIZE
 
 
-def test_of_a_photo_as_it_is_nothing_is_lost(crop: FloatArray) -> None:
-    """8-bit levels in, the same out."""
+def test_a_blurred_picture_of_the_same_place_hardly_moves_it(crop: FloatArray) -> None:
     levels = (crop * 255).astype(np.uint8)
     image = to_float(levels)
     fine, moved = a_preview(image, np.zeros((SIZE, SIZE, 2), np.float32))
