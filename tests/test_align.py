@@ -17,7 +17,8 @@ from discontrolface.face.crop import Crop, cut_square, ffhq_square, make_crop
 from discontrolface.face.landmark_sets import IBUG_68, MOUTH_CORNERS
 from discontrolface.face.landmarks import FaceLandmarker, Landmarks
 from discontrolface.geometry.affine import apply_affine, invert_affine
-from discontrolface.render.carry import PHASES, TAPS, moved_by, reading_table
+from discontrolface.render.carry import PHASES, TAPS, reading_table
+from discontrolface.render.flow import moved_by
 
 PHOTO = example_photo()
 

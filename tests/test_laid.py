@@ -13,7 +13,7 @@ from discontrolface.common.pixels import to_float
 from discontrolface.editing.detail import down
 from discontrolface.editing.laid import LIMIT, laid_on
 from discontrolface.editing.registration import displaced
-from discontrolface.render.carry import moved_by
+from discontrolface.render.flow import moved_by
 from discontrolface.render.warp import Preview
 
 SIZE = 256
@@ -41,7 +41,7 @@ def a_preview(crop: FloatArray, flow: FloatArray) -> tuple[Preview, FloatArray]:
 def test_a_picture_that_is_the_preview_moves_nothing(crop: FloatArray) -> None:
     fine, moved = a_preview(crop, np.full((SIZE, SIZE, 2), 3.3, np.float32))
     for picture in (fine.image, down(fine.image, SIZE // 2)):
-        same, again = laid_on(picture, fine, crop, moved)
+        same, again, _ = laid_on(picture, fine, crop, moved)
         assert same is fine
         assert again is moved
 
@@ -51,7 +51,7 @@ def test_it_lies_on_a_soft_picture_that_was_drawn_aside_and_is_as_sharp_as_befor
     fine, moved = a_preview(crop, np.full((SIZE, SIZE, 2), 2.5, np.float32))
     aside = np.zeros((SIZE, SIZE, 2), np.float32) + np.float32([-3, 0])
     picture = gaussian_filter(displaced(fine.image, aside), (2, 2, 0))
-    laid, again = laid_on(picture, fine, crop, moved)
+    laid, again, _ = laid_on(picture, fine, crop, moved)
     inner = np.s_[80:-80, 80:-80]
     off = laid.flow - fine.flow - aside
     assert np.abs(off[inner]).mean() < 0.6, "pixels of 3"
@@ -65,20 +65,20 @@ def test_it_lies_on_a_soft_picture_that_was_drawn_aside_and_is_as_sharp_as_befor
 def test_nothing_moves_beyond_the_mask_nor_where_the_photo_showed_nothing(crop: FloatArray) -> None:
     fine, moved = a_preview(crop, np.zeros((SIZE, SIZE, 2), np.float32))
     picture = displaced(fine.image, np.zeros((SIZE, SIZE, 2), np.float32) + np.float32([3, 3]))
-    laid, _ = laid_on(picture, fine, crop, moved)
+    laid = laid_on(picture, fine, crop, moved).preview
     assert np.abs(laid.flow[64:-64, 64:-64]).max() > 2
     outside = fine.mask == 0
     for name in ("image", "flow", "visibility"):
         assert np.array_equal(getattr(laid, name)[outside], getattr(fine, name)[outside]), name
     assert np.array_equal(laid.mask, fine.mask)
     hidden = dataclasses.replace(fine, visibility=np.zeros_like(fine.mask))
-    assert laid_on(picture, hidden, crop, moved)[0] is hidden
+    assert laid_on(picture, hidden, crop, moved).preview is hidden
 
 
 def test_nothing_is_moved_further_than_the_limit(crop: FloatArray) -> None:
     fine, moved = a_preview(crop, np.zeros((SIZE, SIZE, 2), np.float32))
     picture = displaced(fine.image, np.zeros((SIZE, SIZE, 2), np.float32) + np.float32([14, 0]))
-    laid, _ = laid_on(picture, fine, crop, moved)
+    laid = laid_on(picture, fine, crop, moved).preview
     assert np.hypot(*np.moveaxis(laid.flow, -1, 0)).max() <= LIMIT * SIZE
 
 
@@ -86,6 +86,6 @@ def test_a_blurred_picture_of_the_same_place_hardly_moves_it(crop: FloatArray) -
     levels = (crop * 255).astype(np.uint8)
     image = to_float(levels)
     fine, moved = a_preview(image, np.zeros((SIZE, SIZE, 2), np.float32))
-    laid, _ = laid_on(gaussian_filter(fine.image, (1.5, 1.5, 0)), fine, image, moved)
+    laid = laid_on(gaussian_filter(fine.image, (1.5, 1.5, 0)), fine, image, moved).preview
     assert np.abs(laid.flow).max() < 0.3
     assert np.abs(laid.image - fine.image).mean() < 0.01

@@ -21,12 +21,25 @@ def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def channel_mean(image: NDArray[np.floating]) -> NDArray[np.floating]:
-    """The mean of the channels of (H, W, C): (H, W). NumPy's own over a last axis of three is several times slower."""
+def channel_sum(image: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The sum of the channels of (H, W, C): (H, W). NumPy's own over a last axis of three is several times slower."""
     total = image[..., 0].copy()
     for channel in range(1, image.shape[-1]):
         total += image[..., channel]
-    return total / np.asarray(image.shape[-1], image.dtype)
+    return total
+
+
+def channel_max(image: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The largest of the channels of (H, W, C): (H, W)."""
+    most = image[..., 0].copy()
+    for channel in range(1, image.shape[-1]):
+        np.maximum(most, image[..., channel], out=most)
+    return most
+
+
+def channel_mean(image: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The mean of the channels of (H, W, C): (H, W)."""
+    return channel_sum(image) / np.asarray(image.shape[-1], image.dtype)
 
 
 def resize_planes(planes: NDArray[np.floating], size: int, resample: Image.Resampling) -> NDArray[np.float32]:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from discontrolface.common.pixels import to_float
 from discontrolface.editing.composite import Motion
-from discontrolface.editing.detail import agreement, down, fuse_detail, legible, restored, sharpened, shown_again, with_lids
+from discontrolface.editing.detail import agreement, down, fuse_detail, restored, sharpened, shown_again, with_lids
 from discontrolface.editing.halo import without_halo
 from discontrolface.editing.laid import laid_on
 from discontrolface.editing.teeth import with_gaps
 from discontrolface.face.regions import face_hull
 from discontrolface.render.blur import gaussian
-from discontrolface.render.carry import moved_by
+from discontrolface.render.flow import moved_by
 
 if TYPE_CHECKING:
     from discontrolface.editing.pipeline import PreparedEdit
@@ -40,9 +40,8 @@ def carried(edit: PreparedEdit, picture: FloatArray) -> tuple[FloatArray, Motion
     face = face_of(edit, small)
     if coarse and (wall := edit.person.preview_source(small).smooth_wall) is not None:
         picture = without_halo(picture, down(fine.image, small), wall, face)
-    moved = moved_by(crop, fine.flow)
-    fine, moved = laid_on(picture, fine, crop, moved)
-    shown = legible(fine.flow) * shown_again(fine.image, moved)
+    fine, moved, fit = laid_on(picture, fine, crop, moved_by(crop, fine.flow))
+    shown = fit * shown_again(fine.image, moved)
     seen, low = np.maximum(np.maximum(fine.visibility, shown), fine.lids), down(fine.image, small)
     if coarse:
         there, lids = np.moveaxis(down(np.stack([seen, fine.lids], -1), small), -1, 0)

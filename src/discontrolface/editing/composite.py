@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from discontrolface.common.pixels import channel_mean, resize_planes, to_float
+from discontrolface.common.pixels import channel_mean, channel_sum, resize_planes, to_float
 from discontrolface.face.crop import Crop
 from discontrolface.render.blur import gaussian
-from discontrolface.render.carry import VISIBLE, Filled, Place, Planes, carry_over, moved_by
+from discontrolface.render.carry import VISIBLE, Filled, Place, Planes, carry_over
+from discontrolface.render.flow import moved_by
 from discontrolface.render.smoothstep import smoothstep
 
 FEATHER: Final = 0.02  # width of the soft inner border of the mask / side of the crop
@@ -171,12 +172,12 @@ def _blend_maps(
 
     reach = SEAM_REACH * work
     band = (inside & ~absent & (distance <= max(FEATHER * work, 2))).astype(np.float32)
-    squares = (change**2).sum(axis=-1, keepdims=True)
+    squares = channel_sum(change**2)[..., None]
     near = gaussian(band[..., None] * np.concatenate([change, squares, np.ones_like(squares)], axis=-1), reach)
     near /= np.maximum(near[..., -1:], 1e-4).copy()
     mean, square = near[..., :channels], near[..., channels]
     # Only what the border agrees on is colour; where something moved across it, the changes there have both signs and cancel.
-    agreement = (mean**2).sum(axis=-1) / (square + 1e-5)
+    agreement = channel_sum(mean**2) / (square + 1e-5)
     seam = mean * (np.clip(agreement, 0, 1) * np.exp(-0.5 * (distance / reach) ** 2))[..., None]
 
     full = resize_planes(np.concatenate([feather[..., None], seam], axis=-1), size, Image.Resampling.BILINEAR)

@@ -19,7 +19,7 @@ from discontrolface.editing.composite import Motion, Patch, paste_back
 from discontrolface.editing.person import Person
 from discontrolface.face.crop import Crop, cut_square
 from discontrolface.geometry.affine import invert_affine, sample_affine
-from discontrolface.render.carry import moved_by
+from discontrolface.render.flow import moved_by
 from discontrolface.render.raster import rasterize
 
 if TYPE_CHECKING:

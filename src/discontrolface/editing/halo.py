@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from discontrolface.common.pixels import channel_mean
+from discontrolface.common.pixels import channel_mean, channel_sum
 from discontrolface.render.blur import gaussian
 from discontrolface.render.smooth_wall import SmoothWall
 from discontrolface.render.smoothstep import smoothstep
@@ -34,10 +34,10 @@ def without_halo(picture: FloatArray, preview: FloatArray, wall: SmoothWall, fac
     soft = SOFT * len(picture)
     beyond = picture - wall.tone
     seen = gaussian(channel_mean(np.abs(gaussian(beyond, soft))), soft)
-    to_wall, to_head = ((picture - other) ** 2 for other in (wall.tone, wall.head))
-    share = gaussian(to_wall.sum(2) / (to_wall.sum(2) + to_head.sum(2) + 1e-4), soft)
+    to_wall, to_head = channel_sum(beyond**2), channel_sum((picture - wall.head) ** 2)
+    share = gaussian(to_wall / (to_wall + to_head + 1e-4), soft)
     away = wall.tone - wall.head
-    cosine = (beyond * away).sum(2) / ((np.linalg.norm(away, axis=2) + 1e-3) * (np.linalg.norm(beyond, axis=2) + 0.01))
+    cosine = channel_sum(beyond * away) / ((np.sqrt(channel_sum(away**2)) + 1e-3) * (np.sqrt(to_wall) + 0.01))
     changed = gaussian(channel_mean(np.abs(picture - preview)), soft)
     weight = wall.smooth * np.clip(1 - 3 * face, 0, 1) * smoothstep(changed / CHANGED) * smoothstep((OTHER - seen) / (OTHER - HALO))
     weight = weight * smoothstep((HEADS - share) / (HEADS - WALLS)) * smoothstep((cosine + TOWARDS) / TOWARDS)

@@ -7,7 +7,7 @@ Where such a thing belongs the network knows better, what it looks like the phot
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from discontrolface.common.pixels import resize_planes
 from discontrolface.editing.detail import down, legible
 from discontrolface.editing.registration import motion
 from discontrolface.render.blur import gaussian
-from discontrolface.render.carry import moved_by
+from discontrolface.render.flow import moved_by
 from discontrolface.render.warp import Preview
 
 FloatArray = NDArray[np.float32]
@@ -30,9 +30,17 @@ WORK_SIZE: Final = 128  # grid on which the motion is found, at most: 0.03 dB le
 BORDER: Final = 0.015  # standard deviation of the mask's border, at which nothing is moved
 
 
-def laid_on(picture: FloatArray, fine: Preview, crop: FloatArray, moved: FloatArray) -> tuple[Preview, FloatArray]:
-    """A preview (S, S), moved by at most LIMIT S pixels so that it lies on a network's picture (s, s, 3) where the photo showed it, with its
-    motion; and the crop (S, S, 3) at that motion. The mask stays, and so does everything beyond it.
+class Laid(NamedTuple):
+    """preview: (S, S), moved, with its motion. crop: (S, S, 3) at that motion. legible: (S, S), `legible` of it."""
+
+    preview: Preview
+    crop: FloatArray
+    legible: FloatArray
+
+
+def laid_on(picture: FloatArray, fine: Preview, crop: FloatArray, moved: FloatArray) -> Laid:
+    """A preview (S, S), moved by at most LIMIT S pixels so that it lies on a network's picture (s, s, 3) where the photo showed it. The mask stays,
+    and so does everything beyond it.
 
     moved: the crop at the preview's motion. A picture that is the preview, at its own size or smaller, moves nothing, to the bit.
     """
@@ -42,12 +50,14 @@ def laid_on(picture: FloatArray, fine: Preview, crop: FloatArray, moved: FloatAr
     inside = (shown[..., 1:] > 0).astype(np.float32)
     field *= inside * np.clip(2 * gaussian(inside, BORDER * small) - 1, 0, 1) * np.float32(size / small)
     if not field.any():
-        return fine, moved
+        return Laid(fine, moved, legible(fine.flow))
     field = resize_planes(field, size, Image.Resampling.BILINEAR) * (fine.mask[..., None] > 0)
-    flow = field + moved_by(fine.flow, field)
-    again = moved_by(crop, flow)
-    both = moved_by(np.concatenate([fine.image, moved], -1), field)
+    planes = np.dstack([fine.flow, moved, fine.image, fine.visibility, fine.lids, fine.mouth])
+    before, there, maps = np.split(moved_by(planes, field), (5, 8), axis=-1)
+    flow = field + before[..., :2]
+    again, fit = moved_by(crop, flow), legible(flow)
     # Read twice, the photo's pixels would be softer than read once; along an outline, where the motion jumps, twice is smoother.
-    image = np.clip(both[..., :3] + legible(flow)[..., None] * (again - both[..., 3:]), 0, 1)
-    maps = np.clip(moved_by(np.dstack([fine.visibility, fine.lids, fine.mouth]), field), 0, 1)
-    return replace(fine, image=image, visibility=maps[..., 0], lids=maps[..., 1], mouth=maps[..., 2:], flow=flow), again
+    image = np.clip(there + fit[..., None] * (again - before[..., 2:]), 0, 1)
+    maps = np.clip(maps, 0, 1)
+    preview = replace(fine, image=image, visibility=maps[..., 0], lids=maps[..., 1], mouth=maps[..., 2:], flow=flow)
+    return Laid(preview, again, fit)

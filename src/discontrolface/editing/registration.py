@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from discontrolface.common.pixels import channel_sum
 from discontrolface.render.blur import gaussian
+from discontrolface.render.flow import linearly_moved_by
 
 FloatArray = NDArray[np.float32]
 
@@ -37,7 +39,7 @@ def motion(
     wanted, moving = _structure(preview), _structure(truth)
     field = np.zeros((side, side, 2), np.float32)
     for _ in range(rounds):
-        now = displaced(moving[..., None], field, order=1)[..., 0]
+        now = linearly_moved_by(moving[..., None], field)[..., 0]
         down, across = np.gradient(now)
         missing = wanted - now
         products = (across * across, across * down, down * down, across * missing, down * missing)
@@ -49,11 +51,11 @@ def motion(
     return _smooth(field, trust, limit)
 
 
-def displaced(picture: FloatArray, field: FloatArray, order: int = 3) -> FloatArray:
-    """(H, W, C) at p + field(p)."""
+def displaced(picture: FloatArray, field: FloatArray) -> FloatArray:
+    """(H, W, C) at p + field(p), by cubic splines: as sharp as a truth should stay."""
     rows, columns = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
     where = [rows + field[..., 1], columns + field[..., 0]]
-    out = np.stack([map_coordinates(picture[..., c], where, order=order, mode="nearest") for c in range(picture.shape[-1])], -1)
+    out = np.stack([map_coordinates(picture[..., c], where, order=3, mode="nearest") for c in range(picture.shape[-1])], -1)
     return np.clip(out, picture.min(), picture.max()).astype(np.float32)
 
 
@@ -68,7 +70,7 @@ def _structure(picture: FloatArray) -> FloatArray:
 def _smooth(field: FloatArray, trust: FloatArray, limit: float) -> FloatArray:
     """Without motions that are too large or unlike their neighbours', carried a little way into what is not trusted, then fading."""
     side = len(field)
-    unlike = np.abs(gaussian(field, 0.023 * side) - field).sum(-1)
+    unlike = channel_sum(np.abs(gaussian(field, 0.023 * side) - field))
     good = trust * (np.hypot(field[..., 0], field[..., 1]) < limit * side) * np.exp(-((unlike / 2) ** 2))
     blurred = gaussian(np.dstack([field * good[..., None], good]), SMOOTH * side)
     return np.asarray(blurred[..., :2] / (blurred[..., 2:] + 0.03), np.float32)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from discontrolface.common.files import write_atomically
+from discontrolface.common.pixels import channel_max
 from discontrolface.editing.pipeline import PreparedEdit
 from discontrolface.render.blur import gaussian
 from discontrolface.render.smoothstep import smoothstep
@@ -77,7 +78,7 @@ def newness(preview: NDArray[np.float32], reference: NDArray[np.float32]) -> NDA
 
     size = len(preview)
     near = 2 * max(1, round(REACH * size)) + 1
-    difference = gaussian(maximum_filter(np.abs(preview - reference).max(axis=-1), near), SOFT * size)
+    difference = gaussian(maximum_filter(channel_max(np.abs(preview - reference)), near), SOFT * size)
     return smoothstep((difference - STILL) / (MOVED - STILL)).astype(np.float32)
 
 

@@ -155,7 +155,7 @@ class UNet(nn.Module):
                 deep.stored = h
             skip = skips.pop()
             if len(skip) < len(h):
-                skip = skip.expand(len(h), -1, -1, -1)
+                skip = torch.cat([skip] * len(h))  # expanded it would lose its memory order, and convolutions a quarter of their speed
             h = run_block(block, self.gradient_checkpointing, torch.cat([h, skip], dim=1), time, z)
             feature = None if added is None else added[k]
             if feature is not None:

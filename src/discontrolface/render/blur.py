@@ -67,14 +67,17 @@ def _across(values, weights, channels, out):  # type: ignore[no-untyped-def]
     radius, columns = len(weights) // 2, width // channels
     padded = np.empty(width + 2 * radius * channels, values.dtype)
     for i in range(height):
-        for j in range(-radius, columns + radius):
-            source = _reflected(j, columns) * channels
+        for n in range(width):
+            padded[radius * channels + n] = values[i, n]
+        for j in range(radius):
+            before, after = _reflected(-1 - j, columns) * channels, _reflected(columns + j, columns) * channels
             for c in range(channels):
-                padded[(j + radius) * channels + c] = values[i, source + c]
+                padded[(radius - 1 - j) * channels + c] = values[i, before + c]
+                padded[(radius + columns + j) * channels + c] = values[i, after + c]
         line, middle, weight = out[i], padded[radius * channels :], weights[radius]
         for n in range(width):
             line[n] = weight * middle[n]
         for k in range(1, radius + 1):
-            before, after, weight = padded[(radius - k) * channels :], padded[(radius + k) * channels :], weights[radius + k]
+            left, right, weight = padded[(radius - k) * channels :], padded[(radius + k) * channels :], weights[radius + k]
             for n in range(width):
-                line[n] += weight * (before[n] + after[n])
+                line[n] += weight * (left[n] + right[n])

@@ -13,8 +13,8 @@ import numpy as np
 
 from discontrolface.render.bands import Pair
 from discontrolface.render.compiled import compiled, inlined
+from discontrolface.render.flow import cubic_at, linear_at
 from discontrolface.render.raster import FloatArray
-from discontrolface.render.sampling import cubic
 
 PHASES = 256  # places between two pixels at which the kernel is tabulated: off by at most 1/512 pixel
 TAPS = 8
@@ -95,13 +95,13 @@ def _carry(first, last, photo, white, table, planes, place, out):  # type: ignor
             v = matrix[1, 0] * (column + 0.5) + matrix[1, 1] * (row + 0.5) + matrix[1, 2] - 0.5
             if u < -0.5 or v < -0.5 or u > size - 0.5 or v > size - 0.5:
                 continue
-            _maps_at(maps, np.float32(u), np.float32(v), at)
+            linear_at(maps, np.float32(u), np.float32(v), at)
             m = min(at[3], one)
             if m < np.float32(VISIBLE):
                 continue
             mask[i, j] = m
             keep, dx, dy = at[0], at[1], at[2]
-            _picture_at(pictures, np.float32(u), np.float32(v), new)
+            cubic_at(pictures, np.float32(u), np.float32(v), new)
             share = (np.sqrt(dx * dx + dy * dy) - np.float32(NEAR)) / np.float32(FAR - NEAR)
             share = min(max(share, zero), one)
             # Small motions are taken in part where the mask is partly open; two pictures a pixel apart, mixed, would be blurred.
@@ -116,37 +116,6 @@ def _carry(first, last, photo, white, table, planes, place, out):  # type: ignor
                 value = own[c] * scale
                 value += m * (new[c] - value)
                 pixels[i, j, c] = np.uint16(min(max(value, zero), one) * white + half)
-
-
-@inlined
-def _maps_at(maps, u, v, at):  # type: ignore[no-untyped-def]
-    """Four maps (S, S, 4) at column u, row v (centres at integers), bilinear, into `at`."""
-    last = np.float32(maps.shape[0] - 1)
-    u, v = min(max(u, np.float32(0.0)), last), min(max(v, np.float32(0.0)), last)
-    i, j = min(int(v), maps.shape[0] - 2), min(int(u), maps.shape[0] - 2)
-    v, u = v - np.float32(i), u - np.float32(j)
-    for k in range(4):
-        upper = maps[i, j, k] + u * (maps[i, j + 1, k] - maps[i, j, k])
-        lower = maps[i + 1, j, k] + u * (maps[i + 1, j + 1, k] - maps[i + 1, j, k])
-        at[k] = upper + v * (lower - upper)
-
-
-@inlined
-def _picture_at(picture, u, v, out):  # type: ignore[no-untyped-def]
-    """A picture (S, S, C) at column u, row v (centres at integers), bicubic, edges repeated, into `out`."""
-    size, channels = picture.shape[0], picture.shape[2]
-    floor_u, floor_v = np.floor(u), np.floor(v)
-    across, along = cubic(np.float32(v - floor_v)), cubic(np.float32(u - floor_u))
-    row, column = int(floor_v) - 1, int(floor_u) - 1
-    for c in range(channels):
-        out[c] = np.float32(0.0)
-    for a in range(4):
-        i = min(max(row + a, 0), size - 1)
-        for b in range(4):
-            j = min(max(column + b, 0), size - 1)
-            weight = across[a] * along[b]
-            for c in range(channels):
-                out[c] += weight * picture[i, j, c]
 
 
 @inlined
@@ -188,25 +157,3 @@ def _photo_at(photo, table, column, row, dx, dy, out):  # type: ignore[no-untype
             j, weight = min(max(x + k, 0), width - 1), vertical * table[phase_x, k]
             for c in range(channels):
                 out[c] += weight * np.float32(photo[i, j, c])
-
-
-def moved_by(image: FloatArray, flow: FloatArray) -> FloatArray:
-    """A picture (S, S, C) at p + flow (S, S, 2), pixels, bicubic, edges repeated: (S, S, C)."""
-    out = np.empty_like(image)
-    with Pair(len(image)) as pair:
-        pair.bands(_moved, len(image), image, np.ascontiguousarray(flow, np.float32), out)
-    return out
-
-
-@compiled
-def _moved(first, last, image, flow, out):  # type: ignore[no-untyped-def]
-    value = np.empty(image.shape[2], np.float32)
-    for i in range(first, last):
-        for j in range(image.shape[1]):
-            if flow[i, j, 0] == 0 and flow[i, j, 1] == 0:
-                for c in range(image.shape[2]):
-                    out[i, j, c] = image[i, j, c]
-                continue
-            _picture_at(image, np.float32(j) + flow[i, j, 0], np.float32(i) + flow[i, j, 1], value)
-            for c in range(image.shape[2]):
-                out[i, j, c] = value[c]

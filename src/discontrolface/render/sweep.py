@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label
 
+from discontrolface.common.pixels import channel_max
 from discontrolface.render.matte import PlainWall
 from discontrolface.render.raster import FloatArray
 from discontrolface.render.smoothstep import smoothstep
@@ -24,7 +25,7 @@ def swept(edited: FloatArray, wall: PlainWall) -> FloatArray | None:
     if not len(wall.tone) or not wall.bare.any():
         return None
     size = len(edited)
-    something = np.abs(edited - wall.tone).max(axis=2) > HAZE
+    something = channel_max(np.abs(edited - wall.tone)) > HAZE
     pieces, _ = label(something, np.ones((3, 3), bool))
     large = np.bincount(pieces.ravel()) >= (LEAST * size) ** 2
     large[0] = False
