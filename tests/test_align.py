@@ -300,6 +300,21 @@ def test_a_restored_edit_keeps_its_tones() -> None:
     assert np.abs(out - (0.5 + light + waves))[inner].max() < 0.012, "of 0.07 that the waves lack, and 0.05 that the light adds"
 
 
+def test_no_line_between_an_outline_and_what_the_edit_draws_beyond_it() -> None:
+    """A neck before a wall in the preview; in the edit a mist, as broad as a sixth of the picture, lies between the two. The mist stays a mist:
+    restored beside the neck alone, the wall would be a line, brighter by 0.12 where only what is unlike itself was left out."""
+    columns = np.arange(256)
+    wall, mist, neck = (np.full((256, 3), tone, np.float32) for tone in (0.82, 0.66, 0.62))
+    row = np.where((columns < 120)[:, None], wall, neck)
+    preview = np.broadcast_to(row, (256, 256, 3)).astype(np.float32)
+    drawn = np.where(((columns >= 80) & (columns < 120))[:, None], mist, row)
+    edited = np.broadcast_to(gaussian_filter(drawn, (2, 0)), (256, 256, 3)).astype(np.float32)
+    out = restored(edited, preview, np.ones((256, 256), np.float32))
+    between = np.s_[128, 100:124]
+    assert (out - edited)[between].max() < 0.04, "measured 0.026"
+    assert np.abs(out - edited)[128, 140:].max() < 0.01, "what lies farther off is the neck in both"
+
+
 def test_no_line_beside_an_outline_that_the_edit_has_not() -> None:
     """A crisp dark head before a pale wall in the preview, a blurred outline in the edit: the wall beside it gets no bright line at either size."""
     size = 512

@@ -26,6 +26,7 @@ EDGE_REACH, EDGE_SOFT = 0.008, 0.003  # how far beside it no detail is trusted; 
 FINEST_BAND: Final = 0.003  # sigma of the Gaussian above which the finest band of an edit lies / side
 ALIKE_RADIUS: Final = 0.012  # sigma of the Gaussian above which an edit and a preview need not agree to show the same / side
 ALIKE_BELOW, UNLIKE_ABOVE = 0.06, 0.16  # their difference below it up to which they do, from which they do not
+UNLIKE_REACH, UNLIKE_SOFT = 0.012, 0.004  # how far beside what is unlike nothing is restored; sigma of that area's rim / side
 TONE_RADIUS: Final = 0.04  # sigma of the Gaussian below which colours and light stay the edit's / side
 TONE_LEAST: Final = 0.02  # share of pixels nearby that must agree for them to say how the tones differ
 LID_BAND: Final = 0.032  # sigma of the Gaussian above which a closed lid's lashes, rim and fold lie / side
@@ -86,14 +87,17 @@ def restored(edited: NDArray[np.floating], preview: NDArray[np.floating], shown:
     """An edit (s, s, 3) with the preview in place of it where both show the same, in the edit's tones; shown: (s, s) in [0, 1].
 
     They do where they agree in all but structure finer than ALIKE_RADIUS: a network that is not sure where hairs lie draws their mean, and the photo
-    shows some. In a face it knows better than the preview where things lie, and they matter more than how sharp they are: not for faces. An edit
-    that equals the preview is returned as it is.
+    shows some. Beside what they do not agree in nothing is restored: of an edge between the two only a line would be. In a face the network knows
+    better than the preview where things lie, and they matter more than how sharp they are: not for faces. An edit that equals the preview is
+    returned as it is.
     """
-    difference = np.asarray(preview - edited, np.float32)
-    apart = gaussian(channel_mean(np.abs(gaussian(difference, ALIKE_RADIUS * len(edited)))), ALIKE_RADIUS / 2 * len(edited))
-    weight = (np.clip((UNLIKE_ABOVE - apart) / (UNLIKE_ABOVE - ALIKE_BELOW), 0, 1) * np.clip(shown, 0, 1))[..., None]
+    side, difference = len(edited), np.asarray(preview - edited, np.float32)
+    apart = gaussian(channel_mean(np.abs(gaussian(difference, ALIKE_RADIUS * side))), ALIKE_RADIUS / 2 * side)
+    apart = maximum_filter(apart, 2 * round(UNLIKE_REACH * side) + 1)
+    alike = np.clip((UNLIKE_ABOVE - apart) / (UNLIKE_ABOVE - ALIKE_BELOW), 0, 1)
+    weight = gaussian(alike * np.clip(shown, 0, 1), UNLIKE_SOFT * side)[..., None]
     sure = weight**4  # what half agrees is an outline beside its place, and says nothing of tones
-    near = gaussian(np.dstack([difference * sure, sure]), TONE_RADIUS * len(edited))
+    near = gaussian(np.dstack([difference * sure, sure]), TONE_RADIUS * side)
     tone = near[..., :3] / (near[..., 3:] + TONE_LEAST)
     return np.clip(edited + weight * (difference - tone), 0, 1).astype(np.float32)
 
