@@ -76,7 +76,8 @@ def angle_profile(total, weight, lit, sclera):  # type: ignore[no-untyped-def]
             last = n
     if last * step > IRIS + 4.0:
         for n in range(last + 1, BINS):
-            out[n] = out[last]
+            for m in range(3):
+                out[n, m] = out[last, m]
     return out
 
 

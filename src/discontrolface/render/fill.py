@@ -31,11 +31,13 @@ def _spread(out, value, weight, neighbours, starts, sweeps):  # type: ignore[no-
 def _march(out, value, weight, neighbours, starts):  # type: ignore[no-untyped-def]
     count, channels = value.shape
     order = np.empty(count, np.int32)
-    rank = np.full(count, -1, np.int32)  # the wave that reached a vertex
+    rank = np.empty(count, np.int32)  # the wave that reached a vertex
     tail = 0
     for v in range(count):
+        rank[v] = -1
         if weight[v] > 0.5:
-            out[v] = value[v]
+            for k in range(channels):
+                out[v, k] = value[v, k]
             rank[v] = 0
             order[tail] = v
             tail += 1

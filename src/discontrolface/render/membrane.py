@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from discontrolface.render.compiled import compiled, inlined
+from discontrolface.render.compiled import compiled
 from discontrolface.render.raster import FloatArray
 
 
@@ -13,26 +13,17 @@ def membrane(value: FloatArray, weight: FloatArray, screen: FloatArray) -> Float
 
     Nested iteration: solved on the coarsest grid first, each solution starts the next finer one.
     """
-    return _solved(
-        np.ascontiguousarray(value, np.float32), np.ascontiguousarray(weight, np.float32), np.ascontiguousarray(screen, np.float32)
-    )
-
-
-@compiled
-def _solved(value, weight, screen):  # type: ignore[no-untyped-def]
-    levels = [(value, weight, screen)]
+    levels = [tuple(np.ascontiguousarray(plane, np.float32) for plane in (value, weight, screen))]
     while len(levels[-1][1]) % 2 == 0 and len(levels[-1][1]) > 8:
-        v, w, s = levels[-1]
-        levels.append(_halved(v, w, s))
-    v, w, s = levels[-1]
-    u = _relaxed(np.zeros_like(v), v, w, s, 40)
-    for k in range(len(levels) - 2, -1, -1):
-        v, w, s = levels[k]
-        u = _relaxed(_doubled(u), v, w, s, 8)
+        levels.append(_halved(*levels[-1]))
+    coarsest = levels.pop()
+    u: FloatArray = _relaxed(np.zeros_like(coarsest[0]), *coarsest, 40)
+    while levels:
+        u = _relaxed(_doubled(u), *levels.pop(), 8)
     return u
 
 
-@inlined
+@compiled
 def _halved(value, weight, screen):  # type: ignore[no-untyped-def]
     """A coarser level for blocks of 2 x 2 cells: the weighted mean of the values, the sum of the weights, four times the mean screen."""
     half, channels = len(weight) // 2, value.shape[2]
@@ -52,7 +43,7 @@ def _halved(value, weight, screen):  # type: ignore[no-untyped-def]
     return values, weights, screens
 
 
-@inlined
+@compiled
 def _doubled(u):  # type: ignore[no-untyped-def]
     """Every cell four times."""
     height, width, channels = u.shape
@@ -64,7 +55,7 @@ def _doubled(u):  # type: ignore[no-untyped-def]
     return out
 
 
-@inlined
+@compiled
 def _relaxed(start, value, weight, screen, sweeps):  # type: ignore[no-untyped-def]
     """Gauss-Seidel with over-relaxation for `membrane`, zero outside the grid, alternately from the first and from the last cell.
 
