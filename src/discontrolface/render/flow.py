@@ -46,10 +46,10 @@ def _linearly_moved(image, flow, out):  # type: ignore[no-untyped-def]
 @inlined
 def linear_at(picture, u, v, out):  # type: ignore[no-untyped-def]
     """A picture (S, S, C) at column u, row v (centres at integers), bilinear, edges repeated, into `out`."""
-    last = np.float32(picture.shape[0] - 1)
-    u, v = min(max(u, np.float32(0.0)), last), min(max(v, np.float32(0.0)), last)
-    i, j = int(v), int(u)
-    below, right = min(i + 1, picture.shape[0] - 1), min(j + 1, picture.shape[0] - 1)
+    last = picture.shape[0] - 1
+    u, v = min(max(u, np.float32(0.0)), np.float32(last)), min(max(v, np.float32(0.0)), np.float32(last))
+    i, j = min(max(int(v), 0), last), min(max(int(u), 0), last)  # a motion that is no number leads to no place, but within the picture
+    below, right = min(i + 1, last), min(j + 1, last)
     v, u = v - np.float32(i), u - np.float32(j)
     for c in range(picture.shape[2]):
         upper = picture[i, j, c] + u * (picture[i, right, c] - picture[i, j, c])
