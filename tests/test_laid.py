@@ -47,14 +47,14 @@ def test_a_picture_that_is_the_preview_moves_nothing(crop: FloatArray) -> None:
 
 
 def test_it_lies_on_a_soft_picture_that_was_drawn_aside_and_is_as_sharp_as_before(crop: FloatArray) -> None:
-    """The picture shows the head 3 pixels of 256 to the right. Laid on it, the preview is what a motion that is longer by them shows, read once."""
+    """The picture shows the head 4 pixels of 256 to the right. Laid on it, the preview is what a motion that is longer by them shows, read once."""
     fine, moved = a_preview(crop, np.full((SIZE, SIZE, 2), 2.5, np.float32))
-    aside = np.zeros((SIZE, SIZE, 2), np.float32) + np.float32([-3, 0])
+    aside = np.zeros((SIZE, SIZE, 2), np.float32) + np.float32([-4, 0])
     picture = gaussian_filter(displaced(fine.image, aside), (2, 2, 0))
     laid, again, _ = laid_on(picture, fine, crop, moved)
     inner = np.s_[80:-80, 80:-80]
     off = laid.flow - fine.flow - aside
-    assert np.abs(off[inner]).mean() < 0.6, "pixels of 3"
+    assert np.abs(off[inner]).mean() < 0.3, "pixels of 4; measured 0.17"
     wanted = moved_by(crop, laid.flow) - np.float32(0.1)
     assert np.abs(laid.image - wanted)[inner].max() < 0.02
     assert np.array_equal(again, moved_by(crop, laid.flow))
