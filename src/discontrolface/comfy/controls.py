@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
+from discontrolface.comfy.node import Node
 from discontrolface.comfy.plan import Plan
 from discontrolface.editing.person import Person
 from discontrolface.face.added import with_added
@@ -12,7 +13,6 @@ from discontrolface.face.control_table import DEGREES, Control, Stage
 from discontrolface.face.controls import CONTROLS, PARTS
 from discontrolface.face.parameters import FaceParameters
 
-CATEGORY: Final = "DisControlFace"
 CONTROLS_TYPE: Final = "DCF_CONTROLS"
 PERSON_TYPE: Final = "DCF_PERSON"
 AS_IT_IS: Final = "as it is"
@@ -43,14 +43,12 @@ def group_node(group: str, controls: list[Control]) -> type:
 
     return type(
         f"{group.title().replace(' ', '')}Controls",
-        (),
+        (Node,),
         {
-            "__doc__": f"The controls of the group {group!r}.",
+            "__doc__": f"Sliders of the group {group!r}: 0 leaves what the photo shows, to the bit, anything else is added to it.",
             "INPUT_TYPES": classmethod(input_types),
             "RETURN_TYPES": (CONTROLS_TYPE,),
             "RETURN_NAMES": ("controls",),
-            "FUNCTION": "run",
-            "CATEGORY": CATEGORY,
             "run": run,
         },
     )
@@ -68,13 +66,11 @@ def control_nodes() -> Mapping[str, type]:
 CONTROL_NODES: Final = control_nodes()
 
 
-class NamedControls:
+class NamedControls(Node):
     """Any control by name, set to a value: `smile=0.8, jawOpen=0.2, yaw=10`."""
 
     RETURN_TYPES: ClassVar = (CONTROLS_TYPE,)
     RETURN_NAMES: ClassVar = ("controls",)
-    FUNCTION = "run"
-    CATEGORY = CATEGORY
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -91,13 +87,11 @@ class NamedControls:
         return ((controls or Plan()).then(lambda face: face.edit(controls=given)),)
 
 
-class NeutralFace:
+class NeutralFace(Node):
     """Every blendshape and the jaw to 0; head and gaze stay."""
 
     RETURN_TYPES: ClassVar = (CONTROLS_TYPE,)
     RETURN_NAMES: ClassVar = ("controls",)
-    FUNCTION = "run"
-    CATEGORY = CATEGORY
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -107,13 +101,11 @@ class NeutralFace:
         return ((controls or Plan()).then(lambda face: face.edit(neutral=True)),)
 
 
-class CopyFromPhoto:
+class CopyFromPhoto(Node):
     """Parts of another face: expression, pose, gaze, light, shape."""
 
     RETURN_TYPES: ClassVar = (CONTROLS_TYPE,)
     RETURN_NAMES: ClassVar = ("controls",)
-    FUNCTION = "run"
-    CATEGORY = CATEGORY
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from discontrolface.comfy.controls import CATEGORY, CONTROLS_TYPE, PERSON_TYPE
+from discontrolface.comfy.controls import CONTROLS_TYPE, PERSON_TYPE
 from discontrolface.comfy.host import progress
+from discontrolface.comfy.node import Node
 from discontrolface.comfy.plan import Plan
 from discontrolface.common.errors import UserError
 from discontrolface.common.images import Photo
@@ -47,13 +48,11 @@ def single(image: Tensor) -> Photo:
     return Photo.of(array, Path("image"))
 
 
-class Load:
+class Load(Node):
     """The networks and the models that read photos."""
 
     RETURN_TYPES: ClassVar = (EDITOR_TYPE,)
     RETURN_NAMES: ClassVar = ("editor",)
-    FUNCTION = "run"
-    CATEGORY = CATEGORY
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -67,13 +66,11 @@ class Load:
         return (Editor.load(preset, device),)
 
 
-class ReadFace:
+class ReadFace(Node):
     """One face of a photo. `faces` says how many there are; 0 is the largest."""
 
     RETURN_TYPES: ClassVar = (PERSON_TYPE, "STRING", "INT", "IMAGE")
     RETURN_NAMES: ClassVar = ("person", "parameters", "faces", "crop")
-    FUNCTION = "run"
-    CATEGORY = CATEGORY
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -88,13 +85,11 @@ class ReadFace:
         return person, person.parameters.to_json(), len(people), to_image(person.crop.image)
 
 
-class Personalize:
+class Personalize(Node):
     """Fine-tune the networks on this face (the paper's one-shot); kept on disk per photo."""
 
     RETURN_TYPES: ClassVar = (PERSON_TYPE,)
     RETURN_NAMES: ClassVar = ("person",)
-    FUNCTION = "run"
-    CATEGORY = CATEGORY
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -105,12 +100,10 @@ class Personalize:
         return (editor.personalize(person, seed=seed, progress=lambda done, total, loss: report(done)),)
 
 
-class Preview:
+class Preview(Node):
     """The mesh-driven warp, without networks: at once."""
 
     RETURN_TYPES: ClassVar = ("IMAGE",)
-    FUNCTION = "run"
-    CATEGORY = CATEGORY
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -120,13 +113,11 @@ class Preview:
         return (to_image(person.preview(controls.apply(person.parameters))),)
 
 
-class Edit:
+class Edit(Node):
     """The same person with these controls, in the photo."""
 
     RETURN_TYPES: ClassVar = ("IMAGE", "MASK", "IMAGE", "STRING")
     RETURN_NAMES: ClassVar = ("image", "mask", "crop", "parameters")
-    FUNCTION = "run"
-    CATEGORY = CATEGORY
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -159,12 +150,10 @@ class Edit:
         return to_image(result.image), mask, to_image(result.crop), target.to_json()
 
 
-class Animate:
+class Animate(Node):
     """The photo does what the face in a batch of frames does."""
 
     RETURN_TYPES: ClassVar = ("IMAGE",)
-    FUNCTION = "run"
-    CATEGORY = CATEGORY
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
