@@ -3,7 +3,6 @@
     x_i = (network_i - neutral_i) / slope_i  +-  noise_i
 
 neutral: what the network says of a face at rest. slope: how much more it says for a blendshape of the head in full. noise: how far x_i is off.
-The network mixes the lids: one closed eye moves its coefficient for the other. Both are solved for together.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from discontrolface.face.fit_priors import Priors, set_against
 
 
 class Calibration(NamedTuple):
-    """neutral, slope in coefficients of the network; noise in those of the head. Left and right have one."""
+    """neutral, slope in coefficients of the network; noise in those of the head. Left and right have one, but for the lids."""
 
     neutral: float
     slope: float
@@ -31,6 +30,8 @@ CALIBRATION: Final[dict[str, Calibration]] = {
     "browDown": Calibration(0.10, 0.35, 0.60),
     "browInnerUp": Calibration(0.04, 0.25, 1.50),
     "browOuterUp": Calibration(0.06, 0.25, 1.20),
+    "eyeBlinkLeft": Calibration(0.11, 0.43, 0.08),  # the network's lids are not alike
+    "eyeBlinkRight": Calibration(0.08, 0.38, 0.08),
     "eyeWide": Calibration(0.01, 0.03, 0.40),
     "jawLeft": Calibration(0.00, 0.10, 0.30),
     "jawRight": Calibration(0.00, 0.10, 0.30),
@@ -44,20 +45,8 @@ CALIBRATION: Final[dict[str, Calibration]] = {
 }
 
 
-class MixedCalibration(NamedTuple):
-    """Of blendshapes that the network mixes. neutral (n,), slopes (n, n), a row what the network says of one of them for each in full; noise."""
-
-    names: tuple[str, ...]
-    neutral: tuple[float, ...]
-    slopes: tuple[tuple[float, ...], ...]
-    noise: float
-
-
-LIDS: Final = MixedCalibration(("eyeBlinkLeft", "eyeBlinkRight"), (0.11, 0.08), ((0.36, 0.07), (0.05, 0.33)), 0.08)
-
-
 def calibration(name: str) -> Calibration | None:
-    """Of a blendshape by itself; None where the network is not believed, and for the lids, which it mixes."""
+    """Of a blendshape; None where the network is not believed."""
     return CALIBRATION.get(name.removesuffix("Left").removesuffix("Right") if name not in CALIBRATION else name)
 
 
@@ -76,11 +65,6 @@ def network_expression(network: NDArray[np.floating], names: Sequence[str]) -> N
         if row is not None and name in NAMES:
             values[i] = (float(network[NAMES.index(name)]) - row.neutral) / row.slope
             noises[i] = row.noise
-    if set(LIDS.names) <= set(names):
-        said = np.array([float(network[NAMES.index(name)]) for name in LIDS.names])
-        lids = [list(names).index(name) for name in LIDS.names]
-        values[lids] = np.linalg.solve(np.array(LIDS.slopes), said - np.array(LIDS.neutral))
-        noises[lids] = LIDS.noise
     return NetworkExpression(values, noises)
 
 

@@ -10,6 +10,9 @@ from typing import Final
 # Corner to corner: the lower lid from the outer corner to the inner one, then the upper lid without the corners.
 RIGHT_EYE: Final = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173)
 LEFT_EYE: Final = (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398)
+# The skin of the lids around that, from the outer end: above, then below.
+RIGHT_LIDS: Final = (247, 30, 29, 27, 28, 56, 190, 25, 110, 24, 23, 22, 26, 112)
+LEFT_LIDS: Final = (467, 260, 259, 257, 258, 286, 414, 255, 339, 254, 253, 252, 256, 341)
 RIGHT_EYE_CORNERS: Final = (33, 133)  # outer, inner
 LEFT_EYE_CORNERS: Final = (263, 362)
 

@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from discontrolface.common.errors import UserError
-from discontrolface.face.blendshape_network import BlendshapeNetwork
+from discontrolface.face import each_eye
+from discontrolface.face.blendshape_network import NAMES, BlendshapeNetwork
 from discontrolface.face.face_search import SURE, resolved, search
 from discontrolface.face.landmark_sets import LEFT_EYE, LEFT_EYE_CORNERS, LIPS_INNER, LIPS_OUTER, NOSE_TIP, RIGHT_EYE, RIGHT_EYE_CORNERS
 from discontrolface.face.lips import EYES
 from discontrolface.face.litert import load_model
 from discontrolface.face.pyramid import Pyramid
 from discontrolface.face.regions_of_faces import DETECTOR_SIZE, ROI_MARGIN, Face, Region, face_of, merge, mesh_region, overlap
-from discontrolface.geometry.affine import apply_affine, sample_affine
+from discontrolface.geometry.affine import apply_affine, invert_affine, sample_affine
 
 MESH = 468  # landmarks of the mesh; five of each iris follow
 MESH_SIZE = 256
@@ -162,8 +163,7 @@ class FaceLandmarker:
                     every, score, unsteadiness, of_mouth = other, sure, again, of_other
         if of_clip:
             every = self._looked_at_again(image, every)
-        with self._lock:
-            blendshapes = self._blendshapes(every)
+        every, blendshapes = self._each_eye(image, every, self._expression(every))
         iris = np.stack([every[MESH + 5 :, :2], every[MESH : MESH + 5, :2]])
         detection = face.score if isinstance(face, Face) else None
         return Landmarks(every[:MESH], score, iris, blendshapes, detection, unsteadiness, of_mouth)
@@ -182,6 +182,31 @@ class FaceLandmarker:
         region = mesh_region(points[:MESH])
         turned = [self._mesh_pass(image, replace(region, angle=region.angle + turn))[0] for turn in (LOOK_TURN, -LOOK_TURN)]
         return np.mean([points, *turned], axis=0, dtype=np.float32)
+
+    def _expression(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the blendshape network makes of points (478, 3): (52,)."""
+        with self._lock:
+            return self._blendshapes(points)
+
+    def _each_eye(
+        self, image: NDArray[np.uint8], points: NDArray[np.float32], blendshapes: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Points (478, 3) in the photo and blendshapes (52,). Of eyes that are not open alike, each one's are found beside its mirror image
+        (`each_eye.py`)."""
+        share = each_eye.unlikeness(points)
+        if share == 0:
+            return points, blendshapes
+        region = mesh_region(points[:MESH])
+        to_photo = region.to_photo(MESH_SIZE)
+        pixels = sample_affine(image, to_photo, (MESH_SIZE, MESH_SIZE))
+        inside = apply_affine(invert_affine(to_photo), points[:, :2])
+        points_out, blendshapes_out = points.copy(), blendshapes.copy()
+        for eye in each_eye.EYES:
+            found, _ = self._meshed(self._mesh, each_eye.with_mirror_image(pixels, inside, eye), region)
+            own, said = [*eye.ring, *eye.lids], [NAMES.index(name) for name in eye.blendshapes]
+            points_out[own] += share * (found[own] - points[own])
+            blendshapes_out[said] += share * (self._expression(found)[said] - blendshapes[said])
+        return points_out, blendshapes_out
 
     def _unsteadiness(self, image: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[float, float]:
         """Of all points, and of the mouth's, see `Landmarks`.
