@@ -70,7 +70,7 @@ def main() -> None:
     from discontrolface.evaluation.people_trials import list_evaluated
 
     people = {
-        person.name: [args.faces / photo for photo in person.photos]
+        person.name: person.photos
         for person in list_evaluated(args.faces, args.people, args.only)
         if any(DONOR in photo.name for photo in person.photos)
     }
@@ -79,7 +79,7 @@ def main() -> None:
         file.write(page(rows, len(people)).encode())
 
 
-def measured(editor: Editor, people: dict[str, list[Path]]) -> list[Row]:
+def measured(editor: Editor, people: dict[str, tuple[Path, ...]]) -> list[Row]:
     """The rows of the table; people: name -> photos, the neutral front first."""
     rows = [Row(f"`{asked.name}` {asked.value:g}", [], [], []) for asked in ASKED]
     taken = Row("`--expression-from` a smiling stranger: `mouthSmile`", [], [], [])
