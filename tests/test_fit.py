@@ -13,7 +13,7 @@ from discontrolface.face.blendshape_network import NAMES
 from discontrolface.face.box_qp import solve_box_qp
 from discontrolface.face.embeddings import LandmarkEmbedding
 from discontrolface.face.fit import LandmarkFit, fit_landmarks, fit_many, landmark_error, read_face
-from discontrolface.face.fit_expression import calibration, network_expression
+from discontrolface.face.fit_expression import calibration
 from discontrolface.face.fit_priors import NOT_FITTED, coefficient_priors
 from discontrolface.face.heads.base import HeadModel
 from discontrolface.face.landmark_basis import LandmarkBasis
@@ -264,16 +264,6 @@ def test_the_network_moves_the_fit_and_the_landmarks_hold_it(head: HeadModel, ba
     assert 0.03 < read(rest, network_says(**{name: 0.8})) < 0.75
     assert read(full, network_says()) < alone - 0.05
     assert abs(read(full, network_says(**{name: 0.8})) - 0.8) < abs(alone - 0.8) + 0.03
-
-
-def test_each_lid_has_a_slope_of_its_own() -> None:
-    """The network says more of a closed left eye than of a right one; both are read as what they are."""
-    names = ("eyeBlinkLeft", "eyeBlinkRight")
-    both = network_says(eyeBlinkLeft=1.0, eyeBlinkRight=1.0)
-    assert both[NAMES.index(names[0])] > both[NAMES.index(names[1])] + 0.05
-    for wink in ({"eyeBlinkLeft": 1.0}, {"eyeBlinkRight": 0.7}, {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}):
-        found = network_expression(network_says(**wink), names)
-        np.testing.assert_allclose(found.values, [wink.get(name, 0.0) for name in names], atol=1e-6)
 
 
 def test_detected_landmarks_show_a_share_of_what_moves(head: HeadModel, basis: LandmarkBasis) -> None:

@@ -2,7 +2,7 @@
 
 photo -> BlazeFace (192 px; the whole photo at four angles, then tiles: face_search.py) -> box, 6 keypoints, confirmed by a first mesh (192 px)
       -> square region of interest, eyes level -> face mesh (256 px) -> 468 points and 5 of each iris -> a tighter region -> the mesh again
-      -> blendshape network -> 52 coefficients (blendshape_network.py).
+      -> blendshape network -> 52 coefficients (blendshape_network.py); of eyes that are not open alike, each by itself (each_eye.py).
 
 Models: "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs" (2019), "Attention Mesh: High-fidelity Face Mesh Prediction in
 Real-time" (2020), MediaPipe's "Blendshape V2" (2022).
@@ -51,8 +51,8 @@ class Landmarks:
     score: [0, 1], that the region holds a face.
     iris: (2, 5, 2) float32 or None; [0] is the subject's left eye, [1] the right one; the centre, then four points of the
         border of the iris (the picture's right, top, left, bottom).
-    blendshapes: (52,) float32 in [0, 1] or None; what the blendshape network makes of all these, in the order of `blendshape_network.NAMES`,
-        as it says it (fit_expression.py says how far it is believed).
+    blendshapes: (52,) float32 in [0, 1] or None; what the blendshape network makes of all these (of lids that are not alike: see each_eye.py), in the
+        order of `blendshape_network.NAMES`, as it says it (fit_expression.py says how far it is believed).
     detection: [0, 1], the detector's score of the face, or None where it was not asked.
     unsteadiness: how far the points move when they are looked for in a region that is turned in the picture, percent of the face's size, the mean
         over two turns; or None where that was not asked. Live faces have 0.7 to 1.4, in three-quarter view up to 2.2.
@@ -149,7 +149,7 @@ class FaceLandmarker:
 
         passes: how often the mesh model runs; from the second time on in the region that the points of the time before span
         (what MediaPipe does from one video frame to the next). of_clip: this is a frame of a clip, where landmarks that tremble would be seen: they
-        are the mean of several looks.
+        are the mean of several looks (but for lids that are not alike).
         """
         image = _as_rgb(image)
         region = face.region if isinstance(face, Face) else face
@@ -193,7 +193,7 @@ class FaceLandmarker:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Points (478, 3) in the photo and blendshapes (52,). Of eyes that are not open alike, each one's are found beside its mirror image
         (`each_eye.py`)."""
-        share = each_eye.unlikeness(points)
+        share = each_eye.unlikeness(points, (image.shape[1], image.shape[0]))
         if share == 0:
             return points, blendshapes
         region = mesh_region(points[:MESH])
