@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
-# Python compiles what is imported, when it is: a third of the time of an installation is the rest.
+# --no-compile: Python makes bytecode of what is imported, when it is; of all there is takes a third of the installation's time.
 PIP := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 PORT ?= 7860
 
-.PHONY: compiled sweep site notebooks third-party check-packages test-lowest audit install install-dev demo studio test test-heavy lint types bench benchmark-docs
+.PHONY: kernels sweep site notebooks third-party check-packages test-lowest audit install install-dev demo studio test test-heavy lint types bench benchmark-docs
 .PHONY: controls-docs results-docs real-results clean
 
 install: $(VENV)/.installed
@@ -41,7 +41,7 @@ $(VENV)/.installed-studio: $(VENV)/.installed
 # One thread a process: two processes of two threads on two cores wait for each other most of the time. Files stay whole, so that what the tests of a file share
 # (photos that were read, networks, drawn pairs) is made by one process and not by both.
 test: install-dev
-	$(MAKE) --jobs=2 lint types compiled
+	$(MAKE) --jobs=2 lint types kernels
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-heavy: install-dev
@@ -56,8 +56,9 @@ lint: install-dev
 types: install-dev
 	$(BIN)/mypy
 
-compiled: install-dev
-	OMP_NUM_THREADS=1 $(BIN)/discontrolface demo --output out/compiled --overwrite
+# A demo, for what it leaves behind: Numba keeps compiled kernels on disk.
+kernels: install-dev
+	OMP_NUM_THREADS=1 $(BIN)/discontrolface demo --output out/kernels --overwrite
 
 bench: install-dev
 	$(BIN)/discontrolface benchmark

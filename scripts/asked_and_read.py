@@ -2,7 +2,7 @@
 with the photographs of docs/data.md.
 
 Every person of the London set who is kept back, from the neutral front photo; then the expression of the next person's smiling front photo is taken
-over. Read by `discontrolface read`, the person known (`Reader.reread`). Some minutes.
+over. Read by `Reader.reread`, which knows the person. Some minutes.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from discontrolface import Editor
+    from discontrolface.common.errors import UserError
     from discontrolface.common.files import replacing
     from discontrolface.evaluation.people_trials import list_evaluated
 
@@ -74,6 +75,10 @@ def main() -> None:
         for person in list_evaluated(args.faces, args.people, args.only)
         if any(DONOR in photo.name for photo in person.photos)
     }
+    if not people:
+        raise UserError(
+            f"{args.people} names nobody of {args.only} with a neutral front photo and one called ...{DONOR}...; the London set has them"
+        )
     rows = measured(Editor.load("open"), people)
     with replacing(args.output, "the page") as file:
         file.write(page(rows, len(people)).encode())
@@ -111,7 +116,7 @@ def page(rows: list[Row], people: int) -> str:
         "# Asked and read again",
         "",
         f"Edits of {people} people who were kept out of training ([kept-back.txt](kept-back.txt)), from their neutral front photo, as `edit`",
-        "gives them, and what `read` makes of the edited photo when it knows the person.",
+        "gives them, and what is read of the edited photo by a reader who knows the person (`Reader.reread`).",
         "",
         f"| asked | read, mean | least | most | within {NEAR:g} | the other eye, mean | most |",
         "|---|---|---|---|---|---|---|",

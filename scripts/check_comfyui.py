@@ -2,8 +2,8 @@
 
     python scripts/check_comfyui.py COMFYUI [--python COMFYUI/venv/bin/python]
 
-COMFYUI: a clone of https://github.com/comfyanonymous/ComfyUI. Its Python has ComfyUI's requirements and this package (`pip install '.[video]'`).
-Nothing is written into the clone: nodes, inputs and outputs lie in a folder for the moment. Ends with 1 if anything differs.
+COMFYUI: a clone of https://github.com/comfyanonymous/ComfyUI. Both Pythons, ComfyUI's and the one that runs this, have this package (`pip install
+'.[video]'`). Nothing is written into the clone: nodes, inputs and outputs lie in a folder for the moment. Ends with 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Timer
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from PIL import Image
 
+from discontrolface.comfy import NODE_CLASS_MAPPINGS
 from discontrolface.common.example import example_photo
 from discontrolface.common.video import write_clip
 
 ROOT = Path(__file__).parents[1]
 FRAMES = 8
 RATE = 25
+PATIENCE = 600  # seconds that a workflow may take
 
 
 def main() -> None:
@@ -49,7 +50,9 @@ def main() -> None:
             wrong = [*compared(server, python, folder), *told(server), *cancelled(server)]
     for line in wrong:
         print(f"wrong: {line}")
-    sys.exit(1 if wrong else print("ComfyUI: all well"))
+    if wrong:
+        sys.exit(1)
+    print("ComfyUI: all well")
 
 
 def write_inputs(folder: Path) -> None:
@@ -69,8 +72,8 @@ def write_inputs(folder: Path) -> None:
 class Server:
     """A ComfyUI that runs at `address`."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.address, self._process, self._log = address, process, log
 
     def ask(self, path: str, what: Any = None) -> Any:
         data = None if what is None else json.dumps(what).encode()
@@ -79,15 +82,36 @@ class Server:
             text = answer.read()
         return json.loads(text) if text else None
 
-    def run(self, workflow: dict[str, Any]) -> dict[str, Any]:
-        """What ComfyUI's history says of the workflow when it has ended."""
+    def give_up(self, why: str) -> NoReturn:
+        sys.exit(f"ComfyUI {why}:\n{self._log.read_text(errors='replace')[-3000:]}")
+
+    def wait_for(self, what: Callable[[], Any]) -> Any:
+        """What `what` returns once it is something. The process ends, with ComfyUI's log, if that does not come."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                self.give_up("ended")
+            try:
+                if found := what():
+                    return found
+            except OSError:
+                pass  # not listening yet
+            time.sleep(0.1)
+        self.give_up("does not answer")
+
+    def started(self, workflow: dict[str, Any]) -> str:
+        """The number of a workflow that ComfyUI takes."""
         try:
-            number = self.ask("/prompt", {"prompt": workflow})["prompt_id"]
+            return str(self.ask("/prompt", {"prompt": workflow})["prompt_id"])
         except urllib.error.HTTPError as error:
-            sys.exit(f"ComfyUI refuses the workflow: {error.read().decode()[:2000]}")
-        while number not in (history := self.ask(f"/history/{number}")):
-            time.sleep(0.2)
-        return dict(history[number])
+            self.give_up(f"refuses the workflow ({error.read().decode()[:2000]})")
+
+    def ended(self, number: str) -> dict[str, Any]:
+        """What ComfyUI's history says of a workflow when it has ended."""
+        return dict(self.wait_for(lambda: self.ask(f"/history/{number}").get(number)))
+
+    def run(self, workflow: dict[str, Any]) -> dict[str, Any]:
+        return self.ended(self.started(workflow))
 
 
 @contextmanager
@@ -108,26 +132,24 @@ def running(comfyui: Path, python: Path, folder: Path) -> Iterator[Server]:
         "--database-url",
         "sqlite:///:memory:",
     ]
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     with log.open("wb") as output:
-        process = subprocess.Popen([str(word) for word in command], cwd=comfyui, stdout=output, stderr=subprocess.STDOUT)
-    server = Server(f"http://127.0.0.1:{port}")
+        process = subprocess.Popen([str(word) for word in command], cwd=comfyui, env=env, stdout=output, stderr=subprocess.STDOUT)
+    server = Server(f"http://127.0.0.1:{port}", process, log)
     try:
-        for _ in range(300):
-            try:
-                nodes = server.ask("/object_info")
-                break
-            except OSError:
-                if process.poll() is not None:
-                    sys.exit(f"ComfyUI ended:\n{log.read_text()[-3000:]}")
-                time.sleep(1)
-        else:
-            sys.exit(f"ComfyUI does not answer:\n{log.read_text()[-3000:]}")
-        ours = [name for name in nodes if name.startswith("DisControlFace")]
-        print(f"ComfyUI {server.ask('/system_stats')['system']['comfyui_version']}: {len(ours)} nodes of {len(nodes)} are ours")
+        nodes = server.wait_for(lambda: server.ask("/object_info"))
+        missing = set(NODE_CLASS_MAPPINGS) - set(nodes)
+        if missing:
+            server.give_up(f"lacks {sorted(missing)}")
+        version = server.ask("/system_stats")["system"]["comfyui_version"]
+        print(f"ComfyUI {version}: {len(NODE_CLASS_MAPPINGS)} nodes of {len(nodes)} are ours")
         yield server
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def compared(server: Server, python: Path, folder: Path) -> Iterator[str]:
@@ -148,10 +170,12 @@ def compared(server: Server, python: Path, folder: Path) -> Iterator[str]:
         written = [folder / "output" / picture["filename"] for picture in history["outputs"][node]["images"]]
         result = folder / (f"{name}.png" if len(written) == 1 else name)
         target = str(result) + ("" if len(written) == 1 else os.sep)
-        subprocess.run(
-            [str(word) for word in (python, "-m", "discontrolface", *command, "-o", target, "--quiet")], check=True, capture_output=True
-        )
+        words = [str(word) for word in (python, "-m", "discontrolface", *command, "-o", target, "--quiet")]
+        done = subprocess.run(words, capture_output=True, text=True)
         theirs = [result] if result.is_file() else sorted(result.glob("*.png"))
+        if done.returncode or len(theirs) != len(written):
+            yield f"{name}: {len(written)} pictures, of the command line {len(theirs)}; it ended with {done.returncode}: {done.stderr[-1000:]}"
+            continue
         difference = max(apart(one, other) for one, other in zip(written, theirs, strict=True))
         print(f"{name}: {len(written)} pictures, at most {difference} of 255 from the command line's")
         if difference:
@@ -163,8 +187,9 @@ def compared(server: Server, python: Path, folder: Path) -> Iterator[str]:
 
 
 def apart(one: Path, other: Path) -> int:
+    """The largest difference of two pictures, in levels; 255 if they are not of one size."""
     pictures = [np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (one, other)]
-    return int(np.abs(pictures[0] - pictures[1]).max())
+    return int(np.abs(pictures[0] - pictures[1]).max()) if pictures[0].shape == pictures[1].shape else 255
 
 
 def told(server: Server) -> Iterator[str]:
@@ -181,8 +206,10 @@ def cancelled(server: Server) -> Iterator[str]:
     """The cancel button ends a clip that runs, and what comes after it runs."""
     workflow = json.loads((ROOT / "comfyui" / "workflows" / "animate.json").read_text())
     workflow["6"]["inputs"]["seed"] = 1  # else it is cached
-    Timer(2, server.ask, ("/interrupt", {})).start()
-    kind, _ = server.run(workflow)["status"]["messages"][-1]
+    number = server.started(workflow)
+    server.wait_for(lambda: server.ask("/queue")["queue_running"])
+    server.ask("/interrupt", {})
+    kind, _ = server.ended(number)["status"]["messages"][-1]
     print(f"cancelled: {kind}")
     if kind != "execution_interrupted":
         yield f"a cancelled clip ended with {kind}"

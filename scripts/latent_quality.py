@@ -1,4 +1,4 @@
-"""Pixels or latents on real pairs, at 512 pixels: the table and the pictures of docs/latent.md.
+"""Pixels or latents on real pairs, at 512 pixels: the table of docs/latent.md, and a picture of every edit.
 
     discontrolface assets latent; discontrolface assets latent --untrained -o made
     python scripts/latent_quality.py FACES FACES/people.csv docs/kept-back.txt --made made --sheets OUT [--arcface mf.onnx]
@@ -22,7 +22,7 @@ from scipy.ndimage import laplace
 from discontrolface import Editor
 from discontrolface.common.errors import UserError
 from discontrolface.common.pixels import resize_planes, to_float, to_uint8
-from discontrolface.common.statistics import paired_difference
+from discontrolface.common.statistics import bootstrap_mean, paired_difference
 from discontrolface.common.tensors import from_network
 from discontrolface.editing.person import Person
 from discontrolface.editing.pipeline import denoise, prepare
@@ -32,8 +32,8 @@ from discontrolface.evaluation.identity import IdentityModel
 from discontrolface.evaluation.metrics import HIDDEN_BELOW
 from discontrolface.evaluation.people_trials import list_evaluated
 from discontrolface.evaluation.similarity import psnr, ssim
+from discontrolface.evaluation.trials import safe
 from discontrolface.face.crop import cut_square
-from discontrolface.face.landmarks import Landmarks
 from discontrolface.training.real_pairs import PairSettings, read_photos
 
 SIZE: Final = 512
@@ -63,30 +63,34 @@ class Judge:
         """In the order of FIGURES; nan where a face was not found, or no network was given."""
         fine, true = (laplace(image.mean(-1)) for image in (picture, truth))
         sharp = [float(fine[where].std() / true[where].std()) if where.any() else float("nan") for where in (~hidden, hidden)]
-        alike = [psnr(picture, truth), psnr(picture, truth, hidden), ssim(picture, truth)]
+        beside = psnr(picture, truth, hidden) if hidden.any() else float("nan")
+        alike = [psnr(picture, truth), beside, ssim(picture, truth)]
         return [*alike, *sharp, *self._identity(to_uint8(picture), to_uint8(truth))]
 
     def _identity(self, *pictures: NDArray[np.uint8]) -> tuple[float, float]:
-        found: list[tuple[NDArray[np.uint8], Landmarks]] = []
+        found = []
         for picture in pictures:
             try:
                 found.append((picture, self._reader.landmarker.find_face(picture)))
             except UserError:
                 return float("nan"), float("nan")
-        cosine = float("nan") if self._arcface is None else self._arcface.similarity(*found)
-        return self._dlib.distance(*found, jitters=0), cosine
+        one, other = found
+        cosine = float("nan") if self._arcface is None else self._arcface.similarity(one, other)
+        return self._dlib.distance(one, other, jitters=0), cosine
 
 
 def pictures_of(editors: Sequence[Editor], a: Person, b: Person, seed: int) -> tuple[dict[str, Picture], Picture, NDArray[np.bool_]]:
     """{way: picture (512, 512, 3)} of the edit from a to b, the true photo, and where the photo a did not show it. editors: of WAYS[1:]."""
     target = asked(a, b)
-    out: dict[str, Picture] = {}
+    networks = editors[0].networks
+    warp = prepare(a, target, networks.size, networks.maps, seed, SIZE).fine
+    out: dict[str, Picture] = {WAYS[0]: warp.image}
     for way, editor in zip(WAYS[1:], editors, strict=True):
         edit = prepare(a, target, editor.networks.size, editor.networks.maps, seed, SIZE)
         picture = from_network(denoise(editor.networks, [edit], editor.preset.sampling))
         out[way] = np.clip(resize_planes(picture, SIZE, Image.Resampling.LANCZOS), 0, 1) if len(picture) != SIZE else picture
     crop = cut_square(b.photo.array, photo_to_frame(b, target) * (SIZE / b.crop.size), SIZE)
-    return {WAYS[0]: edit.preview.image, **out}, to_float(crop.image), edit.preview.visibility < HIDDEN_BELOW
+    return out, to_float(crop.image), warp.visibility < HIDDEN_BELOW
 
 
 def main() -> None:
@@ -106,7 +110,7 @@ def main() -> None:
     args.sheets.mkdir(parents=True, exist_ok=True)
     measured: dict[str, list[list[float]]] = {way: [] for way in WAYS}
     owners: list[str] = []
-    for person in list_evaluated(args.faces, args.people, args.only):
+    for person in (one for one in list_evaluated(args.faces, args.people, args.only) if one.others):
         read, _ = read_photos(person.photos, editors[0].reader, PairSettings(size=editors[0].size))
         by_path = {one.photo.path: one for one in read}
         source, *others = map(by_path.get, person.photos)
@@ -117,7 +121,7 @@ def main() -> None:
             for way, picture in pictures.items():
                 measured[way].append(judge.figures(picture, truth, hidden))
             row = [source.crop.resize(SIZE).image, to_uint8(truth), *map(to_uint8, pictures.values())]
-            Image.fromarray(np.concatenate(row, axis=1)).save(args.sheets / f"{person.name}-{other.photo.path.stem}.png")
+            Image.fromarray(np.concatenate(row, axis=1)).save(args.sheets / f"{safe(f'{person.name}-{other.photo.path.stem}')}.png")
             owners.append(person.name)
         print(f"{person.name}: {len(owners)} edits", flush=True)
     print(table(measured, owners))
@@ -128,8 +132,9 @@ def table(measured: Mapping[str, Sequence[Sequence[float]]], owners: Sequence[st
     values = {way: np.array(rows) for way, rows in measured.items()}
     lines = ["| | " + " | ".join(FIGURES) + " |", "|---" * (len(FIGURES) + 1) + "|"]
     for way, rows in values.items():
-        means = [f"{np.nanmean(column):.{digits}f}" for column, digits in zip(rows.T, DIGITS, strict=True)]
-        lines.append(f"| {way} | " + " | ".join(means) + " |")
+        means = [bootstrap_mean(known(column), resamples=0).value for column in rows.T]
+        told = ["not measured" if mean is None else f"{mean:.{digits}f}" for mean, digits in zip(means, DIGITS, strict=True)]
+        lines.append(f"| {way} | " + " | ".join(told) + " |")
     for one, other, name in COMPARED:
         pairs = zip(values[WAYS[one]].T, values[WAYS[other]].T, DIGITS, strict=True)
         told = [paired_difference(known(a), known(b), clusters=owners).text(digits) for a, b, digits in pairs]

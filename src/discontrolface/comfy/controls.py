@@ -45,7 +45,7 @@ def group_node(group: str, controls: list[Control]) -> type:
         f"{group.title().replace(' ', '')}Controls",
         (Node,),
         {
-            "__doc__": f"Sliders of the group {group!r}: 0 leaves what the photo shows, to the bit, anything else is added to it.",
+            "__doc__": f"The controls of the group {group!r}. At rest they leave what the photo shows, to the bit; a slider adds to it.",
             "INPUT_TYPES": classmethod(input_types),
             "RETURN_TYPES": (CONTROLS_TYPE,),
             "RETURN_NAMES": ("controls",),

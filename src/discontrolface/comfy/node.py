@@ -14,4 +14,5 @@ class Node:
     DESCRIPTION: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         cls.DESCRIPTION = cleandoc(cls.__doc__ or "")
