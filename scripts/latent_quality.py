@@ -132,7 +132,7 @@ def table(measured: Mapping[str, Sequence[Sequence[float]]], owners: Sequence[st
     values = {way: np.array(rows) for way, rows in measured.items()}
     lines = ["| | " + " | ".join(FIGURES) + " |", "|---" * (len(FIGURES) + 1) + "|"]
     for way, rows in values.items():
-        means = [bootstrap_mean(known(column), resamples=0).value for column in rows.T]
+        means = [bootstrap_mean(known(column)).value for column in rows.T]
         told = ["not measured" if mean is None else f"{mean:.{digits}f}" for mean, digits in zip(means, DIGITS, strict=True)]
         lines.append(f"| {way} | " + " | ".join(told) + " |")
     for one, other, name in COMPARED:
