@@ -76,7 +76,7 @@ results-docs: install-dev
 	$(BIN)/discontrolface evaluate out/photos -o out/photo.json --methods photo,warp,$(ONE_SHOT) --overwrite
 	$(BIN)/python -m discontrolface.evaluation.results_page docs/results.md --note docs/results-note.md \
 		"200 held-out pairs=out/pairs.json" "One-shot fine-tuning, the first 8 pairs=out/one-shot.json" "The example photo=out/photo.json"
-	$(BIN)/python scripts/check_report.py out/pairs.html --screenshot docs/report.webp --size 1280x3800 --colours 128
+	$(BIN)/python scripts/check_report.py out/pairs.html --screenshot docs/report.webp --size 1280x2000 --colours 128
 
 # docs/real-pairs.md, and the model card's figures by group: photos of people with their true results; about 20 minutes on two cores. FACES: a folder with people.csv (docs/data.md says where the
 # photographs are). NEW: other weights, in columns of their own. ARCFACE: a face network of nobody's loss (docs/evaluation.md). Portraits of the return pairs are not shown: only the London set may be.
