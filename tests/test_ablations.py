@@ -70,6 +70,7 @@ def editor(tiny: Path) -> Editor:
 # ---- every command
 
 
+@pytest.mark.heavy
 def test_all_of_them_by_one_command(tiny: Path, tmp_path: Path) -> None:
     out, page = tmp_path / "out", tmp_path / "ablations.md"
     order = (
@@ -138,6 +139,7 @@ def test_with_the_shipped_weights(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "maps.png").stat().st_size > 10_000
 
 
+@pytest.mark.heavy
 def test_the_detail_vector_on_a_synthetic_flame(paper_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     paper = ("--preset", "paper", "--assets-dir", paper_folder, "--quick", "-o", out)

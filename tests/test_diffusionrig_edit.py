@@ -111,6 +111,7 @@ def evaluated(out: Path, store: Path, photos: Path, *more: str | Path) -> dict[s
     return content
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("quick")
 def test_from_the_official_file_to_measured_edits(official_file: Path, store: Path, photos: Path, tmp_path: Path) -> None:
     imported = run("assets", "import", official_file, "--assets-dir", store)
@@ -166,6 +167,7 @@ def test_all_peers_by_one_command(official_file: Path, store: Path, photos: Path
         assert [edit["methods"][name]["outside"] for edit in result["edits"]] == [0, 0, 0], f"{name}: nothing beyond the mask"
 
 
+@pytest.mark.heavy
 def test_stage_2_learns_one_person(official_file: Path, store: Path, photos: Path, tmp_path: Path) -> None:
     status, config = import_asset(official_file, store), tmp_path / "stage2.yaml"
     config.write_text(STAGE_2)

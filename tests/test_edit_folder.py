@@ -60,6 +60,7 @@ def test_all_photos_are_edited_and_the_bad_ones_named(folder: Path, tmp_path: Pa
     assert (out / "below" / "c.png").is_file()
 
 
+@pytest.mark.heavy
 def test_two_processes_make_the_pictures_of_one(folder: Path, tmp_path: Path) -> None:
     common = ["--preset", tmp_path / "preset", "--expression", "smile=0.2", "--no-personal", "-q"]
     for processes in (1, 2):

@@ -90,6 +90,7 @@ def tables(report: Report) -> dict[str, Table]:
 # ---- carrying on
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("reading")
 def test_an_interrupted_run_ends_as_one_that_was_not(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = evaluate(setup, tmp_path / "whole.json")

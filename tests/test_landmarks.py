@@ -172,6 +172,7 @@ def test_region_and_sampling_agree_on_pixels() -> None:
         assert np.allclose(apply_affine(invert_affine(to_photo), apply_affine(to_photo, where)), where)
 
 
+@pytest.mark.heavy
 def test_eight_threads_on_one_landmarker_find_what_one_finds(landmarker: FaceLandmarker, photo: NDArray[np.uint8]) -> None:
     """Photos of other sizes, turned and mirrored, all at once: every bit as in turn."""
     small = np.asarray(Image.fromarray(photo).resize((384, 384)))

@@ -24,6 +24,7 @@ def test_there_are_two() -> None:
     assert [path.stem for path in NOTEBOOKS] == ["edit-a-face", "the-papers-figures"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_makes_the_pictures_of_the_site(
     path: Path, script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

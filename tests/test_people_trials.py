@@ -309,6 +309,7 @@ def test_weights_are_of_a_method_or_of_a_name(tmp_path: Path) -> None:
         other_columns(("photo", "warp"), {"mine": tmp_path})
 
 
+@pytest.mark.heavy
 def test_a_process_of_its_own_knows_the_methods(presets: tuple[Path, Path], photos: Path, tmp_path: Path) -> None:
     """A pool's processes load nothing but what measures."""
     pairs = people_trials(photos, "return", str(photos / "people.csv"), None, 200)

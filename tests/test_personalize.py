@@ -88,11 +88,14 @@ def test_bad_settings_are_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        dataclasses.replace(PAPER_ONE_SHOT, iterations=60, lr=3e-3, mask_patch=4),
-        dataclasses.replace(OPEN_ONE_SHOT, iterations=60, lr=3e-3, warps=4, mask_patch=4),
-        dataclasses.replace(OPEN_ONE_SHOT, iterations=100, batch=8, lr=6e-3, warps=4, mask_patch=4, crop=16),  # it sees a quarter a time
+        pytest.param(dataclasses.replace(PAPER_ONE_SHOT, iterations=60, lr=3e-3, mask_patch=4), id="paper", marks=pytest.mark.heavy),
+        pytest.param(dataclasses.replace(OPEN_ONE_SHOT, iterations=60, lr=3e-3, warps=4, mask_patch=4), id="open"),
+        pytest.param(  # it sees a quarter a time
+            dataclasses.replace(OPEN_ONE_SHOT, iterations=100, batch=8, lr=6e-3, warps=4, mask_patch=4, crop=16),
+            id="squares",
+            marks=pytest.mark.heavy,
+        ),
     ],
-    ids=["paper", "open", "squares"],
 )
 def test_it_learns_the_person(editor: Editor, person: Person, settings: OneShot) -> None:
     personal = editor.personalize(person, settings).personal
@@ -111,6 +114,7 @@ def test_it_learns_the_person(editor: Editor, person: Person, settings: OneShot)
     assert all(torch.equal(repeated.difference[k], v) for k, v in personal.difference.items()), "same seed, other weights"
 
 
+@pytest.mark.heavy
 def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
     """In many processes too, where safetensors writes its metadata in another order each time."""
     code = (

@@ -260,6 +260,7 @@ def test_new_photos_become_new_groups(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [(job.number, job.first, job.files()) for job in jobs] == [(0, 0, ["b.jpg", "d.jpg"]), (1, 2, ["e.jpg"]), (2, 3, ["a.jpg"])]
 
 
+@pytest.mark.heavy
 def test_a_folder_that_moved_goes_on(tmp_path: Path) -> None:
     photos, output = tmp_path / "photos", tmp_path / "out"
     (photos / "sub").mkdir(parents=True)

@@ -151,6 +151,7 @@ def launch(processes: int, *arguments: str | Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.heavy
 def test_two_processes_do_what_one_does_with_twice_the_batch(blocks: Path, tmp_path: Path) -> None:
     data = PairDataset(blocks)
     backbone = train(TINY, data, tmp_path / "backbone")
