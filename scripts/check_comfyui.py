@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,6 +35,8 @@ ROOT = Path(__file__).parents[1]
 FRAMES = 8
 RATE = 25
 PATIENCE = 600  # seconds that a workflow may take
+# One thread each: with other numbers of threads sums are rounded otherwise, and pictures differ by a level here and there.
+ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
 
 
 def main() -> None:
@@ -91,11 +93,9 @@ class Server:
         while time.monotonic() < end:
             if self._process.poll() is not None:
                 self.give_up("ended")
-            try:
+            with suppress(OSError):  # it may not listen yet
                 if found := what():
                     return found
-            except OSError:
-                pass  # not listening yet
             time.sleep(0.1)
         self.give_up("does not answer")
 
@@ -132,9 +132,8 @@ def running(comfyui: Path, python: Path, folder: Path) -> Iterator[Server]:
         "--database-url",
         "sqlite:///:memory:",
     ]
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     with log.open("wb") as output:
-        process = subprocess.Popen([str(word) for word in command], cwd=comfyui, env=env, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([str(word) for word in command], cwd=comfyui, env=ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT)
     server = Server(f"http://127.0.0.1:{port}", process, log)
     try:
         nodes = server.wait_for(lambda: server.ask("/object_info"))
@@ -171,7 +170,7 @@ def compared(server: Server, python: Path, folder: Path) -> Iterator[str]:
         result = folder / (f"{name}.png" if len(written) == 1 else name)
         target = str(result) + ("" if len(written) == 1 else os.sep)
         words = [str(word) for word in (python, "-m", "discontrolface", *command, "-o", target, "--quiet")]
-        done = subprocess.run(words, capture_output=True, text=True)
+        done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True)
         theirs = [result] if result.is_file() else sorted(result.glob("*.png"))
         if done.returncode or len(theirs) != len(written):
             yield f"{name}: {len(written)} pictures, of the command line {len(theirs)}; it ended with {done.returncode}: {done.stderr[-1000:]}"

@@ -82,11 +82,10 @@ class Judge:
 def pictures_of(editors: Sequence[Editor], a: Person, b: Person, seed: int) -> tuple[dict[str, Picture], Picture, NDArray[np.bool_]]:
     """{way: picture (512, 512, 3)} of the edit from a to b, the true photo, and where the photo a did not show it. editors: of WAYS[1:]."""
     target = asked(a, b)
-    networks = editors[0].networks
-    warp = prepare(a, target, networks.size, networks.maps, seed, SIZE).fine
+    edits = [prepare(a, target, editor.networks.size, editor.networks.maps, seed, SIZE) for editor in editors]
+    warp = edits[0].fine
     out: dict[str, Picture] = {WAYS[0]: warp.image}
-    for way, editor in zip(WAYS[1:], editors, strict=True):
-        edit = prepare(a, target, editor.networks.size, editor.networks.maps, seed, SIZE)
+    for way, editor, edit in zip(WAYS[1:], editors, edits, strict=True):
         picture = from_network(denoise(editor.networks, [edit], editor.preset.sampling))
         out[way] = np.clip(resize_planes(picture, SIZE, Image.Resampling.LANCZOS), 0, 1) if len(picture) != SIZE else picture
     crop = cut_square(b.photo.array, photo_to_frame(b, target) * (SIZE / b.crop.size), SIZE)

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from discontrolface.common.ramp import ramp
 from discontrolface.face.appearance import Appearance
 from discontrolface.face.fit import FitReport
 from discontrolface.face.fit_expression import network_expression
@@ -121,12 +122,6 @@ def misplaced(landmarks: Landmarks, parameters: FaceParameters) -> bool:
     """Whether the landmarks may lie beside the face, as of a head in profile. Such a reading is `low`; of what lies where they say that a mouth is,
     nothing can be said."""
     return landmark_part(landmarks) * view_part(parameters) < LOW
-
-
-def ramp(value: float, ends: tuple[float, float]) -> float:
-    """0 at the first end, 1 at the second, linear between."""
-    worst, best = ends
-    return min(1.0, max(0.0, (value - worst) / (best - worst)))
 
 
 def disagreement(landmarks: Landmarks, fit: FitReport, parameters: FaceParameters) -> float:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from discontrolface.common.ramp import ramp
 from discontrolface.face.landmark_sets import LEFT_EYE, LEFT_EYE_CORNERS, LEFT_LIDS, RIGHT_EYE, RIGHT_EYE_CORNERS, RIGHT_LIDS
 from discontrolface.geometry.affine import sample_affine
 
@@ -35,10 +36,8 @@ class Eye(NamedTuple):
 LEFT: Final = Eye(LEFT_EYE, LEFT_EYE_CORNERS, LEFT_LIDS, ("eyeBlinkLeft", "eyeSquintLeft", "eyeWideLeft"))
 RIGHT: Final = Eye(RIGHT_EYE, RIGHT_EYE_CORNERS, RIGHT_LIDS, ("eyeBlinkRight", "eyeSquintRight", "eyeWideRight"))
 EYES: Final = (LEFT, RIGHT)
-REACH: Final = (
-    1.5,
-    1.0,
-)  # half axes of the ellipse that is replaced: along the eye in halves of that place's width, across in those of the wider eye
+# Half axes of the ellipse that is replaced: along the eye in halves of that place's width, across in those of the wider eye.
+REACH: Final = (1.5, 1.0)
 SOFT: Final = 0.15  # of them, the ramp at its edge, either way
 
 
@@ -57,15 +56,11 @@ def unlikeness(points: NDArray[np.floating], size: tuple[int, int]) -> float:
         return 0.0
     narrow, wide = sorted(2 * _frame(points, eye).half for eye in EYES)
     apart = abs(opening(points, LEFT) - opening(points, RIGHT)) / wide
-    return _ramp(apart, ALIKE, UNLIKE) * _ramp(narrow / wide, NARROWEST, NARROW)
+    return ramp(apart, (ALIKE, UNLIKE)) * ramp(narrow / wide, (NARROWEST, NARROW))
 
 
 def _within(points: NDArray[np.floating], size: tuple[int, int]) -> bool:
     return bool(((points >= 0) & (points <= size)).all())
-
-
-def _ramp(value: float, low: float, high: float) -> float:
-    return float(np.clip((value - low) / (high - low), 0, 1))
 
 
 def with_mirror_image(picture: NDArray[np.uint8], points: NDArray[np.floating], eye: Eye) -> NDArray[np.uint8]:
