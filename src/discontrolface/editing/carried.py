@@ -1,8 +1,8 @@
 """What becomes of a network's picture: the photo shows through it wherever both show the same.
 
-In this order: halos beside the head become wall (halo.py); the preview is laid on the picture (laid.py); closed lids, the finest band of everything
-and all of hair, ears and outlines come from it (detail.py), and what is finer than the picture at all; teeth that the networks drew are parted
-(teeth.py).
+In this order: halos beside the head become wall, and a mist of both one of them (halo.py, outline.py); the preview is laid on the picture
+(laid.py); closed lids, the finest band of everything and all of hair, ears and outlines come from it (detail.py), and what is finer than the
+picture at all; teeth that the networks drew are parted (teeth.py).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from discontrolface.editing.composite import Motion
 from discontrolface.editing.detail import agreement, down, fuse_detail, restored, sharpened, shown_again, with_lids
 from discontrolface.editing.halo import without_halo
 from discontrolface.editing.laid import laid_on
+from discontrolface.editing.outline import Turn, turn_between, with_outline
 from discontrolface.editing.teeth import with_gaps
 from discontrolface.face.regions import face_hull
 from discontrolface.render.blur import gaussian
@@ -39,7 +40,10 @@ def carried(edit: PreparedEdit, picture: FloatArray) -> tuple[FloatArray, Motion
     small, coarse = min(len(picture), len(fine.image)), len(picture) <= len(fine.image)
     face = face_of(edit, small)
     if coarse and (wall := edit.person.preview_source(small).smooth_wall) is not None:
-        picture = without_halo(picture, down(fine.image, small), wall, face)
+        low = down(fine.image, small)
+        picture = without_halo(picture, low, wall, face)
+        if (turn := turn_of(edit, small)) is not None:
+            picture = with_outline(picture, low, wall, face, turn)
     fine, moved, fit = laid_on(picture, fine, crop, moved_by(crop, fine.flow))
     shown = fit * shown_again(fine.image, moved)
     seen, low = np.maximum(np.maximum(fine.visibility, shown), fine.lids), down(fine.image, small)
@@ -55,3 +59,9 @@ def face_of(edit: PreparedEdit, size: int) -> FloatArray:
     """(size, size) in [0, 1]: the edited face, with a soft border."""
     points = edit.person.geometry.landmarks(edit.target, size)
     return gaussian(face_hull(points[:, :2], size).astype(np.float32), FACE_BORDER * size)
+
+
+def turn_of(edit: PreparedEdit, size: int) -> Turn | None:
+    """What the edit's turn says of outlines, see `turn_between`."""
+    points = edit.person.geometry.landmarks(edit.target, size)
+    return turn_between(edit.person.parameters.head_rotation, edit.target.head_rotation, points, size)

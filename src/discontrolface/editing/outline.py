@@ -1,0 +1,104 @@
+"""A head has an outline: where the networks draw a mist of head and wall, a pixel becomes one or the other.
+
+A network that is not sure where a head ends draws the mean of head and wall: the best guess by squared error, and the first fault that is seen.
+At turns of up to 25 degrees the preview's outline is right within some pixels, more so on the side that turns towards the viewer than on the one
+that turns away. So what is deep inside the preview's head is head, what is far outside is wall, and in between the share of head that the networks
+draw decides, the less of it the deeper inside. Further round the preview's outline says little, and the mist stays.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from discontrolface.common.pixels import channel_mean, channel_sum
+from discontrolface.common.ramp import ramp
+from discontrolface.render.blur import gaussian
+from discontrolface.render.smooth_wall import SmoothWall
+from discontrolface.render.smoothstep import smoothstep
+
+FloatArray = NDArray[np.float32]
+
+BEGINS, ENDS = (4.0, 10.0), (32.0, 24.0)  # degrees of a turn: none of it and all, on either side
+NEAR, FAR = 0.35, 1.5  # how far the true outline may be from the preview's / (HEAD sin(turn)): towards the viewer, away from him
+# Lengths are shares of the picture's side; the rest are differences of colours in [0, 1].
+HEAD: Final = 0.35  # a head's radius
+SIDES: Final = 0.1  # on either side of the face's middle: where near becomes far
+SOFT: Final = 0.004  # sigma of the Gaussian through which pictures are looked at
+SHARE_SOFT, OUTLINE_SOFT = 0.006, 0.006  # the same for the share of head, and for the preview's outline
+AROUND, CLOSE = 0.03, 0.012  # sigmas over which the head's colours are taken: the networks', the preview's
+SAME, OTHER = 0.08, 0.16  # difference to the wall up to which the preview shows wall, from which head
+UNSURE, SURE = 0.2, 0.35  # the same of the networks' own: from the second on it is a colour of the head
+PALE, CLEAR = 0.12, 0.22  # difference of a head's colours to the wall up to which nothing can be told, from which all can
+MIXED, ANOTHER = 0.12, 0.24  # distance to the line from the wall's colour to the head's up to which a colour is a mixture, from which not
+CHANGED: Final = 0.04  # difference to the preview from which something is the networks'
+STEP: Final = 0.2  # of the share of head, over which wall becomes head
+
+
+class Turn(NamedTuple):
+    """amount: in [0, 1], how far the preview's outline is believed. slack: (S, S) pixels that the true one may be from it."""
+
+    amount: float
+    slack: FloatArray
+
+
+def turn_between(before: NDArray[np.float64], after: NDArray[np.float64], face: NDArray[np.floating], size: int) -> Turn | None:
+    """Of a head from one rotation (3, 3) to another; None where outlines stay with the networks. face: (N, 2+) pixels of its points after it."""
+    ahead = np.asarray(after)[:, 2] - np.asarray(before)[:, 2]
+    angle = 2 * math.asin(min(1.0, float(np.linalg.norm(ahead)) / 2))
+    amount = ramp(math.degrees(angle), BEGINS) * ramp(math.degrees(angle), ENDS)
+    if not amount:
+        return None
+    towards = ahead[:2] * (1, -1) / max(float(np.linalg.norm(ahead[:2])), 1e-6)  # in the picture, y down
+    x, y = (np.arange(size) + 0.5 - middle for middle in face[:, :2].mean(axis=0))
+    along = (x[None] * towards[0] + y[:, None] * towards[1]) / (SIDES * size)
+    away = smoothstep((along + 1) / 2)
+    slack = NEAR ** (1 - away) * FAR**away * (HEAD * size * math.sin(angle))
+    return Turn(amount, slack.astype(np.float32))
+
+
+def with_outline(picture: FloatArray, preview: FloatArray, wall: SmoothWall, face: FloatArray, turn: Turn) -> FloatArray:
+    """A network's picture (S, S, 3) without mist between head and wall. face: (S, S) in [0, 1], where there is none.
+
+    What becomes head where the preview shows it takes the preview's pixels for the share that the networks left to the wall; elsewhere the head's
+    colour nearby. Only before a smooth wall from which the head's colours differ. A picture that equals the preview comes back to the bit.
+    """
+    size = len(picture)
+    soft = SOFT * size
+
+    def from_wall(image: FloatArray) -> FloatArray:
+        return gaussian(np.sqrt(channel_sum(gaussian(image - wall.tone, soft) ** 2)), soft)
+
+    shows = smoothstep((from_wall(preview) - SAME) / (OTHER - SAME))  # the preview, a head
+    inside = gaussian(shows, OUTLINE_SOFT * size) > 0.5
+    if not inside.any() or inside.all():
+        return picture
+    own, any_own = _mean_colour(picture, smoothstep((from_wall(picture) - UNSURE) / (SURE - UNSURE)), AROUND * size)
+    close, _ = _mean_colour(preview, shows, CLOSE * size)
+    head = own + shows[..., None] * (close - own)
+    away, beyond = head - wall.tone, picture - wall.tone
+    length = channel_sum(away**2)
+    along = channel_sum(beyond * away) / np.maximum(length, 1e-3)
+    aside = np.sqrt(channel_sum((beyond - along[..., None] * away) ** 2))
+    share = np.clip(along, 0, 1)  # of head in the picture
+
+    depth = (distance_transform_edt(inside) - distance_transform_edt(~inside)).astype(np.float32)
+    needed = 0.5 - np.clip(depth / turn.slack, -1, 1) * (0.5 + STEP / 2)
+    is_head = smoothstep((gaussian(share, SHARE_SOFT * size) - needed) / STEP + 0.5)
+
+    weight = turn.amount * wall.smooth * np.clip(1 - 3 * face, 0, 1) * np.maximum(shows, smoothstep(any_own / 0.03))
+    weight = weight * smoothstep(gaussian(channel_mean(np.abs(picture - preview)), soft) / CHANGED)
+    weight = weight * smoothstep((ANOTHER - aside) / (ANOTHER - MIXED)) * smoothstep((np.sqrt(length) - PALE) / (CLEAR - PALE))
+    filling = head + shows[..., None] * (preview - head)
+    more, less = weight * is_head * (1 - share), weight * (1 - is_head) * share
+    return np.clip(picture + more[..., None] * (filling - wall.tone) - less[..., None] * away, 0, 1).astype(np.float32)
+
+
+def _mean_colour(image: FloatArray, weight: FloatArray, sigma: float) -> tuple[FloatArray, FloatArray]:
+    """(S, S, 3) colours nearby, by weight (S, S); and the weight that there is of them."""
+    near = gaussian(np.dstack([image * weight[..., None], weight]), sigma)
+    return near[..., :3] / np.maximum(near[..., 3:], 1e-3), near[..., 3]
