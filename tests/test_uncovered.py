@@ -60,6 +60,30 @@ def test_no_wall_is_seen_through_the_head(geometry: Geometry, seed: int, yaw: fl
     assert errors < 0.7 * np.square(pictures[1][hidden] - np.median(pictures[0][pictures[0][..., 1] < 0.8], axis=0)).mean()
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_nothing_is_half_painted(geometry: Geometry, side: int) -> None:
+    """Where painting begins, no wall is seen through the paint: as few mixtures of the two as at 19 degrees, where nothing is painted (with paint
+    that faded in there were two to five times as many)."""
+
+    def mixtures(yaw: float) -> float:
+        share = 0.0
+        for seed in (1000001, 1000004, 1000006):
+            scene = make_scene(seed)
+            source = random_parameters(scene, np.random.default_rng(seed)).edit(neutral=True, yaw=0, pitch=0, roll=0, gaze=(0, 0))
+            portrait = render_scene(scene, source, SIZE)
+            cover = np.clip(1.0 - portrait.masks["background"], 0, 1)[..., None].astype(np.float32)
+            picture = (cover * portrait.image + (1 - cover) * WALL).astype(np.float32)
+            view = geometry.view(source.edit(yaw=yaw))
+            out = preview_of(prepare_source(picture, geometry.view(source), geometry.rig), view)
+            mesh = rasterize(np.ascontiguousarray(view.vertices, np.float32), geometry.rig.faces, SIZE, SIZE).triangle
+            green = out.image[..., 1] - out.image[..., [0, 2]].max(-1)
+            share += ((green > 0.15) & (green < 0.65))[binary_erosion(mesh >= 0, iterations=3)].mean()
+        return share / 3
+
+    unpainted = mixtures(side * 19)
+    assert max(mixtures(side * yaw) for yaw in (21, 22)) < 1.2 * unpainted
+
+
 def colours(rig: PreviewRig, hair: float, skin: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     value = np.where(scalp(rig)[:, None], hair, skin).astype(np.float32) * np.ones(3, np.float32)
     normals = np.zeros((len(value), 3), np.float32)

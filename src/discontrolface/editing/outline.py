@@ -31,12 +31,20 @@ SIDES: Final = 0.1  # on either side of the face's middle: where near becomes fa
 SOFT: Final = 0.004  # sigma of the Gaussian through which pictures are looked at
 SHARE_SOFT, OUTLINE_SOFT = 0.006, 0.006  # the same for the share of head, and for the preview's outline
 AROUND, CLOSE = 0.03, 0.012  # sigmas over which the head's colours are taken: the networks', the preview's
+SOME: Final = 0.03  # share of what lies nearby that must have a colour of the head
 SAME, OTHER = 0.08, 0.16  # difference to the wall up to which the preview shows wall, from which head
 UNSURE, SURE = 0.2, 0.35  # the same of the networks' own: from the second on it is a colour of the head
+PURE: Final = 4  # power of either difference by which it counts: a mixture is no colour of a head
+WITHIN: Final = 0.015  # width of the border of the preview's head, where its pixels may be half wall
 PALE, CLEAR = 0.12, 0.22  # difference of a head's colours to the wall up to which nothing can be told, from which all can
 MIXED, ANOTHER = 0.12, 0.24  # distance to the line from the wall's colour to the head's up to which a colour is a mixture, from which not
+ROUGH, SMOOTH = 0.1, 0.5  # of the wall's smoothness: half an outline is no better than a mist
 CHANGED: Final = 0.04  # difference to the preview from which something is the networks'
 STEP: Final = 0.2  # of the share of head, over which wall becomes head
+LEAST, MOST = (
+    -0.1,
+    0.8,
+)  # share of head in the middle of that step: deep inside the preview's head, far outside, where a sure head is left alone
 
 
 class Turn(NamedTuple):
@@ -73,12 +81,15 @@ def with_outline(picture: FloatArray, preview: FloatArray, wall: SmoothWall, fac
     def from_wall(image: FloatArray) -> FloatArray:
         return gaussian(np.sqrt(channel_sum(gaussian(image - wall.tone, soft) ** 2)), soft)
 
-    shows = smoothstep((from_wall(preview) - SAME) / (OTHER - SAME))  # the preview, a head
+    shown = from_wall(preview)
+    shows = smoothstep((shown - SAME) / (OTHER - SAME))  # the preview, a head
     inside = gaussian(shows, OUTLINE_SOFT * size) > 0.5
     if not inside.any() or inside.all():
         return picture
-    own, any_own = _mean_colour(picture, smoothstep((from_wall(picture) - UNSURE) / (SURE - UNSURE)), AROUND * size)
-    close, _ = _mean_colour(preview, shows, CLOSE * size)
+    drawn = from_wall(picture)
+    sure = smoothstep((drawn - UNSURE) / (SURE - UNSURE))
+    own = _mean_colour(picture, sure * drawn**PURE, AROUND * size)
+    close = _mean_colour(preview, shows * shown**PURE, CLOSE * size)
     head = own + shows[..., None] * (close - own)
     away, beyond = head - wall.tone, picture - wall.tone
     length = channel_sum(away**2)
@@ -87,18 +98,25 @@ def with_outline(picture: FloatArray, preview: FloatArray, wall: SmoothWall, fac
     share = np.clip(along, 0, 1)  # of head in the picture
 
     depth = (distance_transform_edt(inside) - distance_transform_edt(~inside)).astype(np.float32)
-    needed = 0.5 - np.clip(depth / turn.slack, -1, 1) * (0.5 + STEP / 2)
+    deep = np.clip(depth / turn.slack, -1, 1)
+    needed = 0.5 + np.where(deep > 0, deep * (LEAST - 0.5), -deep * (MOST - 0.5))
     is_head = smoothstep((gaussian(share, SHARE_SOFT * size) - needed) / STEP + 0.5)
 
-    weight = turn.amount * wall.smooth * np.clip(1 - 3 * face, 0, 1) * np.maximum(shows, smoothstep(any_own / 0.03))
+    weight = (
+        turn.amount
+        * smoothstep((wall.smooth - ROUGH) / (SMOOTH - ROUGH))
+        * np.clip(1 - 3 * face, 0, 1)
+        * np.maximum(shows, smoothstep(gaussian(sure, AROUND * size) / SOME))
+    )
     weight = weight * smoothstep(gaussian(channel_mean(np.abs(picture - preview)), soft) / CHANGED)
     weight = weight * smoothstep((ANOTHER - aside) / (ANOTHER - MIXED)) * smoothstep((np.sqrt(length) - PALE) / (CLEAR - PALE))
-    filling = head + shows[..., None] * (preview - head)
+    within = np.clip(depth / (WITHIN * size), 0, 1)  # in the preview's head, with its outline behind: what is pale there is shine, not wall
+    filling = head + (shows * within)[..., None] * (preview - head)
     more, less = weight * is_head * (1 - share), weight * (1 - is_head) * share
     return np.clip(picture + more[..., None] * (filling - wall.tone) - less[..., None] * away, 0, 1).astype(np.float32)
 
 
-def _mean_colour(image: FloatArray, weight: FloatArray, sigma: float) -> tuple[FloatArray, FloatArray]:
-    """(S, S, 3) colours nearby, by weight (S, S); and the weight that there is of them."""
+def _mean_colour(image: FloatArray, weight: FloatArray, sigma: float) -> FloatArray:
+    """(S, S, 3) colours nearby, by weight (S, S)."""
     near = gaussian(np.dstack([image * weight[..., None], weight]), sigma)
-    return near[..., :3] / np.maximum(near[..., 3:], 1e-3), near[..., 3]
+    return np.asarray(near[..., :3] / np.maximum(near[..., 3:], 1e-5), np.float32)

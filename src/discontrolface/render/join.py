@@ -54,7 +54,7 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
     triangle, trusted, mesh_flow = surface.triangle, mesh.trusted, mesh.flow
     outside, matte, decided = around.motion, around.matte, around.decided
     image, foreground, wall, flesh_shown = around.image, around.foreground, around.wall, around.flesh
-    depth, turned = outline.depth, outline.turned
+    depth, turned, earless = outline.depth, outline.turned, outline.earless
     beyond, away, clear, bare = outline.motion, outline.away, outline.clear, outline.bare
     margin, edge, blend = outline.margin, outline.edge, outline.blend
     flow, light, belongs, behind, lost = out.flow, out.light, out.belongs, out.behind, out.lost
@@ -101,10 +101,10 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
                     else:
                         dx += share * (out_x - dx)
                         dy += share * (out_y - dy)
-                        if turned > 0 and covers <= 0:
+                        if earless > 0 and covers <= 0:
                             there_y, there_x = np.float32(i) + dy, np.float32(j) + dx
                             flesh = _between(flesh_shown, np.float32(grid) / np.float32(height), there_y, there_x)
-                            flesh = turned * min(max(np.float32(2.0) * flesh - half, zero), one) * min(beside * half, one)
+                            flesh = earless * min(max(np.float32(2.0) * flesh - half, zero), one) * min(beside * half, one)
                             p, q = i * grid // height, j * grid // width
                             behind[i, j, 0], behind[i, j, 1], behind[i, j, 2] = wall[p, q, 0] * half_x, wall[p, q, 1] * half_y, flesh
             if t > 0:
@@ -131,8 +131,8 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
                 red, green, blue = one + share * (red - one), one + share * (green - one), one + share * (blue - one)
             if turned > 0 and t < one and f >= 0:
                 inner = scale * _between(depth, scale, np.float32(i), np.float32(j))
-                share = lost_share(dx - mesh_flow[i, j, 0], dy - mesh_flow[i, j, 1], height, belongs[i, j], inner)
-                lost[i, j] = turned * (one - t) * share
+                share = lost_share(dx - mesh_flow[i, j, 0], dy - mesh_flow[i, j, 1], height, belongs[i, j], inner, turned)
+                lost[i, j] = (one - t) * share
             if glow > 0 and i > soft_row:  # a neck that the picture cuts off: the light ends softly before the lower border
                 part = one - (np.float32(i) - soft_row) / (np.float32(height) - soft_row)
                 red, green, blue = one + part * (red - one), one + part * (green - one), one + part * (blue - one)

@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from discontrolface.render.raster import FloatArray, IntArray
 from discontrolface.render.rig import PreviewRig
-from discontrolface.render.uncovered import depth_inside
+from discontrolface.render.uncovered import depth_inside, without_ear
 
 MARGIN = 0.014  # the fitted outline may miss the real one by this much / side of the picture: that strip goes with the head
 EDGE = 0.008  # width of the change from one motion to the other / side
@@ -27,7 +27,7 @@ class Outline(NamedTuple):
 
     away: from the head in the target. clear: from the head in the photo. bare: 0..1, the outline nearby is skin: where it is scalp, the hair on
     both sides of it is one, and no edge may show. motion: that beyond the outline, (G, G, 2) offsets in ndc, y down.
-    depth: inside the mesh's outline in the target; turned: 0..1, see `uncovered`. margin, edge, blend: MARGIN, EDGE and BLEND in pixels.
+    depth: inside the mesh's outline in the target; turned, earless: 0..1, see `uncovered`. margin, edge, blend: MARGIN, EDGE and BLEND in pixels.
     """
 
     away: FloatArray
@@ -36,6 +36,7 @@ class Outline(NamedTuple):
     motion: FloatArray
     depth: FloatArray
     turned: np.float32
+    earless: np.float32
     margin: np.float32
     edge: np.float32
     blend: np.float32
@@ -81,7 +82,16 @@ def _outline(
 ) -> Outline:
     margin, edge, blend = (np.float32(share * height) for share in (MARGIN, EDGE, BLEND))
     return Outline(
-        away=away, clear=clear, bare=bare, motion=motion, depth=depth, turned=np.float32(turned), margin=margin, edge=edge, blend=blend
+        away=away,
+        clear=clear,
+        bare=bare,
+        motion=motion,
+        depth=depth,
+        turned=np.float32(turned),
+        earless=np.float32(without_ear(turned)),
+        margin=margin,
+        edge=edge,
+        blend=blend,
     )
 
 

@@ -19,15 +19,23 @@ from discontrolface.render.smoothstep import smoothstep
 
 TURNED = (0.36, 0.44)  # tangent of a turn (20 and 24 degrees): where painting begins, and where it does so fully
 ASTRAY, LOST = 0.02, 0.05  # of the picture's height: as far from a hidden place lies what is fetched for it, where paint begins, and ends
+GROWN, RIM = 0.06, 0.01  # the same: paint reaches as far where it is half begun; width of its border
+EAR = (0.4, 0.6)  # of `turned`: over that share of the change an ear goes, so that it is seldom half there
 SIDE = 0.55  # z of normals: scalp further round shows hair at the sides, not a parting or a bald crown
 FEW = 20  # vertices: fewer say nothing
 
 
 def turned(skull: Similarity) -> float:
-    """0..1: how far a skull that moves like this (target to photo) turns out of the picture's plane."""
+    """0..1: how far a skull that moves like this (target to photo) turns out of the picture's plane. Between the two paint grows out from what the
+    photo shows: nothing is half painted, for through a half-painted head the wall is seen."""
     matrix = skull.matrix
     tilt = np.sqrt(matrix[0, 2] ** 2 + matrix[1, 2] ** 2) / max(abs(matrix[2, 2]), 1e-3)
     return float(smoothstep(np.asarray((tilt - TURNED[0]) / (TURNED[1] - TURNED[0]))))
+
+
+def without_ear(far: float) -> float:
+    """0..1: how far the photo's own ear is gone at a turn of `turned`."""
+    return float(smoothstep(np.asarray((far - EAR[0]) / (EAR[1] - EAR[0]))))
 
 
 def hair_colour(value: FloatArray, shown: FloatArray, normals: FloatArray, rig: PreviewRig) -> FloatArray | None:
@@ -79,11 +87,15 @@ def depth_inside(shown: np.ndarray) -> FloatArray:
 
 
 @inlined
-def lost_share(off_x, off_y, height, belongs, inner):  # type: ignore[no-untyped-def]
+def lost_share(off_x, off_y, height, belongs, inner, turned):  # type: ignore[no-untyped-def]
     """0..1: how far a hidden place of the head has to be painted. off_x, off_y: pixels from it to what is fetched for it. belongs: 0..1, how far
-    that is part of the head. inner: pixels of the coarse mask to the head's outline."""
+    that is part of the head. inner: pixels of the coarse mask to the head's outline. turned: > 0."""
     one, zero = np.float32(1.0), np.float32(0.0)
-    astray = (np.sqrt(off_x * off_x + off_y * off_y) / np.float32(height) - np.float32(ASTRAY)) / np.float32(LOST - ASTRAY)
+    away = np.sqrt(off_x * off_x + off_y * off_y) / np.float32(height)
+    astray = (away - np.float32(ASTRAY)) / np.float32(LOST - ASTRAY)
     hole = np.float32(6.0) * (one - belongs)
     edge = min(max(np.float32(0.8) * inner - np.float32(0.3), zero), one)
-    return min(max(astray, hole, zero), one) * edge
+    reached = one
+    if turned < one:  # what is fetched lies the further off, the further a place is from what the photo shows
+        reached = min(max((np.float32(GROWN) * turned / (one - turned) - away) / np.float32(RIM), zero), one)
+    return min(max(astray, hole, zero), one) * edge * reached

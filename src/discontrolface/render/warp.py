@@ -35,7 +35,7 @@ from discontrolface.render.surface import Surface
 from discontrolface.render.teeth import lowered_teeth
 from discontrolface.render.tooth_gaps import tooth_gaps
 from discontrolface.render.trust import near_occluder, vertex_trust
-from discontrolface.render.uncovered import turned
+from discontrolface.render.uncovered import turned, without_ear
 
 STILL = 1e-5  # ndc: a skull that moves less does not turn
 
@@ -148,7 +148,9 @@ def _vertices(source: PreviewSource, after: FloatArray, light: FloatArray, far: 
     normals = skin_normals(after, rig)
     shading = vertex_shading(normals, light)
     pixels = to_pixels(before, *source.image.shape[:2])
-    trust = vertex_trust(before, after, source.normals, rig.faces) * (1.0 - far * rig.ears)  # the mesh's ear is seldom where the photo's is
+    trust = vertex_trust(before, after, source.normals, rig.faces) * (
+        1.0 - without_ear(far) * rig.ears
+    )  # the mesh's ear is seldom where the photo's is
     points = np.column_stack([pixels, before[:, 2], trust])
     same_light = np.array_equal(light, source.view.light)
     log_ratio = relighting(source.shading, shading, rig, same_light)
