@@ -77,7 +77,8 @@ def test_the_preview_fills_a_notch_and_clears_a_ghost(wall: SmoothWall) -> None:
     assert deep.sum() > 500
     assert np.abs(out - textured)[deep].max() < 0.02, "the preview's own pixels, with their grain"
     assert np.abs(out - PALE)[ghost & (disc(86) == 0)].max() < 0.05
-    assert np.abs(drawn - textured)[deep].min() > 0.5 and np.abs(drawn - PALE)[ghost].min() > 0.2, "before"
+    assert np.abs(drawn - textured)[deep].min() > 0.5, "before"
+    assert np.abs(drawn - PALE)[ghost].min() > 0.2, "before"
 
 
 def test_the_side_that_turns_away_is_the_networks(wall: SmoothWall) -> None:
@@ -87,7 +88,8 @@ def test_the_side_that_turns_away_is_the_networks(wall: SmoothWall) -> None:
     drawn = picture(np.where(dents[0] | dents[1], 0, disc(80)).astype(np.float32))
     out = with_outline(drawn, picture(disc(80)), wall, NO_FACE, turned(15))  # the face turns to the right
     filled = [float((out[..., 0] < 0.3)[dent & (disc(80) > 0)].mean()) for dent in dents]
-    assert filled[0] > 0.4 and filled[1] < 0.1, filled
+    assert filled[0] > 0.4, filled
+    assert filled[1] < 0.1, filled
 
 
 def test_what_is_no_mist_stays(wall: SmoothWall) -> None:
@@ -115,7 +117,8 @@ def test_slack_grows_with_the_turn_and_away_from_the_viewer() -> None:
     assert np.allclose(large / small, np.sin(np.radians(20)) / np.sin(np.radians(10)), rtol=1e-5)
     assert large[128, -1] / large[128, 0] == pytest.approx(1.5 / 0.35, rel=1e-3)
     up = turn_between(head_rotation(0, 0, 0), head_rotation(0, 15, 0), POINTS, SIZE)
-    assert up is not None and up.slack[0, 128] > up.slack[-1, 128], "a face that looks up: its crown turns away"
+    assert up is not None
+    assert up.slack[0, 128] > up.slack[-1, 128], "a face that looks up: its crown turns away"
 
 
 @pytest.mark.parametrize(("yaw", "filled"), [(15, True), (45, False)])

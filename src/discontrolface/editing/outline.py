@@ -13,9 +13,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
-from discontrolface.common.pixels import channel_mean, channel_sum
+from discontrolface.common.pixels import channel_mean, channel_sum, resize_planes
 from discontrolface.common.ramp import ramp
 from discontrolface.render.blur import gaussian
 from discontrolface.render.smooth_wall import SmoothWall
@@ -40,6 +41,7 @@ PALE, CLEAR = 0.12, 0.22  # difference of a head's colours to the wall up to whi
 MIXED, ANOTHER = 0.12, 0.24  # distance to the line from the wall's colour to the head's up to which a colour is a mixture, from which not
 ROUGH, SMOOTH = 0.1, 0.5  # of the wall's smoothness: half an outline is no better than a mist
 CHANGED: Final = 0.04  # difference to the preview from which something is the networks'
+WORK_SIZE: Final = 128  # grid on which what is smooth is computed, at most
 STEP: Final = 0.2  # of the share of head, over which wall becomes head
 LEAST, MOST = (
     -0.1,
@@ -75,48 +77,60 @@ def with_outline(picture: FloatArray, preview: FloatArray, wall: SmoothWall, fac
     What becomes head where the preview shows it takes the preview's pixels for the share that the networks left to the wall; elsewhere the head's
     colour nearby. Only before a smooth wall from which the head's colours differ. A picture that equals the preview comes back to the bit.
     """
-    size = len(picture)
-    soft = SOFT * size
-
-    def from_wall(image: FloatArray) -> FloatArray:
-        return gaussian(np.sqrt(channel_sum(gaussian(image - wall.tone, soft) ** 2)), soft)
-
-    shown = from_wall(preview)
-    shows = smoothstep((shown - SAME) / (OTHER - SAME))  # the preview, a head
-    inside = gaussian(shows, OUTLINE_SOFT * size) > 0.5
-    if not inside.any() or inside.all():
+    size, soft = len(picture), SOFT * len(picture)
+    head = _head_of(picture, preview, wall)
+    if head is None:
         return picture
-    drawn = from_wall(picture)
-    sure = smoothstep((drawn - UNSURE) / (SURE - UNSURE))
-    own = _mean_colour(picture, sure * drawn**PURE, AROUND * size)
-    close = _mean_colour(preview, shows * shown**PURE, CLOSE * size)
-    head = own + shows[..., None] * (close - own)
-    away, beyond = head - wall.tone, picture - wall.tone
+    away, beyond = head.colour - wall.tone, picture - wall.tone
     length = channel_sum(away**2)
     along = channel_sum(beyond * away) / np.maximum(length, 1e-3)
     aside = np.sqrt(channel_sum((beyond - along[..., None] * away) ** 2))
     share = np.clip(along, 0, 1)  # of head in the picture
 
-    depth = (distance_transform_edt(inside) - distance_transform_edt(~inside)).astype(np.float32)
-    deep = np.clip(depth / turn.slack, -1, 1)
+    deep = np.clip(head.depth / turn.slack, -1, 1)
     needed = 0.5 + np.where(deep > 0, deep * (LEAST - 0.5), -deep * (MOST - 0.5))
     is_head = smoothstep((gaussian(share, SHARE_SOFT * size) - needed) / STEP + 0.5)
 
-    weight = (
-        turn.amount
-        * smoothstep((wall.smooth - ROUGH) / (SMOOTH - ROUGH))
-        * np.clip(1 - 3 * face, 0, 1)
-        * np.maximum(shows, smoothstep(gaussian(sure, AROUND * size) / SOME))
-    )
+    weight = turn.amount * head.near * np.clip(1 - 3 * face, 0, 1)
+    weight = weight * smoothstep((wall.smooth - ROUGH) / (SMOOTH - ROUGH)) * smoothstep((np.sqrt(length) - PALE) / (CLEAR - PALE))
+    weight = weight * smoothstep((ANOTHER - aside) / (ANOTHER - MIXED))
     weight = weight * smoothstep(gaussian(channel_mean(np.abs(picture - preview)), soft) / CHANGED)
-    weight = weight * smoothstep((ANOTHER - aside) / (ANOTHER - MIXED)) * smoothstep((np.sqrt(length) - PALE) / (CLEAR - PALE))
-    within = np.clip(depth / (WITHIN * size), 0, 1)  # in the preview's head, with its outline behind: what is pale there is shine, not wall
-    filling = head + (shows * within)[..., None] * (preview - head)
+    within = head.shown * np.clip(head.depth / (WITHIN * size), 0, 1)  # well inside its outline what is pale is shine, not wall
+    filling = head.colour + within[..., None] * (preview - head.colour)
     more, less = weight * is_head * (1 - share), weight * (1 - is_head) * share
     return np.clip(picture + more[..., None] * (filling - wall.tone) - less[..., None] * away, 0, 1).astype(np.float32)
 
 
-def _mean_colour(image: FloatArray, weight: FloatArray, sigma: float) -> FloatArray:
-    """(S, S, 3) colours nearby, by weight (S, S)."""
-    near = gaussian(np.dstack([image * weight[..., None], weight]), sigma)
-    return np.asarray(near[..., :3] / np.maximum(near[..., 3:], 1e-5), np.float32)
+class _Head(NamedTuple):
+    """colour: (S, S, 3), the head's nearby; near: (S, S) in [0, 1], whether it has any. shown: (S, S) in [0, 1], how far the preview shows a head;
+    depth: (S, S) pixels inside its outline there, negative outside."""
+
+    colour: FloatArray
+    near: FloatArray
+    shown: FloatArray
+    depth: FloatArray
+
+
+def _head_of(picture: FloatArray, preview: FloatArray, wall: SmoothWall) -> _Head | None:
+    """None where the preview shows no outline."""
+    size, small = len(picture), min(len(picture), WORK_SIZE)
+    drawn, seen = _from_wall(picture, wall), _from_wall(preview, wall)
+    sure, shown = smoothstep((drawn - UNSURE) / (SURE - UNSURE)), smoothstep((seen - SAME) / (OTHER - SAME))
+    pure, pure_shown = (sure * drawn**PURE)[..., None], (shown * seen**PURE)[..., None]
+    coarse = resize_planes(np.dstack([picture * pure, pure, sure, shown]), small, Image.Resampling.BOX)
+    inside = gaussian(coarse[..., 5], OUTLINE_SOFT * small) > 0.5
+    if not inside.any() or inside.all():
+        return None
+    around = gaussian(coarse[..., :5], AROUND * small)
+    depth = (distance_transform_edt(inside) - distance_transform_edt(~inside)).astype(np.float32) * np.float32(size / small)
+    smooth = np.dstack([around[..., :3] / np.maximum(around[..., 3:4], 1e-5), around[..., 4], depth])
+    smooth = resize_planes(smooth, size, Image.Resampling.BILINEAR)
+    close = gaussian(np.dstack([preview * pure_shown, pure_shown]), CLOSE * size)
+    colour = smooth[..., :3] + shown[..., None] * (close[..., :3] / np.maximum(close[..., 3:], 1e-5) - smooth[..., :3])
+    return _Head(np.asarray(colour, np.float32), np.maximum(shown, smoothstep(smooth[..., 3] / SOME)), shown, smooth[..., 4])
+
+
+def _from_wall(image: FloatArray, wall: SmoothWall) -> FloatArray:
+    """(S, S): how far the colours of (S, S, 3) are from the wall's."""
+    soft = SOFT * len(image)
+    return gaussian(np.sqrt(channel_sum(gaussian(image - wall.tone, soft) ** 2)), soft)
