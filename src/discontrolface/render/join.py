@@ -12,6 +12,7 @@ from discontrolface.render.raster import FloatArray
 from discontrolface.render.surface import channel, point_at
 from discontrolface.render.uncovered import lost_share
 
+PRESSED = 1.3  # on the side that a turn covers, of the way between the two motions: over that width hair passes from one to the other
 LIGHT_ENDS = 0.14  # share of the picture's height, from below, over which a change of light fades out
 
 
@@ -95,6 +96,8 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
                     share = min(beside, one) * min(max((free - margin) / (wide + covers * (edge - wide)), zero), one)
                     if covers > 0:
                         loose = one + covers * (_between(bare, scale, np.float32(i), np.float32(j)) - one)
+                        wide = max(half * blend, np.float32(PRESSED) * parted)
+                        loose = max(loose, min(beside, one) * min(max((free - margin) / wide, zero), one))
                         out_x, out_y = dx + loose * (out_x - dx), dy + loose * (out_y - dy)
                     if covers > half and share < one:
                         behind[i, j, 0], behind[i, j, 1], behind[i, j, 2] = out_x, out_y, share

@@ -26,7 +26,7 @@ class Outline(NamedTuple):
     """On a grid of every second or fourth pixel, in pixels of the full picture.
 
     away: from the head in the target. clear: from the head in the photo. bare: 0..1, the outline nearby is skin: where it is scalp, the hair on
-    both sides of it is one, and no edge may show. motion: that beyond the outline, (G, G, 2) offsets in ndc, y down.
+    both sides of it is one, and no edge may show; it is pressed together. motion: that beyond the outline, (G, G, 2) offsets in ndc, y down.
     depth: inside the mesh's outline in the target; turned, earless: 0..1, see `uncovered`. margin, edge, blend: MARGIN, EDGE and BLEND in pixels.
     """
 
