@@ -17,7 +17,7 @@ from discontrolface.editing.composite import Motion
 from discontrolface.editing.detail import agreement, down, fuse_detail, restored, sharpened, shown_again, with_lids
 from discontrolface.editing.halo import without_halo
 from discontrolface.editing.laid import laid_on
-from discontrolface.editing.outline import Turn, turn_between, with_outline
+from discontrolface.editing.outline import Slack, slack_of, with_outline
 from discontrolface.editing.teeth import with_gaps
 from discontrolface.face.regions import face_hull
 from discontrolface.render.blur import gaussian
@@ -42,8 +42,8 @@ def carried(edit: PreparedEdit, picture: FloatArray) -> tuple[FloatArray, Motion
     if coarse and (wall := edit.person.preview_source(small).smooth_wall) is not None:
         low = down(fine.image, small)
         picture = without_halo(picture, low, wall, face)
-        if (turn := turn_of(edit, small)) is not None:
-            picture = with_outline(picture, low, wall, face, turn)
+        if (slack := slack_in(edit, small)) is not None:
+            picture = with_outline(picture, low, wall, face, slack)
     fine, moved, fit = laid_on(picture, fine, crop, moved_by(crop, fine.flow))
     shown = fit * shown_again(fine.image, moved)
     seen, low = np.maximum(np.maximum(fine.visibility, shown), fine.lids), down(fine.image, small)
@@ -61,7 +61,7 @@ def face_of(edit: PreparedEdit, size: int) -> FloatArray:
     return gaussian(face_hull(points[:, :2], size).astype(np.float32), FACE_BORDER * size)
 
 
-def turn_of(edit: PreparedEdit, size: int) -> Turn | None:
-    """What the edit's turn says of outlines, see `turn_between`."""
+def slack_in(edit: PreparedEdit, size: int) -> Slack | None:
+    """How far the preview's outline is believed in an edit, see `slack_of`."""
     points = edit.person.geometry.landmarks(edit.target, size)
-    return turn_between(edit.person.parameters.head_rotation, edit.target.head_rotation, points, size)
+    return slack_of(edit.person.parameters.head_rotation, edit.target.head_rotation, points, size)
