@@ -2,7 +2,7 @@
 
 In this order: halos beside the head become wall, and a mist of both one of them (halo.py, outline.py); the preview is laid on the picture
 (laid.py); closed lids, the finest band of everything and all of hair, ears and outlines come from it (detail.py), and what is finer than the
-picture at all; teeth that the networks drew are parted (teeth.py).
+picture at all; a mouth that is wide open is the preview's, and teeth that the networks drew are parted (open_mouth.py, teeth.py).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from discontrolface.editing.composite import Motion
 from discontrolface.editing.detail import agreement, down, fuse_detail, restored, sharpened, shown_again, with_lids
 from discontrolface.editing.halo import without_halo
 from discontrolface.editing.laid import laid_on
+from discontrolface.editing.open_mouth import with_open_mouth
 from discontrolface.editing.outline import Slack, slack_of, with_outline
 from discontrolface.editing.teeth import with_gaps
 from discontrolface.face.regions import face_hull
@@ -51,7 +52,7 @@ def carried(edit: PreparedEdit, picture: FloatArray) -> tuple[FloatArray, Motion
         there, lids = np.moveaxis(down(np.stack([seen, fine.lids], -1), small), -1, 0)
         picture = with_lids(picture, low, lids) if lids.any() else picture
         picture = restored(sharpened(picture, low, there), low, there * (1 - face))
-    edited = with_gaps(fuse_detail(picture, fine.image, seen), fine)
+    edited = with_gaps(with_open_mouth(fuse_detail(picture, fine.image, seen), fine), fine)
     return edited, Motion(fine.flow, shown * agreement(down(picture, small), low, len(edited)), moved)
 
 
