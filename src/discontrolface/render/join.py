@@ -96,8 +96,8 @@ def join_motion(first, last, surface, mesh, ratio, around, outline, out):  # typ
                     share = min(beside, one) * min(max((free - margin) / (wide + covers * (edge - wide)), zero), one)
                     if covers > 0:
                         loose = one + covers * (_between(bare, scale, np.float32(i), np.float32(j)) - one)
-                        wide = max(half * blend, np.float32(PRESSED) * parted)
-                        loose = max(loose, min(beside, one) * min(max((free - margin) / wide, zero), one))
+                        pressed = max(half * blend, np.float32(PRESSED) * parted)
+                        loose = max(loose, min(beside, one) * min(max((free - margin) / pressed, zero), one))
                         out_x, out_y = dx + loose * (out_x - dx), dy + loose * (out_y - dy)
                     if covers > half and share < one:
                         behind[i, j, 0], behind[i, j, 1], behind[i, j, 2] = out_x, out_y, share

@@ -26,7 +26,7 @@ FEW = 20  # vertices: fewer say nothing
 
 
 def turned(skull: Similarity) -> float:
-    """0..1: how far a skull that moves like this (target to photo) turns out of the picture's plane. Between the two paint grows out from what the
+    """0..1: how far a skull that moves like this (target to photo) turns out of the picture's plane. From 0 to 1 paint grows out from what the
     photo shows: nothing is half painted, for through a half-painted head the wall is seen."""
     matrix = skull.matrix
     tilt = np.sqrt(matrix[0, 2] ** 2 + matrix[1, 2] ** 2) / max(abs(matrix[2, 2]), 1e-3)

@@ -148,9 +148,8 @@ def _vertices(source: PreviewSource, after: FloatArray, light: FloatArray, far: 
     normals = skin_normals(after, rig)
     shading = vertex_shading(normals, light)
     pixels = to_pixels(before, *source.image.shape[:2])
-    trust = vertex_trust(before, after, source.normals, rig.faces) * (
-        1.0 - without_ear(far) * rig.ears
-    )  # the mesh's ear is seldom where the photo's is
+    gone = without_ear(far) * rig.ears  # the mesh's ear is seldom where the photo's is
+    trust = vertex_trust(before, after, source.normals, rig.faces) * (1.0 - gone)
     points = np.column_stack([pixels, before[:, 2], trust])
     same_light = np.array_equal(light, source.view.light)
     log_ratio = relighting(source.shading, shading, rig, same_light)
