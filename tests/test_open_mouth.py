@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -45,13 +47,26 @@ def test_only_a_wide_mouth_is_the_previews(person: Person, jaw: float, previews:
 def test_nothing_outside_the_opening_changes(person: Person) -> None:
     preview = opened(person, 0.8).preview
     other = np.zeros_like(preview.image)
-    out = with_open_mouth(other, preview)
+    out = with_open_mouth(other, preview, teeth=False)
     assert np.array_equal(out[preview.mouth[..., 0] == 0], other[preview.mouth[..., 0] == 0])
-    assert np.array_equal(with_open_mouth(preview.image, preview), preview.image)
+    assert np.array_equal(with_open_mouth(preview.image, preview, teeth=True), preview.image)
 
 
 def test_a_closed_mouth_and_a_turn_have_none(person: Person) -> None:
     for target in (person.parameters, person.parameters.edit(yaw=15)):
         preview: Preview = prepare(person, target, SIZE, ("normals",)).preview
         other = np.zeros_like(preview.image)
-        assert with_open_mouth(other, preview) is other
+        assert with_open_mouth(other, preview, teeth=True) is other
+
+
+@pytest.mark.parametrize(("share", "plain", "toothy"), [(0.03, 0, 0), (0.2, 0, 1), (0.45, 1, 1)])
+def test_teeth_that_the_photo_shows_are_believed_earlier(person: Person, share: float, plain: float, toothy: float) -> None:
+    """Of an opening that is 100 pixels wide."""
+    preview = opened(person, 0.8).preview
+    mouth = np.zeros_like(preview.mouth)
+    mouth[100 : 100 + round(100 * share), 50:150, 0] = 1
+    preview = dataclasses.replace(preview, mouth=mouth)
+    other = np.zeros_like(preview.image)
+    for teeth, expected in ((False, plain), (True, toothy)):
+        out = with_open_mouth(other, preview, teeth)
+        assert np.array_equal(out, other + expected * mouth[..., :1] * preview.image)

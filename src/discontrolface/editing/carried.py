@@ -39,8 +39,8 @@ def carried(edit: PreparedEdit, picture: FloatArray) -> tuple[FloatArray, Motion
     """
     fine, crop = edit.fine, to_float(edit.fine_crop.image)
     small, coarse = min(len(picture), len(fine.image)), len(picture) <= len(fine.image)
-    face = face_of(edit, small)
-    if coarse and (wall := edit.person.preview_source(small).smooth_wall) is not None:
+    face, photo = face_of(edit, small), edit.person.preview_source(small)
+    if coarse and (wall := photo.smooth_wall) is not None:
         low = down(fine.image, small)
         picture = without_halo(picture, low, wall, face)
         if (slack := slack_in(edit, small)) is not None:
@@ -52,7 +52,8 @@ def carried(edit: PreparedEdit, picture: FloatArray) -> tuple[FloatArray, Motion
         there, lids = np.moveaxis(down(np.stack([seen, fine.lids], -1), small), -1, 0)
         picture = with_lids(picture, low, lids) if lids.any() else picture
         picture = restored(sharpened(picture, low, there), low, there * (1 - face))
-    edited = with_gaps(with_open_mouth(fuse_detail(picture, fine.image, seen), fine), fine)
+    edited = with_open_mouth(fuse_detail(picture, fine.image, seen), fine, photo.teeth_colour is not None)
+    edited = with_gaps(edited, fine)
     return edited, Motion(fine.flow, shown * agreement(down(picture, small), low, len(edited)), moved)
 
 
