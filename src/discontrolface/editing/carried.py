@@ -18,7 +18,7 @@ from discontrolface.editing.detail import agreement, down, fuse_detail, restored
 from discontrolface.editing.halo import without_halo
 from discontrolface.editing.laid import laid_on
 from discontrolface.editing.open_mouth import with_open_mouth
-from discontrolface.editing.outline import Slack, slack_of, with_outline
+from discontrolface.editing.outline import slack_of, with_outline
 from discontrolface.editing.teeth import with_gaps
 from discontrolface.face.regions import face_hull
 from discontrolface.render.blur import gaussian
@@ -39,11 +39,13 @@ def carried(edit: PreparedEdit, picture: FloatArray) -> tuple[FloatArray, Motion
     """
     fine, crop = edit.fine, to_float(edit.fine_crop.image)
     small, coarse = min(len(picture), len(fine.image)), len(picture) <= len(fine.image)
-    face, photo = face_of(edit, small), edit.person.preview_source(small)
+    points, photo = edit.person.geometry.landmarks(edit.target, small), edit.person.preview_source(small)
+    face = face_of(points, small)
     if coarse and (wall := photo.smooth_wall) is not None:
         low = down(fine.image, small)
         picture = without_halo(picture, low, wall, face)
-        if (slack := slack_in(edit, small)) is not None:
+        slack = slack_of(edit.person.parameters.head_rotation, edit.target.head_rotation, points, small)
+        if slack is not None:
             picture = with_outline(picture, low, wall, face, slack)
     fine, moved, fit = laid_on(picture, fine, crop, moved_by(crop, fine.flow))
     shown = fit * shown_again(fine.image, moved)
@@ -57,13 +59,6 @@ def carried(edit: PreparedEdit, picture: FloatArray) -> tuple[FloatArray, Motion
     return edited, Motion(fine.flow, shown * agreement(down(picture, small), low, len(edited)), moved)
 
 
-def face_of(edit: PreparedEdit, size: int) -> FloatArray:
-    """(size, size) in [0, 1]: the edited face, with a soft border."""
-    points = edit.person.geometry.landmarks(edit.target, size)
+def face_of(points: NDArray[np.floating], size: int) -> FloatArray:
+    """(size, size) in [0, 1]: the face with these landmarks (N, 2+), in pixels, with a soft border."""
     return gaussian(face_hull(points[:, :2], size).astype(np.float32), FACE_BORDER * size)
-
-
-def slack_in(edit: PreparedEdit, size: int) -> Slack | None:
-    """How far the preview's outline is believed in an edit, see `slack_of`."""
-    points = edit.person.geometry.landmarks(edit.target, size)
-    return slack_of(edit.person.parameters.head_rotation, edit.target.head_rotation, points, size)
